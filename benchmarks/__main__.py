@@ -1,0 +1,150 @@
+"""`python -m benchmarks run [--profile quick|full] [--only b11a,b01] [--json out.json]`: measure, print one table.
+
+Exit 3 where two answers differ or ours falls below a bound of targets.toml;
+progress on stderr, the table (Markdown) on stdout, all samples in the JSON.
+"""
+
+import json
+import platform
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Annotated, Literal
+
+import typer
+
+from benchmarks.measure import Contest, Pair, Ratio, Verdict, run_pairs, verdict
+from pipelines.errors import DataError, LakeloomError, SpecError
+
+MODULES = {"b01": "benchmarks.b01_cold_start", "b11a": "benchmarks.b11a_end_to_end"}
+TARGETS = Path(__file__).with_name("targets.toml")
+CONTROL = "ours (A/A)"
+HEAD = "| bench | size | peer | CPU: peer / ours | wall: peer / ours | ours: wall, CPU, memory | pairs |"
+app = typer.Typer(add_completion=False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table: ours against one peer on one size."""
+
+    bench: str
+    size: str
+    peer: str
+    pairs: Sequence[Pair]
+    verdict: Verdict
+
+    @property
+    def key(self) -> str:
+        """Its name in targets.toml."""
+        return f"{self.bench}/{self.size}/{self.peer}"
+
+
+@app.callback()
+def _face() -> None:
+    """Benchmarks: ours against what a user would write instead."""
+
+
+@app.command()
+def run(
+    profile: Annotated[Literal["quick", "full"], typer.Option(help="how many pairs, which peers")] = "quick",
+    only: Annotated[str, typer.Option(help="benchmarks by name, with commas")] = ",".join(MODULES),
+    json_: Annotated[Path | None, typer.Option("--json", help="where all samples go")] = None,
+) -> None:
+    """Measure, print the table, exit 3 below a bound."""
+    results: list[Result] = []
+    try:
+        for name in only.split(","):
+            results.extend(_measured(name, profile))
+        typer.echo(table(results))
+        if breaches := list(below(results, tomllib.loads(TARGETS.read_text()))):
+            raise DataError("\n".join(breaches))
+    except LakeloomError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(error.exit_code) from None
+    finally:
+        if json_:
+            json_.write_text(json.dumps(_document(results), indent=1))
+
+
+def _measured(name: str, profile: str) -> Iterator[Result]:
+    if name not in MODULES:
+        raise SpecError(f"--only {name}: no such benchmark; there is {', '.join(MODULES)}")
+    with TemporaryDirectory(prefix=f"lakeloom-{name}-") as scratch:
+        for contest in import_module(MODULES[name]).contests(profile, Path(scratch)):
+            yield from _fought(contest)
+
+
+def _fought(contest: Contest) -> Iterator[Result]:
+    rivals = [(CONTROL, contest.ours, contest.control_pairs), *((p.name, p, contest.pairs) for p in contest.peers)]
+    for name, rival, count in rivals:
+        pairs = []
+        for pair in run_pairs(contest.ours, rival, count, contest.warmups):
+            pairs.append(pair)
+            typer.echo(f"{contest.bench} {contest.size} {name} {len(pairs)}/{count}: {_told(pair)}", err=True)
+        yield Result(contest.bench, contest.size, name, pairs, verdict(pairs))
+
+
+def _told(pair: Pair) -> str:
+    each = ", ".join(f"{s.arm} {s.wall_s:.1f} s, CPU {s.cpu_s:.1f} s" for s in (pair.ours, pair.peer))
+    return f"{each}; others {pair.noise.others:.0%}, steal {pair.noise.steal:.0%}{', loud' if pair.noise.loud else ''}"
+
+
+def table(results: Sequence[Result]) -> str:
+    """The results as Markdown; no ratio where too many pairs were disturbed."""
+    return "\n".join([HEAD, "|" + " --- |" * HEAD.count(" | ") + " --- |", *map(_line, results)])
+
+
+def _line(result: Result) -> str:
+    v = result.verdict
+    pairs = f"{v.pairs - v.dropped} of {v.pairs}"
+    cells = [result.bench, result.size, result.peer, _shown(v.cpu), _shown(v.wall), _ours(result.pairs), pairs]
+    return f"| {' | '.join(cells)} |"
+
+
+def _shown(ratio: Ratio | None) -> str:
+    return f"**{ratio.median:.2f}** ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else "no verdict: disturbed"
+
+
+def _ours(pairs: Sequence[Pair]) -> str:
+    wall_s, cpu_s, memory_mb = _typical(pairs)
+    return f"{wall_s:.1f} s, {cpu_s:.1f} s, {memory_mb:,.0f} MB"
+
+
+def _typical(pairs: Sequence[Pair]) -> tuple[float, float, float]:
+    """Median wall and CPU seconds, and the greatest memory, of ours."""
+    ours = [p.ours for p in pairs]
+    return median(s.wall_s for s in ours), median(s.cpu_s for s in ours), max(s.memory_mb for s in ours)
+
+
+def below(results: Sequence[Result], bounds: dict[str, dict[str, float]]) -> Iterator[str]:
+    """One sentence for each bound that does not hold; a result without a verdict breaks none."""
+    for result in (r for r in results if r.verdict.cpu and r.key in bounds):
+        bound, (wall_s, _, memory_mb) = bounds[result.key], _typical(result.pairs)
+        ratio = result.verdict.cpu.median if result.verdict.cpu else 0.0
+        if ratio < bound["regression"]:
+            yield f"{result.key}: CPU ratio {ratio:.2f} is below its bound {bound['regression']}"
+        if wall_s > bound.get("wall_s", wall_s):
+            yield f"{result.key}: ours took {wall_s:.0f} s, more than {bound['wall_s']:.0f} s"
+        if memory_mb > bound.get("memory_mb", memory_mb):
+            yield f"{result.key}: ours held {memory_mb:.0f} MB, more than {bound['memory_mb']:.0f} MB"
+
+
+def _document(results: Sequence[Result]) -> dict[str, object]:
+    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    packages = ("pyspark", "delta-spark", "great-expectations", "mlflow", "xgboost-cpu")
+    return {
+        "git_sha": git.stdout.strip(),
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "results": [asdict(r) for r in results],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(app(prog_name="python -m benchmarks"))

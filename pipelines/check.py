@@ -1,0 +1,321 @@
+"""Everything that can be known to be wrong before an engine starts: names, columns, and the order of time.
+
+`check` reads the conf alone and says all it finds at once. It never guesses:
+where an upstream table is broken, what stands on it is left unjudged. To add a
+check, yield a Flaw in the function of its noun.
+
+Time: a column is known at its table's event_time unless `known_at` names a
+later moment. Lateness is followed through the SQL: what is made of a late
+column is late, and has to say so.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pipelines.columns import Columns, Origin, carry, ddl, filters, lineage, near, refuse, refuse_expression, relations
+from pipelines.errors import SpecError
+from pipelines.spec import AsOf, Expectation, Feature, Lines, Model, Pipeline, Table, Window
+
+MOST_FLAWS = 10  # said at once
+TIMELESS = "table {} has no event_time, so nothing says when its rows are known"
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """One sentence about one place; `key` leads from the place to the line that is to be changed."""
+
+    place: Place
+    sentence: str
+    key: Place = ()
+
+
+@dataclass
+class _Seen:
+    """What is known of a conf so far: the columns of its relations, and which of them are late."""
+
+    pipeline: Pipeline
+    sources: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    tables: dict[str, Columns] = field(default_factory=dict)
+    late: dict[Origin, str] = field(default_factory=dict)  # column of a table -> the moment that makes it known
+
+    def relations(self) -> dict[str, tuple[str, ...]]:
+        """Name -> columns of all that could be read."""
+        return {**self.sources, **{name: tuple(made) for name, made in self.tables.items()}}
+
+
+def check(pipeline: Pipeline, lines: Lines) -> None:
+    """Silent for a conf that holds together; otherwise one SpecError, a sentence a line, each with file:line."""
+    found = [f"{lines.at((*f.place, *f.key))}: {'.'.join(map(str, f.place))}: {f.sentence}" for f in flaws(pipeline)]
+    said = list(dict.fromkeys(found))
+    if len(said) > MOST_FLAWS:
+        said[MOST_FLAWS - 1 :] = [f"{lines.file}: and {len(said) - MOST_FLAWS + 1} more"]
+    if said:
+        raise SpecError("\n".join(said))
+
+
+def flaws(pipeline: Pipeline) -> Iterator[Flaw]:
+    """All that is wrong, tables first, in an order in which each stands after what it reads."""
+    seen = _Seen(pipeline)
+    yield from _sources(seen)
+    order, circles = _order(pipeline)
+    for circle in circles:
+        yield Flaw(("tables", circle[0]), f"tables read each other in a circle: {' -> '.join(circle)}", ("select",))
+    for name in order:
+        yield from _table(name, pipeline.tables[name], seen)
+    for name, feature in pipeline.features.items():
+        yield from _feature(name, feature, seen)
+    for name, model in pipeline.models.items():
+        yield from _model(name, model, seen)
+    yield from _scores(pipeline)
+
+
+def _sources(seen: _Seen) -> Iterator[Flaw]:
+    for name, source in seen.pipeline.sources.items():
+        try:
+            columns = ddl(source.ddl)
+        except SpecError as error:
+            yield Flaw(("sources", name, "schema"), str(error))
+            continue
+        seen.sources[name] = tuple(columns)
+        nested = [c for c, kind in columns.items() if "<" in kind or kind == "BINARY"]
+        if source.format == "csv" and nested:
+            yield Flaw(("sources", name, "schema"), f"csv cannot hold column '{nested[0]}' ({columns[nested[0]]})")
+
+
+def _order(pipeline: Pipeline) -> tuple[list[str], list[list[str]]]:
+    """Tables, each after those it reads, and the circles among them (a -> b -> a)."""
+    reads = {name: _reads(table, pipeline.tables) for name, table in pipeline.tables.items()}
+    done: dict[str, None] = {}
+    circles: list[list[str]] = []
+    for start in reads:
+        path, left = [start], [iter(reads[start])]
+        while left and start not in done:
+            following = next(left[-1], None)
+            if following is None:
+                done[path.pop()] = None
+                left.pop()
+            elif following in path:
+                circles.append([*path[path.index(following) :], following])
+            elif following not in done:
+                path.append(following)
+                left.append(iter(reads[following]))
+    return list(done), circles
+
+
+def _reads(table: Table, known: Collection[str]) -> tuple[str, ...]:
+    try:
+        return tuple(name for name in relations(table.select) if name in known)
+    except SpecError:
+        return ()
+
+
+def _table(name: str, table: Table, seen: _Seen) -> Iterator[Flaw]:
+    place = ("tables", name)
+    if name in seen.pipeline.sources:
+        yield Flaw(place, "a source has the same name")
+    if table.source is not None and table.source not in seen.pipeline.sources:
+        yield Flaw((*place, "from"), f"no source '{table.source}'{near(table.source, seen.pipeline.sources)}")
+    try:
+        refuse(table.select, [*seen.pipeline.sources, *seen.pipeline.tables])
+        yield from _inputs(name, table, seen.pipeline)
+        if table.source in relations(table.select):
+            carry(table.select, str(table.source), "row")  # refuses what loses or multiplies rows
+        known = seen.relations()
+        if not set(relations(table.select)) <= set(known):
+            return  # what it reads is broken, and has been said to be
+        made = lineage(table.select, known)
+        rows = filters(table.select, known)
+    except SpecError as error:
+        yield Flaw((*place, "select"), str(error))
+        return
+    seen.tables[name] = made
+    misnamed = list(_named(place, table, made))
+    yield from misnamed or _leaks(name, table, made, rows, seen)
+
+
+def _inputs(name: str, table: Table, pipeline: Pipeline) -> Iterator[Flaw]:
+    place, read = ("tables", name, "select"), relations(table.select)
+    if table.source in pipeline.sources and table.source not in read:
+        yield Flaw(place, f"does not read its source, from: {table.source}")
+    others = [r for r in read if r in pipeline.sources and r != table.source]
+    if others and table.source in pipeline.sources:
+        yield Flaw(place, f"reads the source {others[0]}, but a refresh reads what is new in {table.source} alone")
+    if others and not table.source:
+        yield Flaw(place, f"reads the source {others[0]}; a materialized view reads tables (or add from: {others[0]})")
+    if not read:
+        yield Flaw(place, "reads no relation")
+
+
+def _named(place: Place, table: Table, made: Columns) -> Iterator[Flaw]:
+    """Every column that the table's other keys name has to come out of its select."""
+    named: list[tuple[Place, str]] = [(("keys", i), key) for i, key in enumerate(table.keys)]
+    named += [((key,), value) for key in ("sequence_by", "event_time") if (value := getattr(table, key))]
+    named += [(("known_at", column), c) for column, moment in table.known_at.items() for c in (column, moment)]
+    for i, promise in enumerate(table.expect):
+        named += [(("expect", i, promise.name, key), c) for key, c in _columns_of(promise)]
+        yield from _bounds((*place, "expect", i, promise.name), promise)
+    for where, column in named:
+        if column not in made:
+            yield Flaw((*place, *where), f"no column '{column}'{near(column, made)}")
+
+
+def _columns_of(promise: Expectation) -> list[tuple[str, str]]:
+    return [(key, str(value)) for key, value in promise.arguments.items() if key.startswith("column")]
+
+
+def _bounds(place: Place, promise: Expectation) -> Iterator[Flaw]:
+    low, high = promise.arguments.get("min_value"), promise.arguments.get("max_value")
+    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+        yield Flaw(place, f"nothing lies between {low:g} and {high:g}")
+
+
+def _leaks(name: str, table: Table, made: Columns, rows: Collection[Origin], seen: _Seen) -> Iterator[Flaw]:
+    """What is made of a late column is late; a table with time has to say when."""
+    late = _late(name, table, made, seen)
+    moments = {*table.known_at.values(), table.event_time}
+    for output, origins in made.items():
+        if table.event_time and (output in table.known_at or output in moments):
+            moment: str | None = table.known(output)
+        else:
+            cause = next((o for o in sorted(origins) if o in late), None)
+            moment = late[cause] if cause else None
+            if cause and table.event_time:
+                said = f"{output} reads {'.'.join(cause)}, which is known at {moment}"
+                yield Flaw(("tables", name), f"{said}; state it: known_at: {{{output}: {moment}}}", ("select",))
+        if moment and moment != table.event_time:
+            seen.late[name, output] = moment
+    cause = next((o for o in sorted(rows) if o in late), None)
+    if cause and table.event_time:
+        said = f"which rows it has is decided by {'.'.join(cause)}, which is known at {late[cause]}"
+        yield Flaw(("tables", name), f"{said}, after event_time {table.event_time}; keep the rows", ("select",))
+
+
+def _late(name: str, table: Table, made: Columns, seen: _Seen) -> dict[Origin, str]:
+    """What the select reads that is known only after event_time -> the moment at which it is.
+
+    Two ways: a column of an upstream table that is late there; and a column of which alone an output is made that
+    known_at calls late. A column of which event_time itself is made is never late.
+    """
+    late = {o: seen.late[o] for origins in made.values() for o in origins if o in seen.late}
+    late |= {o: m for o, m in seen.late.items() if o[0] in relations(table.select)}
+    for output, origins in made.items():
+        moment = table.known(output)
+        if moment and moment != table.event_time and len(origins) == 1:
+            late.setdefault(next(iter(origins)), moment)
+    start = made.get(table.event_time or "", frozenset())
+    return {o: m for o, m in late.items() if o not in start and (o[0], m) not in start}
+
+
+def _feature(name: str, feature: Feature, seen: _Seen) -> Iterator[Flaw]:
+    place = ("features", name)
+    tables = seen.pipeline.tables
+    if feature.spine not in tables:
+        yield Flaw((*place, "spine"), f"no table '{feature.spine}'{near(feature.spine, tables)}")
+        return
+    spine, made = tables[feature.spine], seen.tables.get(feature.spine)
+    if feature.keys != spine.keys:
+        has = f"[{', '.join(spine.keys)}]" if spine.keys else "none"
+        yield Flaw((*place, "keys"), f"should be the keys of {feature.spine}, {has}, got [{', '.join(feature.keys)}]")
+    if spine.event_time is None:
+        yield Flaw((*place, "spine"), TIMELESS.format(feature.spine))
+    if made is not None:
+        yield from _missing((*place, "as_of_time"), [feature.as_of_time], feature.spine, made)
+        yield from _missing((*place, "columns"), feature.columns, feature.spine, made)
+        yield from _unknown_yet((*place, "columns"), feature, spine, made)
+    for i, as_of in enumerate(feature.as_of):
+        yield from _past((*place, "as_of", i), as_of, feature.spine, seen)
+    for i, window in enumerate(feature.windows):
+        yield from _past((*place, "windows", i), window, feature.spine, seen)
+    yield from _clashes(place, feature)
+
+
+def _missing(place: Place, columns: Iterable[str], table: str, made: Collection[str]) -> Iterator[Flaw]:
+    for column in columns:
+        if column not in made:
+            yield Flaw(place, f"table {table} has no column '{column}'{near(column, made)}")
+
+
+def _unknown_yet(place: Place, feature: Feature, spine: Table, made: Collection[str]) -> Iterator[Flaw]:
+    """A column of the spine's own row may be seen only if it is known at as_of_time."""
+    for column in feature.columns:
+        moment = spine.known(column)
+        if column not in made or moment is None or moment == feature.as_of_time:
+            continue
+        than = "not said to be before" if moment == spine.event_time else "after"
+        yield Flaw(place, f"{column} is known at {moment}, {than} as_of_time {feature.as_of_time}")
+
+
+def _past(place: Place, part: AsOf | Window, spine: str, seen: _Seen) -> Iterator[Flaw]:
+    """A joined table needs a time, the keys on both sides, and the columns."""
+    tables = seen.pipeline.tables
+    if part.table not in tables:
+        yield Flaw((*place, "table"), f"no table '{part.table}'{near(part.table, tables)}")
+        return
+    if tables[part.table].event_time is None:
+        yield Flaw((*place, "table"), TIMELESS.format(part.table))
+    if part.table in seen.tables:
+        yield from _missing((*place, "keys"), part.keys, part.table, seen.tables[part.table])
+        if isinstance(part, AsOf):
+            yield from _missing((*place, "columns"), part.columns, part.table, seen.tables[part.table])
+        else:
+            yield from _missing((*place, "aggregates"), part.aggregates, part.table, seen.tables[part.table])
+    if spine in seen.tables and spine != part.table:
+        yield from _missing((*place, "keys"), part.keys, spine, seen.tables[spine])
+
+
+def _clashes(place: Place, feature: Feature) -> Iterator[Flaw]:
+    """Column names are compared as Spark does: without case."""
+    met: dict[str, str] = {}
+    for column in (*feature.keys, feature.as_of_time, *feature.outputs()):
+        if column.lower() in met:
+            yield Flaw(place, f"two columns are named {column}")
+        met[column.lower()] = column
+
+
+def _model(name: str, model: Model, seen: _Seen) -> Iterator[Flaw]:
+    place, features = ("models", name), seen.pipeline.features
+    for i, gate in enumerate(model.gates):
+        if gate.min is not None and not 0 <= gate.min <= 1:
+            yield Flaw((*place, "gates", i, "min"), f"{gate.metric} lies between 0 and 1, got {gate.min:g}")
+    if model.features not in features:
+        yield Flaw((*place, "features"), f"no feature table '{model.features}'{near(model.features, features)}")
+        return
+    feature = features[model.features]
+    outputs = feature.outputs()
+    if not outputs:
+        yield Flaw((*place, "features"), f"{model.features} has no feature columns to learn from")
+    yield from _missing_slices(place, model, outputs)
+    made = seen.tables.get(feature.spine)
+    if made is not None:
+        yield from _label((*place, "label"), model, feature, made)
+
+
+def _missing_slices(place: Place, model: Model, outputs: Collection[str]) -> Iterator[Flaw]:
+    for i, column in enumerate(model.slices):
+        if column not in outputs:
+            yield Flaw((*place, "slices", i), f"{model.features} has no feature '{column}'{near(column, outputs)}")
+
+
+def _label(place: Place, model: Model, feature: Feature, made: Mapping[str, object]) -> Iterator[Flaw]:
+    try:
+        read = refuse_expression(model.label, tuple(made))
+    except SpecError as error:
+        yield Flaw(place, str(error))
+        return
+    if not read:
+        yield Flaw(place, f"'{model.label}' reads no column of {feature.spine}")
+    for column in sorted(read & set(feature.columns)):
+        yield Flaw(place, f"reads {column}, which {model.features} also gives as a feature")
+
+
+def _scores(pipeline: Pipeline) -> Iterator[Flaw]:
+    for name, score in pipeline.scores.items():
+        place = ("scores", name)
+        if score.model not in pipeline.models:
+            yield Flaw((*place, "model"), f"no model '{score.model}'{near(score.model, pipeline.models)}")
+        if score.of not in pipeline.features:
+            yield Flaw((*place, "of"), f"no feature table '{score.of}'{near(score.of, pipeline.features)}")
+        elif score.model in pipeline.models and pipeline.models[score.model].features != score.of:
+            learned = pipeline.models[score.model].features
+            yield Flaw((*place, "of"), f"model {score.model} learned from {learned}, not from {score.of}")

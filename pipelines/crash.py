@@ -1,0 +1,26 @@
+"""Named crash points: places at which a test may kill the process, to prove that a re-run makes it good.
+
+Off unless LAKELOOM_CRASH_AT names a point; then the whole process group dies by
+SIGKILL there, as a power cut would do it: Python, JVM and workers at once. To
+add a point, name it here and call `point` where it stands.
+"""
+
+import os
+import signal
+
+VARIABLE = "LAKELOOM_CRASH_AT"
+POINTS = (
+    "before the clean commit",
+    "between clean and quarantine",
+    "before the run record",
+    "between tables",
+    "after the model is logged",
+    "before the alias moves",
+)
+
+
+def point(name: str, where: str) -> None:
+    """Die here if LAKELOOM_CRASH_AT is `name`, or 'name @ where' (a stage); else nothing."""
+    assert name in POINTS, name
+    if os.environ.get(VARIABLE) in (name, f"{name} @ {where}"):
+        os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -1,0 +1,107 @@
+"""Plan to Airflow DAG: one spark-submit for each stage, in the plan's order; the only import of airflow.
+
+A scheduler parses this every few seconds, so only the conf half of the package
+is imported, never an engine. What a stage does is jobs/batch.py's business;
+here its exit code decides whether another try makes sense. To give every task
+one more Airflow setting, add it to EVERY_TASK.
+"""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk import DAG, BaseOperator, Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from pipelines.errors import DataError, LakeloomError, SpecError
+from pipelines.plan import Stage, stages
+from pipelines.spec import Pipeline, load
+
+CHECKOUT = Path(__file__).resolve().parents[1]  # or site-packages: the wheel, too, has jobs/ beside this package
+TARGET = "submit"  # conf/targets/submit.yml: the master is the Airflow connection's
+EVERY_TASK = {
+    "retries": 2,
+    "retry_delay": timedelta(minutes=1),
+    "execution_timeout": timedelta(hours=6),
+}
+BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)  # fixed, as Airflow asks; without catch-up only the newest run is made
+FINAL = {e.exit_code for e in (SpecError, DataError, LakeloomError)}  # the same again would end the same
+WHAT = {
+    "tables": "Reads what is new into table `{}`, judges it and publishes it.",
+    "features": "Brings feature table `{}` up to date, each value as it was known at its row's time.",
+    "models": "Trains and judges model `{}`; the champion changes only through the gates.",
+    "scores": "Scores the new rows of `{}` with the champion and publishes them.",
+}
+
+
+class StageSubmit(SparkSubmitOperator):
+    """spark-submit whose failure is tried again only where a retry can mend it: exit codes 2, 3 and 70 are final."""
+
+    def execute(self, context: Context) -> None:
+        """Run the stage. Errors: AirflowFailException for a final failure, AirflowException for one worth a retry."""
+        try:
+            super().execute(context)
+        except FileNotFoundError as found:
+            raise AirflowFailException(f"no {found.filename} on PATH; set PATH or LAKELOOM_SPARK_SUBMIT") from found
+        except AirflowException as found:
+            submitted = self._hook and self._hook._submit_sp
+            if submitted and submitted.returncode in FINAL:
+                raise AirflowFailException(f"{self.task_id} cannot be mended by a retry: {found}") from found
+            raise
+
+
+class Refuse(BaseOperator):
+    """Fails with its own doc_md: stands for a conf that cannot be read."""
+
+    def execute(self, context: Context) -> None:
+        """Errors: AirflowFailException, always."""
+        raise AirflowFailException(self.doc_md)
+
+
+def build(conf: Path, target: str = TARGET) -> DAG:
+    """The DAG of one conf file, named after the file.
+
+    A conf that cannot be read gives a DAG whose only task fails with the reason: it is seen, and the others live on.
+    """
+    try:
+        pipeline = load(conf)
+        return _dag(conf.resolve(), target, pipeline, stages(pipeline))
+    except SpecError as found:
+        return _broken(conf, str(found))
+
+
+def _dag(conf: Path, target: str, pipeline: Pipeline, planned: tuple[Stage, ...]) -> DAG:
+    with DAG(
+        conf.stem,
+        schedule=pipeline.schedule,
+        start_date=BEGINNING,
+        catchup=False,
+        max_active_runs=1,
+        default_args=EVERY_TASK,
+        tags=["lakeloom", target],
+        doc_md=pipeline.description or None,
+    ) as dag:
+        tasks = {stage.id: _task(conf, target, stage) for stage in planned}
+        for stage in planned:
+            tasks[stage.id].set_upstream([tasks[need] for need in stage.needs])
+    return dag
+
+
+def _task(conf: Path, target: str, stage: Stage) -> StageSubmit:
+    return StageSubmit(
+        task_id=stage.id,
+        doc_md=WHAT[stage.kind].format(stage.name),
+        name=f"lakeloom {conf.stem} {stage.id}",
+        application=str(CHECKOUT / "jobs" / "batch.py"),
+        application_args=[stage.id, str(conf), "--target", target],
+        spark_binary=os.environ.get("LAKELOOM_SPARK_SUBMIT"),  # None: the connection's, found on PATH
+        env_vars={"PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON") or str(CHECKOUT / ".venv" / "bin" / "python")},
+    )
+
+
+def _broken(conf: Path, reason: str) -> DAG:
+    with DAG(conf.stem, schedule="@daily", start_date=BEGINNING, catchup=False, tags=["lakeloom", "broken"]) as dag:
+        Refuse(task_id="conf", doc_md=reason)
+    dag.doc_md = reason
+    return dag

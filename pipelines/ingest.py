@@ -1,0 +1,56 @@
+"""Sources to frames: each record typed, each with where it came from, none lost.
+
+Beside the declared columns a frame has `_row`, a struct that follows the
+record through the table's select (columns.carry):
+  file   STRING  the file it stands in
+  hash   STRING  128 bits of its content, in hex: breaks ties between equal sequences
+  text   STRING  the line itself where it could not be read, else null
+  record STRUCT  the source's columns, for the quarantine
+A record that could not be read has null in every declared column.
+"""
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipelines.columns import ddl
+from pipelines.spec import Files
+
+ROW = "_row"
+CORRUPT = "_corrupt_record"
+
+
+def read(spark: SparkSession, source: Files, files: Sequence[str]) -> DataFrame:
+    """All records of some files of a source, lazily; empty if there are none.
+
+    Types : as declared; a value that is not of its type makes the whole line malformed.
+    Cost  : one scan; two projections.
+    """
+    names = list(ddl(source.ddl))
+    raw = _scan(spark, source, files) if files else spark.createDataFrame([], f"{source.ddl}, {CORRUPT} STRING")
+    file = F.col("_metadata.file_path") if files else F.lit(None).cast("string")
+    well = F.col(CORRUPT).isNull()
+    held = [F.when(well, F.col(f"`{n}`")).alias(n) for n in names]
+    row = F.struct(
+        file.alias("file"),
+        F.md5(F.when(well, _content(names)).otherwise(F.col(CORRUPT))).alias("hash"),
+        F.col(CORRUPT).alias("text"),
+        F.struct(*[F.col(f"`{n}`") for n in names]).alias("record"),
+    )
+    return raw.select(*held, row.alias(ROW))
+
+
+def _scan(spark: SparkSession, source: Files, files: Sequence[str]) -> DataFrame:
+    reader = spark.read.schema(f"{source.ddl}, {CORRUPT} STRING").option("columnNameOfCorruptRecord", CORRUPT)
+    paths = list(files)
+    if source.format == "csv":
+        return reader.csv(paths, header=True, mode="PERMISSIVE", nullValue=source.null, escape='"')
+    if source.format == "json":
+        return reader.json(paths, mode="PERMISSIVE")
+    return spark.read.schema(source.ddl).parquet(*paths).withColumn(CORRUPT, F.lit(None).cast("string"))
+
+
+def _content(names: Sequence[str]) -> Column:
+    """The record as one text in which null and '' differ and columns cannot run together."""
+    return F.concat_ws("\x1f", *[F.coalesce(F.col(f"`{n}`").cast("string"), F.lit("\x00")) for n in names])

@@ -1,0 +1,1 @@
+"""Models: one protocol (base) and the learners that keep it, each a Spark ML pipeline."""

@@ -1,0 +1,115 @@
+"""Spec and state in, ordered stages out: what each needs, why it would run, what it would read. Pure.
+
+A stage is named by its place in the conf: 'tables.flights', 'models.late_arrival'.
+`stages` needs the conf alone (Airflow asks it); `verdicts` also needs what was
+seen of the warehouse and the landing folder.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+from pipelines.columns import relations
+from pipelines.spec import Pipeline, Spec
+
+Kind = Literal["tables", "features", "models", "scores"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a pipeline; one Airflow task, one spark-submit, one row of `_runs` an attempt."""
+
+    kind: Kind
+    name: str
+    needs: tuple[str, ...] = ()  # stages, by id, that must have run before
+
+    @property
+    def id(self) -> str:
+        """'tables.flights'."""
+        return f"{self.kind}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a stage would find if it ran now, and what its last finished attempt was."""
+
+    news: str = ""  # what its inputs have that it has not read, in words; empty: nothing
+    definition: str = ""
+    last_definition: str | None = None  # None: it never finished
+    unfinished: bool = False  # an attempt began and left no record
+    refused: str = ""  # why its last attempt was not published
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a stage would run, and the reason in words."""
+
+    stage: Stage
+    run: bool
+    why: str
+
+
+def verdict(stage: Stage, waiting: Waiting, running: frozenset[str] = frozenset()) -> Verdict:
+    """Decide one stage. running: ids of stages that run before it, so that it may find more than it sees now."""
+    if waiting.unfinished:
+        return Verdict(stage, True, "an attempt was cut off; its batch is replayed")
+    if waiting.last_definition is None:
+        upstream = [n for n in stage.needs if n in running]
+        return Verdict(stage, bool(waiting.news or upstream or stage.kind == "models"), waiting.news or "never ran")
+    if waiting.definition != waiting.last_definition and stage.kind != "scores":
+        return Verdict(stage, True, "its definition changed")
+    if waiting.news:
+        return Verdict(stage, True, waiting.news)
+    if waiting.refused and stage.kind == "tables":
+        return Verdict(stage, True, f"judges again: {waiting.refused}")
+    upstream = [n for n in stage.needs if n in running and not n.startswith("models.")]
+    if upstream and stage.kind != "models":
+        return Verdict(stage, True, f"after {', '.join(upstream)}")
+    return Verdict(stage, False, f"refused before: {waiting.refused}" if waiting.refused else "nothing new")
+
+
+def stages(pipeline: Pipeline) -> tuple[Stage, ...]:
+    """All stages in an order in which each stands after what it needs.
+
+    Errors: SpecError (from columns.relations) where a select cannot be parsed; a cycle is refused by `check`
+    and ends here in the order of the conf.
+    """
+    found = [*_tables(pipeline), *_features(pipeline), *_models(pipeline), *_scores(pipeline)]
+    return _sorted(found)
+
+
+def _tables(pipeline: Pipeline) -> list[Stage]:
+    def needs(name: str) -> tuple[str, ...]:
+        read = relations(pipeline.tables[name].select)
+        return tuple(f"tables.{r}" for r in read if r in pipeline.tables and r != name)
+
+    return [Stage("tables", name, needs(name)) for name in pipeline.tables]
+
+
+def _features(pipeline: Pipeline) -> list[Stage]:
+    return [Stage("features", n, tuple(f"tables.{t}" for t in f.tables())) for n, f in pipeline.features.items()]
+
+
+def _models(pipeline: Pipeline) -> list[Stage]:
+    return [Stage("models", n, (f"features.{m.features}",)) for n, m in pipeline.models.items()]
+
+
+def _scores(pipeline: Pipeline) -> list[Stage]:
+    return [Stage("scores", n, (f"features.{s.of}", f"models.{s.model}")) for n, s in pipeline.scores.items()]
+
+
+def _sorted(found: list[Stage]) -> tuple[Stage, ...]:
+    """Topological, otherwise in the order of the conf."""
+    done: list[Stage] = []
+    left = list(found)
+    while left:
+        ready = next((s for s in left if all(n in {d.id for d in done} for n in s.needs)), left[0])
+        done.append(ready)
+        left.remove(ready)
+    return tuple(done)
+
+
+def definition(pipeline: Pipeline, stage: Stage) -> str:
+    """A short hash of the part of the conf that decides what the stage makes."""
+    spec: Spec = getattr(pipeline, stage.kind)[stage.name]
+    return sha256(spec.model_dump_json(by_alias=True).encode()).hexdigest()[:16]

@@ -1,0 +1,55 @@
+"""All row rules in one projection: a bit mask, and from it each row's fate and reasons.
+
+Bit 0 is a record that could not be read; bit i + 1 is expectations[i] broken.
+Rules with `warn` or `fail` are not here: they judge the table that was
+written (suites.py).
+"""
+
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.errors import SpecError
+from pipelines.quality.rules import bad
+from pipelines.spec import Expectation
+
+MOST_RULES = 62  # one bit of a bigint each beside bit 0; the sign bit stays clear
+FLAWS, FATE, REASONS = "_flaws", "_fate", "_reasons"
+MALFORMED = "malformed record"
+
+
+def fuse(expectations: tuple[Expectation, ...]) -> tuple[Expectation, ...]:
+    """Those that the pass that writes decides: drop and quarantine."""
+    return tuple(e for e in expectations if e.fused)
+
+
+def flag(df: DataFrame, rules: tuple[Expectation, ...], malformed: Column) -> DataFrame:
+    """Append `_flaws`, a bigint that is 0 for a clean row.
+
+    Rows in   : any number; none is dropped or reordered.
+    malformed : true where the record could not be read; its other flaws then do not count.
+    Cost      : one projection on the caller's scan; no shuffle, no action.
+    Errors    : SpecError for more than 62 rules.
+    """
+    if len(rules) > MOST_RULES:
+        raise SpecError(f"{len(rules)} drop and quarantine rules on one table; the most is {MOST_RULES}")
+    bits = [F.when(bad(rule), F.lit(1 << (i + 1)).cast("bigint")).otherwise(F.lit(0)) for i, rule in enumerate(rules)]
+    mask = reduce(lambda a, b: a.bitwiseOR(b), bits, F.lit(0).cast("bigint"))
+    return df.select("*", F.when(malformed, F.lit(1).cast("bigint")).otherwise(mask).alias(FLAWS))
+
+
+def fate(rules: tuple[Expectation, ...]) -> Column:
+    """'clean', 'drop' (only rules that drop are broken) or 'quarantine', from `_flaws`."""
+    kept = 1 + sum(1 << (i + 1) for i, rule in enumerate(rules) if rule.on_fail == "quarantine")
+    flaws = F.col(FLAWS)
+    return (
+        F.when(flaws == 0, "clean").when(flaws.bitwiseAND(F.lit(kept).cast("bigint")) == 0, "drop").otherwise("quarantine")
+    ).alias(FATE)
+
+
+def reasons(rules: tuple[Expectation, ...]) -> Column:
+    """`_reasons`: the labels of the broken rules, in the order of the conf. For refused rows only: it costs."""
+    labels = [MALFORMED, *(rule.label for rule in rules)]
+    named = [F.when(F.col(FLAWS).bitwiseAND(F.lit(1 << i).cast("bigint")) != 0, F.lit(s)) for i, s in enumerate(labels)]
+    return F.array_compact(F.array(*named)).alias(REASONS)

@@ -1,0 +1,95 @@
+"""What every stage is given, and how an attempt becomes a row of `_runs`."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from pipelines import crash
+from pipelines.plan import Stage, definition
+from pipelines.spec import Pipeline, Target
+from pipelines.state import History, Intent, Record, Status, Warehouse
+from pipelines.tables import Transaction
+
+
+@dataclass(frozen=True)
+class Context:
+    """One attempt of one stage: who asks, where, and why."""
+
+    pipeline: Pipeline
+    target: Target
+    warehouse: Warehouse
+    spark: SparkSession
+    run_id: str
+    stage: Stage
+    why: str
+    full_refresh: bool
+    tell: Callable[[str], None]
+    begun: float = field(default_factory=time.monotonic)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    history: History = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "history", History.of(self.warehouse))
+
+    def path(self, part: str = "") -> str:
+        """Of the stage's own table."""
+        return self.warehouse.path(self.stage.id, part)
+
+    def published(self, stage: str) -> int | None:
+        """The version that readers of another stage's table see."""
+        return self.history.published(stage)
+
+    def intend(self, inputs: dict[str, Any], new_generation: bool) -> Intent:
+        """Write down what the next batch will do, before its first commit."""
+        generation = self.history.generation(self.stage.id) + (new_generation and self.history.next_batch(self.stage.id) > 0)
+        intent = Intent(
+            pipeline=self.pipeline.pipeline,
+            stage=self.stage.id,
+            generation=generation,
+            batch=0 if generation > self.history.generation(self.stage.id) else self.history.next_batch(self.stage.id),
+            run_id=self.run_id,
+            definition=definition(self.pipeline, self.stage),
+            now=datetime.now(UTC),
+            inputs=inputs,
+        )
+        self.warehouse.write(intent)
+        return intent
+
+    def transaction(self, intent: Intent, part: str) -> Transaction:
+        """The id of one write of a batch: its version rises with the batch."""
+        return Transaction(f"{intent.pipeline}/{intent.stage}/{part}/{intent.generation}", intent.batch)
+
+    def record(self, intent: Intent, status: Status = "ok", **found: Any) -> Record:
+        """Write the attempt's row in `_runs`: with it, and only with it, the stage is done."""
+        crash.point("before the run record", self.stage.id)
+        row = Record(
+            pipeline=intent.pipeline,
+            stage=intent.stage,
+            generation=intent.generation,
+            batch=intent.batch,
+            run_id=self.run_id,
+            definition=intent.definition,
+            status=status,
+            started_at=self.started_at,
+            seconds=round(time.monotonic() - self.begun, 3),
+            why=self.why,
+            inputs=_without_files(intent.inputs),
+            **found,
+        )
+        self.warehouse.write(row)
+        return row
+
+    def fail(self, error: Exception) -> None:
+        """Record that the attempt broke off, if it had begun a batch; the batch stays open and will be replayed."""
+        intent = History.of(self.warehouse).open_intent(self.stage.id)
+        if intent:
+            self.record(intent, "failed", error=(str(error).splitlines() or [type(error).__name__])[0][:500])
+
+
+def _without_files(inputs: dict[str, Any]) -> dict[str, Any]:
+    """A record names versions; the files stand in the intent."""
+    return {k: {"files": len(v["files"])} if "files" in v else v for k, v in inputs.items()}

@@ -1,0 +1,135 @@
+"""The order of a run: each stage is decided just before it would start, on what is there then.
+
+One session serves all stages, and none is started where nothing has to run.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from pipelines import crash
+from pipelines.errors import DataError, SpecError
+from pipelines.plan import Stage, Verdict, definition, stages, verdict
+from pipelines.run.waiting import waiting
+from pipelines.spec import Pipeline, Target
+from pipelines.state import History, Record, Warehouse
+
+ENTRY = {"tables": ("tables", "refresh"), "features": ("features", "refresh"), "models": ("models", "train"), "scores": ("scores", "publish")}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked: which stages (none named: all), and which of them anew."""
+
+    select: tuple[str, ...] = ()
+    full_refresh: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One stage of a run: why it ran or not, and its record if it did."""
+
+    verdict: Verdict
+    record: Record | None = None
+    error: DataError | None = None
+
+
+Tell = Callable[[Stage, str], None]
+
+
+def planned(pipeline: Pipeline, target: Target, order: Order = Order()) -> tuple[Verdict, ...]:
+    """Every selected stage with its verdict as things stand now. No JVM is started."""
+    history, running = History.of(_warehouse(pipeline, target)), set[str]()
+    found = []
+    for stage in selected(pipeline, order):
+        seen = _anew(verdict(stage, waiting(pipeline, target, history, stage), frozenset(running)), order)
+        running |= {stage.id} if seen.run else set()
+        found.append(seen)
+    return tuple(found)
+
+
+def run(pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> Iterator[Outcome]:
+    """Run what has to run, in order; one Outcome as each stage ends.
+
+    A stage whose data or model is refused ends with its error; what needs it goes on with what was published before.
+    Errors: any other failure of a stage is recorded as 'failed' and raised.
+    """
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    with ExitStack() as sessions:
+        start = cache(lambda: sessions.enter_context(_session(pipeline, target)))
+        for stage in selected(pipeline, order):
+            history = History.of(_warehouse(pipeline, target))
+            decided = _anew(verdict(stage, waiting(pipeline, target, history, stage)), order)
+            _refuse_mixture(decided, history, pipeline, order)
+            yield _attempt(decided, pipeline, target, order, run_id, start, tell) if decided.run else Outcome(decided)
+            crash.point("between tables", stage.id)
+
+
+def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
+    """The stages asked for, in their order. Errors: SpecError for one that the conf has not."""
+    every = stages(pipeline)
+    named = {s.id for s in every}
+    for asked in (*order.select, *order.full_refresh):
+        if asked not in named:
+            raise SpecError(f"no stage '{asked}'; there is {', '.join(s.id for s in every)}")
+    return tuple(s for s in every if not order.select or s.id in order.select)
+
+
+def _attempt(
+    decided: Verdict, pipeline: Pipeline, target: Target, order: Order, run_id: str, start: Callable[[], Any], tell: Tell
+) -> Outcome:
+    from pipelines.run.context import Context  # the engine, from here on
+
+    stage = decided.stage
+    tell(stage, decided.why)
+    spark = start()
+    ctx = Context(
+        pipeline=pipeline,
+        target=target,
+        warehouse=_warehouse(pipeline, target),
+        spark=spark,
+        run_id=run_id,
+        stage=stage,
+        why=decided.why,
+        full_refresh=stage.id in order.full_refresh,
+        tell=lambda text: tell(stage, text),
+    )
+    module, name = ENTRY[stage.kind]
+    try:
+        return Outcome(decided, getattr(import_module(f"pipelines.run.{module}"), name)(ctx))
+    except DataError as error:
+        return Outcome(decided, error=error)
+    except Exception as error:
+        ctx.fail(error)
+        raise
+
+
+def _session(pipeline: Pipeline, target: Target) -> Any:
+    from pipelines.spark import session
+
+    return session(target, pipeline.pipeline)
+
+
+def _anew(decided: Verdict, order: Order) -> Verdict:
+    return replace(decided, run=True, why="asked for anew") if decided.stage.id in order.full_refresh else decided
+
+
+def _refuse_mixture(decided: Verdict, history: History, pipeline: Pipeline, order: Order) -> None:
+    """Rows selected by an old and by a new definition do not go into one table unasked."""
+    stage, last = decided.stage, history.last(decided.stage.id)
+    if stage.kind != "tables" or not pipeline.tables[stage.name].source or stage.id in order.full_refresh:
+        return
+    if last and last.status != "failed" and last.definition != definition(pipeline, stage):
+        raise SpecError(
+            f"{stage.id}: its select or expectations changed since its last refresh; "
+            f"`lakeloom run --full-refresh {stage.id}` makes it anew from all that landed"
+        )
+
+
+def _warehouse(pipeline: Pipeline, target: Target) -> Warehouse:
+    return Warehouse(target.warehouse, pipeline.pipeline)

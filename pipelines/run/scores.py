@@ -1,0 +1,127 @@
+"""Publish scores: in batch, or as a stream of what the feature table gains. Both call the one scoring function."""
+
+from datetime import datetime
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipelines import crash, evaluate, tables
+from pipelines.columns import refuse_expression
+from pipelines.models import splits
+from pipelines.models.base import LABEL, SCORE
+from pipelines.registry import Version
+from pipelines.run.context import Context
+from pipelines.run.scorer import champion
+from pipelines.score import Scorer
+from pipelines.spec import Score
+from pipelines.state import Intent, Record
+from pipelines.tables import Commit, Transaction
+
+BARS = 20  # of the histogram of scores
+NEVER = "1900-01-01T00:00:00+00:00"
+
+
+def publish(ctx: Context) -> Record:
+    """Score what is new. Errors: DataError where there is no champion."""
+    score = ctx.pipeline.scores[ctx.stage.name]
+    scorer, version = champion(ctx, score.model)
+    intent = ctx.history.open_intent(ctx.stage.id)
+    if intent is None or ctx.full_refresh:
+        intent = _intend(ctx, score, version)
+    return (_batch if score.mode == "batch" else _stream)(ctx, score, scorer, intent)
+
+
+def _intend(ctx: Context, score: Score, version: Version) -> Intent:
+    """A batch begins with every row after the model's cutoff, a stream with the first row after it went live."""
+    features = f"features.{score.of}"
+    last = ctx.history.last(ctx.stage.id, "ok")
+    upto = ctx.published(features)
+    begin = -1 if score.mode == "batch" else upto
+    after = last.inputs[features]["upto"] if last and not ctx.full_refresh else begin
+    since = version.tags["lakeloom.cutoff"] if score.mode == "batch" else NEVER
+    start = last.inputs[features]["start"] if last and not ctx.full_refresh else after
+    read = {"after": after, "upto": upto, "since": since, "start": start}
+    return ctx.intend({features: read}, new_generation=ctx.full_refresh)
+
+
+def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:
+    """Rows of (after, upto] that are newer than the model's cutoff: appended; replaced by key where rows changed."""
+    read = intent.inputs[f"features.{score.of}"]
+    path = ctx.warehouse.path(f"features.{score.of}")
+    new = tables.changes(ctx.spark, path, read["after"], read["upto"])
+    rows = new.where(F.col(scorer.as_of_time) >= F.lit(read["since"]).cast("timestamp"))
+    ctx.tell(f"scores by version {scorer.model_version}")
+    crash.point("before the clean commit", ctx.stage.id)
+    commit = _write(ctx, scorer, intent, scorer.score(rows, intent.now), tables.inserts_only(path, read["after"], read["upto"]))
+    written = tables.changes(ctx.spark, ctx.path(), commit.version - 1, commit.version)
+    detail = {**_said(ctx, scorer), **_seen(ctx, score, written, scorer, intent.now)}
+    counts = {"rows_in": commit.applied, "scored": commit.applied}
+    return ctx.record(intent, counts=counts, detail=detail, published_version=commit.version)
+
+
+def _write(ctx: Context, scorer: Scorer, intent: Intent, rows: DataFrame, fresh: bool) -> Commit:
+    transaction = ctx.transaction(intent, "scores")
+    if intent.batch == 0 and intent.generation:
+        return tables.overwrite(rows, ctx.path(), transaction)
+    if fresh or intent.batch == 0:
+        return tables.append(rows, ctx.path(), transaction)
+    on = " AND ".join(f"t.`{k}` = s.`{k}`" for k in scorer.keys)
+    return tables.merge(rows, ctx.path(), on, None, transaction)
+
+
+def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:
+    """Structured Streaming over the feature table's change feed, until it has caught up; each micro-batch exactly once."""
+    read, done = intent.inputs[f"features.{score.of}"], []
+    if read["upto"] > read["start"]:
+        done = _caught_up(ctx, score, scorer, intent, read["start"])
+    scored = sum(c.applied for c in done)
+    version = done[-1].version if done else ctx.warehouse.version(ctx.stage.id)
+    detail = {**_said(ctx, scorer), "micro_batches": len(done)}
+    return ctx.record(intent, counts={"rows_in": scored, "scored": scored}, detail=detail, published_version=version)
+
+
+def _caught_up(ctx: Context, score: Score, scorer: Scorer, intent: Intent, start: int) -> list[Commit]:
+    done: list[Commit] = []
+    app = f"{intent.pipeline}/{intent.stage}/stream/{intent.generation}"
+
+    def publish_once(rows: DataFrame, number: int) -> None:
+        kept = rows.where(F.col("_change_type").isin("insert", "update_postimage")).drop(*tables.CHANGE)
+        done.append(tables.append(scorer.score(kept, intent.now), ctx.path(), Transaction(app, number)))
+
+    feed = ctx.spark.readStream.format("delta").option("readChangeFeed", "true").option("startingVersion", start + 1)
+    checkpoint = f"{ctx.warehouse.root}/{ctx.pipeline.pipeline}/_checkpoints/{ctx.stage.name}/{intent.generation}"
+    query = (
+        feed.load(ctx.warehouse.path(f"features.{score.of}"))
+        .writeStream.foreachBatch(publish_once)
+        .option("checkpointLocation", checkpoint)
+        .queryName(ctx.stage.name)
+        .trigger(availableNow=True)
+        .start()
+    )
+    query.awaitTermination()
+    return done
+
+
+def _said(ctx: Context, scorer: Scorer) -> dict[str, Any]:
+    return {"model_version": scorer.model_version, "path": ctx.path()}
+
+
+def _seen(ctx: Context, score: Score, written: DataFrame, scorer: Scorer, now: datetime) -> dict[str, Any]:
+    """The histogram of what was published, and where labels are known already, how it compares with what happened."""
+    model = ctx.pipeline.models[score.model]
+    feature = ctx.pipeline.features[score.of]
+    stage = f"tables.{feature.spine}"
+    version = ctx.published(stage)
+    assert version is not None
+    spine = tables.read(ctx.spark, ctx.warehouse.path(stage), version)
+    known_at = ctx.pipeline.tables[feature.spine].known_at
+    moments = sorted({known_at[c] for c in refuse_expression(model.label, spine.columns) if c in known_at})
+    labels = splits.labels(spine, feature.keys, model.label, moments, now)
+    joined = written.join(labels, list(feature.keys), "left").select(SCORE, LABEL).cache()
+    bars = dict(joined.groupBy(F.least((F.col(SCORE) * BARS).cast("int"), F.lit(BARS - 1))).count().collect())
+    counts = evaluate.histogram(joined, SCORE, LABEL, F.lit(0)).whole
+    joined.unpersist()
+    both = all(counts.sum(axis=0))
+    truth = {**evaluate.metrics(counts, scorer.threshold), "rows": int(counts.sum())} if both else None
+    return {"histogram": [bars.get(i, 0) for i in range(BARS)], "truth": truth}

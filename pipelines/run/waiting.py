@@ -1,0 +1,79 @@
+"""What each stage would find if it ran now; read from logs and folders, without a JVM."""
+
+from pipelines import landing
+from pipelines.columns import relations
+from pipelines.plan import Stage, Waiting, definition
+from pipelines.spec import Pipeline, Table, Target
+from pipelines.state import History, Record
+
+
+def waiting(pipeline: Pipeline, target: Target, history: History, stage: Stage) -> Waiting:
+    """Cost: one listing of the landing folder for a streaming table, else nothing. Errors: SpecError without a folder."""
+    last = history.last(stage.id)
+    good = last if last and last.status != "failed" else None
+    news = _NEWS[stage.kind](pipeline, target, history, stage, good)
+    return Waiting(
+        news=news,
+        definition=definition(pipeline, stage),
+        last_definition=good.definition if good else None,
+        unfinished=history.open_intent(stage.id) is not None,
+        refused=good.error if good and good.status == "refused" else "",
+    )
+
+
+def fresh_files(pipeline: Pipeline, target: Target, history: History, stage: Stage) -> tuple[landing.Arrival, ...]:
+    """The files that a streaming table has not taken in its present generation."""
+    source = pipeline.tables[stage.name].source
+    assert source
+    seen = {f["path"]: f["stamp"] for f in history.files(stage.id, source)}
+    return landing.fresh(landing.arrivals(pipeline.sources[source], target.landing), seen)
+
+
+def side_tables(pipeline: Pipeline, table: Table) -> tuple[str, ...]:
+    """The pipeline's own tables that a select reads beside its source."""
+    return tuple(r for r in relations(table.select) if r in pipeline.tables)
+
+
+def _table(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
+    table = pipeline.tables[stage.name]
+    if table.source:
+        new = fresh_files(pipeline, target, history, stage)
+        size = sum(f.size for f in new) / 1e6
+        return f"{len(new)} new file{'s' if len(new) > 1 else ''} of {table.source}, {size:.1f} MB" if new else ""
+    return _moved(history, last, [f"tables.{t}" for t in side_tables(pipeline, table)])
+
+
+def _features(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
+    return _moved(history, last, [f"tables.{pipeline.features[stage.name].spine}"])
+
+
+def _model(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
+    """New rows alone never retrain; what the model is made of does."""
+    of = f"features.{pipeline.models[stage.name].features}"
+    made_of = last.inputs.get(of, {}).get("definition") if last else None
+    now = history.last(of)
+    return f"{of} was redefined" if last and now and made_of != now.definition else ""
+
+
+def _score(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
+    score = pipeline.scores[stage.name]
+    if champion(history, f"models.{score.model}") is None:
+        return ""
+    return _moved(history, last, [f"features.{score.of}"])
+
+
+def champion(history: History, stage: str) -> int | None:
+    """The version that a model stage promoted last; None before the first."""
+    return next((r.model_version for r in reversed(history.records) if r.stage == stage and r.model_version is not None), None)
+
+
+def _moved(history: History, last: Record | None, stages: list[str]) -> str:
+    def read(stage: str) -> int | None:
+        return last.inputs.get(stage, {}).get("upto") if last else None
+
+    moved = [(s, read(s), history.published(s)) for s in stages]
+    told = [f"{s} went from version {a} to {b}" if a is not None else f"{s} is at version {b}" for s, a, b in moved if a != b]
+    return "; ".join(told)
+
+
+_NEWS = {"tables": _table, "features": _features, "models": _model, "scores": _score}

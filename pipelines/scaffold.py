@@ -1,0 +1,287 @@
+"""A first conf from data: looks at a file or a folder and writes down what it sees, for a person to correct.
+
+What is inferred here once stands in the conf as text ever after: a pipeline
+never infers. Only the first rows are read, so a promise is one that they kept.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as csv
+import pyarrow.json
+import pyarrow.parquet as parquet
+
+from pipelines.errors import SpecError
+
+MOST_ROWS = 10_000  # looked at
+MOST_BYTES = 8_000_000  # of a text file
+MOST_FILES = 200  # whose headers are compared
+FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
+NULLS = ("", "NA", "NULL", "null", "NaN", "nan")
+_TYPES = (
+    (pa.types.is_boolean, "BOOLEAN"),
+    (lambda t: pa.types.is_integer(t) and t.bit_width < 64, "INT"),
+    (pa.types.is_integer, "BIGINT"),
+    (pa.types.is_float32, "FLOAT"),
+    (pa.types.is_floating, "DOUBLE"),
+    (pa.types.is_date, "DATE"),
+    (pa.types.is_timestamp, "TIMESTAMP"),
+    (pa.types.is_decimal, "DECIMAL({0.precision},{0.scale})"),
+    (lambda t: pa.types.is_binary(t) or pa.types.is_large_binary(t), "BINARY"),
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the first rows say about one column."""
+
+    name: str  # in the file
+    ddl: str
+    whole: bool  # no null was seen
+    unique: bool
+
+    @property
+    def clean(self) -> str:
+        """The name in the table: letters, digits, underscores."""
+        word = re.sub(r"\W+", "_", self.name, flags=re.ASCII).strip("_") or "column"
+        return f"_{word}" if word[0].isdigit() else word
+
+
+def scaffold(path: Path, name: str) -> str:
+    """The text of a commented conf for what lies at path (a file, or a folder of files of one format).
+
+    Reads at most MOST_ROWS rows of the first file. Errors: SpecError for a missing path, nothing readable, headers
+    that differ, names that cannot be told apart.
+    """
+    files, kind = _files(path)
+    rows = _rows(files[0], kind)
+    _one_header(files, kind, rows.column_names)
+    if not rows.num_rows:
+        raise SpecError(f"{files[0]}: has no rows to look at")
+    columns = [_column(field.name, rows.column(i)) for i, field in enumerate(rows.schema)]
+    _distinct(files[0], columns)
+    folder = path.name if path.is_dir() else path.parent.resolve().name
+    return _text(_word(name), kind, _folder(folder), columns, _null(files[0], kind))
+
+
+def _files(path: Path) -> tuple[list[Path], str]:
+    if not path.exists():
+        raise SpecError(f"{path}: no such file or folder")
+    found = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    known = [p for p in found if p.suffix.lower() in FORMATS and not p.name.startswith((".", "_"))]
+    if not known:
+        raise SpecError(f"{path}: no file that can be read; there is {_listed(found)}, and {_listed(FORMATS)} can be")
+    kinds = sorted({FORMATS[p.suffix.lower()] for p in known})
+    if len(kinds) > 1:
+        raise SpecError(f"{path}: holds {' and '.join(kinds)}; a source has one format")
+    return known, kinds[0]
+
+
+def _listed(names: Iterable[object]) -> str:
+    shown = [n.name if isinstance(n, Path) else str(n) for n in names]
+    return ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "") or "nothing"
+
+
+def _rows(file: Path, kind: str) -> pa.Table:
+    """The first rows, typed as Arrow takes them to be."""
+    try:
+        if kind == "parquet":
+            batches = parquet.ParquetFile(file).iter_batches(batch_size=MOST_ROWS)
+            first = next(batches, None)
+            return pa.Table.from_batches([first]) if first is not None else parquet.read_schema(file).empty_table()
+        if kind == "csv":
+            convert = csv.ConvertOptions(null_values=list(NULLS), strings_can_be_null=True)
+            return csv.read_csv(_head(file), convert_options=convert).slice(0, MOST_ROWS)
+        return pyarrow.json.read_json(_head(file)).slice(0, MOST_ROWS)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{file}: cannot be read as {kind}: {str(error).splitlines()[0]}") from None
+
+
+def _head(file: Path) -> pa.BufferReader:
+    """The first whole lines of a text file."""
+    with file.open("rb") as opened:
+        lines = [line for line, _ in zip(opened, range(MOST_ROWS + 1), strict=False)]
+    text = b"".join(lines)
+    if len(text) > MOST_BYTES:
+        text = text[:MOST_BYTES].rpartition(b"\n")[0]
+    return pa.BufferReader(text)
+
+
+def _one_header(files: list[Path], kind: str, first: list[str]) -> None:
+    for file in files[1:MOST_FILES]:
+        names = _header(file, kind)
+        if names is not None and names != first:
+            odd = [n for n in [*names, *first] if (n in names) != (n in first)] or names
+            raise SpecError(f"{file}: its columns differ from those of {files[0].name}, first in '{odd[0]}'")
+
+
+def _header(file: Path, kind: str) -> list[str] | None:
+    """Column names in order; None for json, whose lines may leave keys out."""
+    if kind == "json":
+        return None
+    if kind == "parquet":
+        return list(parquet.read_schema(file).names)
+    with file.open("rb") as opened:
+        line = opened.readline()
+    try:
+        return list(csv.read_csv(pa.BufferReader(line)).column_names) if line.strip() else []
+    except pa.ArrowException as error:
+        raise SpecError(f"{file}: its header cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _null(file: Path, kind: str) -> str:
+    """The text that most often stands for a missing value in a csv; '' if none is seen."""
+    if kind != "csv":
+        return ""
+    text = _head(file).read().decode("utf-8", "replace")
+    counts = {word: len(re.findall(rf"(?:^|,){word}(?=,|\r?$)", text, re.MULTILINE)) for word in NULLS if word}
+    most = max(counts, key=counts.__getitem__)
+    return most if counts[most] else ""
+
+
+def _column(name: str, values: pa.ChunkedArray) -> Column:
+    whole = values.null_count == 0
+    flat = not pa.types.is_nested(values.type)
+    unique = whole and flat and pc.count_distinct(values).as_py() == len(values)
+    return Column(name, _ddl(values), whole, unique)
+
+
+def _ddl(values: pa.ChunkedArray) -> str:
+    kind = values.type
+    if pa.types.is_int64(kind) and values.null_count < len(values):
+        edge = pc.min_max(values).as_py()
+        return "INT" if -(2**31) <= edge["min"] and edge["max"] < 2**31 else "BIGINT"
+    return _of(kind)
+
+
+def _of(kind: pa.DataType) -> str:
+    """Spark's name for an Arrow type; what Spark has no name for is a text."""
+    if pa.types.is_struct(kind):
+        fields = (kind.field(i) for i in range(kind.num_fields))
+        return f"STRUCT<{', '.join(f'{f.name}: {_of(f.type)}' for f in fields)}>"
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"ARRAY<{_of(kind.value_type)}>"
+    if pa.types.is_map(kind):
+        return f"MAP<{_of(kind.key_type)}, {_of(kind.item_type)}>"
+    return next((ddl.format(kind) for holds, ddl in _TYPES if holds(kind)), "STRING")
+
+
+def _distinct(file: Path, columns: list[Column]) -> None:
+    met: dict[str, str] = {}
+    for column in columns:
+        if column.clean.lower() in met:
+            raise SpecError(f"{file}: columns '{met[column.clean.lower()]}' and '{column.name}' have one name in SQL")
+        met[column.clean.lower()] = column.name
+
+
+def _word(name: str) -> str:
+    """A snake_case name, as the keys of a conf are."""
+    word = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
+    return (word if re.match("[a-z]", word) else f"data_{word}".rstrip("_"))[:50]
+
+
+def _folder(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "data"
+
+
+def _text(name: str, kind: str, folder: str, columns: list[Column], null: str) -> str:
+    key = next((c for c in columns if c.unique and _like_a_key(c)), None)
+    time = next((c for c in columns if c.ddl in ("TIMESTAMP", "DATE") and c.whole), None)
+    select = ",\n             ".join(_selected(c) for c in columns)
+    return "\n".join(
+        [
+            "# yaml-language-server: $schema=schema.json",
+            "# Written from the first rows of the data; read it through, then: lakeloom check",
+            f"pipeline: {name}",
+            "",
+            "sources:",
+            f"  {name}_raw:",
+            "    kind: files",
+            f"    format: {kind}",
+            f"    path: {folder}                # folder under the target's landing root",
+            *([f"    null: {json.dumps(null)}"] if null else []),
+            "    schema: >",
+            "      " + ",\n      ".join(f"{_quoted(c.name)} {c.ddl}" for c in columns),
+            "",
+            "tables:",
+            f"  {name}:",
+            f"    from: {name}_raw              # each refresh reads only the files that are new",
+            _key_line(key),
+            _time_line(time),
+            "    # known_at: {outcome: settled_at}   # columns that become known only after event_time",
+            "    select: >",
+            f"      SELECT {select}",
+            f"      FROM {name}_raw",
+            "    expect:",
+            *_promises(columns),
+            "",
+            _hints(name, key, time, columns),
+        ]
+    )
+
+
+def _like_a_key(column: Column) -> bool:
+    return column.ddl in ("STRING", "INT", "BIGINT")
+
+
+def _quoted(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else f"`{name}`"
+
+
+def _selected(column: Column) -> str:
+    quoted = _quoted(column.name)
+    return quoted if quoted == column.clean else f"{quoted} AS {column.clean}"
+
+
+def _key_line(key: Column | None) -> str:
+    if key:
+        return f"    keys: [{key.clean}]               # unique in the rows looked at; of equal keys one row stays"
+    return "    # keys: [id]                 # no column was unique; without keys every row is appended"
+
+
+def _time_line(time: Column | None) -> str:
+    if time:
+        return f"    event_time: {time.clean}         # when the row happened; its columns are known from then on"
+    return "    # event_time: happened_at    # no column holds a time in every row; features need one"
+
+
+def _promises(columns: list[Column]) -> list[str]:
+    """Not-null where no null was seen, and always one promise about the whole."""
+    kept = [
+        f"      - expect_column_values_to_not_be_null: {{column: {c.clean}}}\n        on_fail: quarantine"
+        for c in columns
+        if c.whole
+    ]
+    return [*kept, "      - expect_table_row_count_to_be_between: {min_value: 1}\n        on_fail: fail"]
+
+
+def _hints(name: str, key: Column | None, time: Column | None, columns: list[Column]) -> str:
+    """The rest of a pipeline, commented out, with this table's names where it can be told."""
+    keys, at = (key.clean if key else "id"), (time.clean if time else "happened_at")
+    seen = [c.clean for c in columns if c not in (key, time)][:3]
+    return f"""# features:
+#   {name}_features:
+#     spine: {name}                 # one feature row for each of its rows
+#     keys: [{keys}]
+#     as_of_time: {at}         # nothing known later than this may be seen
+#     columns: [{", ".join(seen)}]
+#
+# models:
+#   outcome:
+#     features: {name}_features
+#     label: outcome >= 1            # SQL over the columns of {name}
+#     task: binary
+#     candidates:
+#       - {{kind: logistic_regression}}
+#       - {{kind: xgboost, rounds: 200}}
+#     gates:
+#       - {{metric: roc_auc, min: 0.6}}
+#
+# scores:
+#   outcome_daily: {{model: outcome, of: {name}_features, mode: batch}}
+"""

@@ -1,0 +1,77 @@
+"""Target to session: the one getOrCreate.
+
+UTC, ANSI, declared schemas, idempotent commits; sized for the cores at hand.
+The Delta jars stand in pyspark's own jars folder (scripts/bootstrap puts them
+there), so no session pays for a resolver.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyspark.sql import SparkSession
+
+from pipelines.errors import LakeloomError, PlatformError
+from pipelines.spec import Target
+
+ALWAYS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.runSQLOnFiles": "false",
+    "spark.databricks.delta.commit.idempotencyCheck.enabled": "true",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.databricks.delta.properties.defaults.enableInCommitTimestamps": "true",
+    "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
+    "spark.sql.parquet.compression.codec": "zstd",
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+}
+SHUFFLE_TASKS_A_CORE = 2
+
+
+@contextmanager
+def session(target: Target, name: str) -> Iterator[SparkSession]:
+    """A session on the target, stopped at the end. Errors: PlatformError if the JVM or a jar is missing."""
+    spark = _start(target, name)
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def _start(target: Target, name: str) -> SparkSession:
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(f"lakeloom {name}")
+    if target.master is not None:
+        builder = builder.master(target.master).config("spark.driver.memory", target.driver_memory)
+        if target.master.startswith("local"):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+            builder = builder.config("spark.driver.bindAddress", "127.0.0.1")
+    for key, value in {**ALWAYS, **_jvm(), **target.spark}.items():
+        builder = builder.config(key, value)
+    try:
+        spark = builder.getOrCreate()
+        spark.conf.set("spark.sql.shuffle.partitions", SHUFFLE_TASKS_A_CORE * spark.sparkContext.defaultParallelism)
+    except LakeloomError:
+        raise
+    except Exception as found:
+        raise PlatformError(f"Spark did not start: {_first_line(found)}; `lakeloom doctor` tells what to type") from found
+    return spark
+
+
+def _jvm() -> dict[str, str]:
+    """Quick start for the driver: the shared class archive where the set-up made one."""
+    archive = os.environ.get("LAKELOOM_CLASS_ARCHIVE", "")
+    log = "-Dlog4j2.level=ERROR"
+    share = f" -XX:SharedArchiveFile={archive} -Xshare:auto -Xlog:disable" if os.path.exists(archive) else ""
+    return {"spark.driver.extraJavaOptions": log + share}
+
+
+def _first_line(found: Exception) -> str:
+    return (str(found).splitlines() or [type(found).__name__])[0][:300]

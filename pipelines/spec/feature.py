@@ -1,0 +1,62 @@
+"""Feature tables: one row per spine row, every value as it was known at that row's timestamp."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipelines.spec.base import Column, Length, Name, Spec, length_text
+
+Aggregate = Literal["count", "sum", "avg", "min", "max", "stddev"]
+
+
+class AsOf(Spec):
+    """The newest row of `table` with the same keys that was known strictly before as_of_time."""
+
+    table: Name
+    keys: tuple[Column, ...] = Field(min_length=1, description="equal in the spine and the table")
+    within: Length = Field(description="older than this counts as missing")
+    columns: tuple[Column, ...] = Field(min_length=1, description="become <table>_<column>")
+
+    def outputs(self) -> tuple[str, ...]:
+        """The feature columns it adds, in order."""
+        return tuple(f"{self.table}_{c}" for c in self.columns)
+
+
+class Window(Spec):
+    """Aggregates over the rows of `table` with the same keys that became known in [as_of_time - over, as_of_time)."""
+
+    table: Name
+    keys: tuple[Column, ...] = Field(min_length=1, description="equal in the spine and the table")
+    over: tuple[Length, ...] = Field(min_length=1, description="how far each looks back")
+    aggregates: dict[Column, tuple[Aggregate, ...]] = Field(description="column -> aggregates")
+
+    def outputs(self) -> tuple[str, ...]:
+        """The feature columns it adds, in order: <keys>_<column>_<aggregate>_<length>."""
+        return tuple(
+            f"{'_'.join(self.keys)}_{column}_{aggregate}_{length_text(length)}"
+            for length in self.over
+            for column, aggregates in self.aggregates.items()
+            for aggregate in aggregates
+        )
+
+
+class Feature(Spec):
+    """One feature table; `columns` are taken from the spine, the rest is joined as of as_of_time."""
+
+    spine: Name = Field(description="the table that gives one feature row for each of its rows")
+    keys: tuple[Column, ...] = Field(min_length=1, description="the spine's keys")
+    as_of_time: Column = Field(description="nothing known later than this may be seen")
+    columns: tuple[Column, ...] = Field((), description="the spine's own columns that are known at as_of_time")
+    as_of: tuple[AsOf, ...] = Field((), description="the newest earlier row of another table")
+    windows: tuple[Window, ...] = Field((), description="aggregates over the past")
+
+    def outputs(self) -> tuple[str, ...]:
+        """All feature columns in order: spine's, as-of, windows; keys and as_of_time not among them."""
+        as_of = (name for part in self.as_of for name in part.outputs())
+        windows = (name for part in self.windows for name in part.outputs())
+        return (*self.columns, *as_of, *windows)
+
+    def tables(self) -> tuple[str, ...]:
+        """Every table it reads, the spine first, each once."""
+        joined = (*(a.table for a in self.as_of), *(w.table for w in self.windows))
+        return tuple(dict.fromkeys((self.spine, *joined)))

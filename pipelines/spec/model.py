@@ -1,0 +1,88 @@
+"""Models: candidates, how they are split and chosen, and the gates before the alias moves."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipelines.spec.base import Column, Name, Spec
+
+Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"]
+
+
+class Split(Spec):
+    """Oldest rows train, newer validate (they choose the candidate), the newest test (they judge it)."""
+
+    by: Literal["time"] = "time"
+    train: float = Field(0.7, gt=0, lt=1)
+    validate_: float = Field(0.15, gt=0, lt=1, alias="validate")
+    test: float = Field(0.15, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Split":
+        whole = self.train + self.validate_ + self.test
+        if abs(whole - 1) > 1e-9:
+            raise ValueError(f"train + validate + test should be 1, got {whole:g}")
+        return self
+
+
+class LogisticRegression(Spec):
+    """Spark ML logistic regression on one-hot categories and standardised numbers."""
+
+    kind: Literal["logistic_regression"]
+    regularization: float = Field(1e-4, ge=0, le=1_000, description="L2 penalty")
+    iterations: int = Field(50, gt=0, le=10_000, description="most L-BFGS steps")
+
+
+class Xgboost(Spec):
+    """Gradient-boosted trees: XGBoost on Spark."""
+
+    kind: Literal["xgboost"]
+    rounds: int = Field(200, gt=0, le=10_000, description="boosting rounds")
+    depth: int = Field(6, gt=0, le=16, description="deepest tree")
+    learning_rate: float = Field(0.1, gt=0, le=1)
+    workers: int = Field(1, gt=0, le=1_000, description="Spark tasks that train together; one is deterministic")
+
+
+Candidate = Annotated[LogisticRegression | Xgboost, Field(discriminator="kind")]
+
+
+class Search(Spec):
+    """How the best candidate is chosen: the highest metric on the validation slice."""
+
+    metric: Metric = "average_precision"
+
+
+class Gate(Spec):
+    """What must hold on the test slice before the alias `champion` moves."""
+
+    metric: Metric
+    min: float | None = Field(None, description="the metric is at least this")
+    versus: Literal["champion", "baseline"] | None = Field(None, description="better than this, on the same rows")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the one-sided comparison")
+
+    @model_validator(mode="after")
+    def _one_test(self) -> "Gate":
+        if (self.min is None) == (self.versus is None):
+            raise ValueError("a gate has either min or versus")
+        return self
+
+
+class Model(Spec):
+    """One prediction problem: the features it sees, the label it learns, who may win."""
+
+    features: Name
+    label: str = Field(description="SQL over the spine's columns: 'arr_delay >= 15'; a row trains once it is known")
+    task: Literal["binary"] = Field(description="what kind of answer")
+    split: Split = Split()
+    candidates: tuple[Candidate, ...] = Field(min_length=1, description="who may win")
+    search: Search = Search()
+    gates: tuple[Gate, ...] = Field((), description="all must hold")
+    slices: tuple[Column, ...] = Field((), description="feature columns whose values get metrics of their own")
+
+
+class Score(Spec):
+    """A published prediction: `of` feature rows by the model's champion, in batch or as a stream."""
+
+    model: Name
+    of: Name
+    mode: Literal["batch", "stream"]

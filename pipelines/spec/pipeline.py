@@ -1,0 +1,22 @@
+"""The whole of one conf file."""
+
+from pydantic import Field
+
+from pipelines.spec.base import Name, Spec
+from pipelines.spec.feature import Feature
+from pipelines.spec.model import Model, Score
+from pipelines.spec.source import Source
+from pipelines.spec.table import Table
+
+
+class Pipeline(Spec):
+    """Everything from sources to scores; what it names is checked in check.py, before any engine starts."""
+
+    pipeline: Name = Field(description="its name: the folder of its tables, the prefix of its models")
+    description: str = Field("", description="the question it answers, for people")
+    schedule: str | None = Field(None, description="cron expression or Airflow preset, for the DAG")
+    sources: dict[Name, Source] = Field({}, description="what arrives, by name")
+    tables: dict[Name, Table] = Field({}, description="Delta tables that we make, by name")
+    features: dict[Name, Feature] = Field({}, description="feature tables, by name")
+    models: dict[Name, Model] = Field({}, description="what is trained on them, by name")
+    scores: dict[Name, Score] = Field({}, description="published predictions, by name")

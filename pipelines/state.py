@@ -1,0 +1,171 @@
+"""The warehouse seen without a JVM: table versions, intents and run records, by delta-rs.
+
+The warehouse is the state: `_runs` and `_intents` are Delta tables beside the
+data. They are the only tables that delta-rs writes; Spark alone writes data,
+and delta-rs reads its logs. A stage is done when its row in `_runs` says so.
+
+Layout under the warehouse: <pipeline>/<kind>/<name>, _runs, _intents.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import Any, Literal, get_origin
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import TableNotFoundError
+
+Json = Any  # what json.loads gives back
+Status = Literal["ok", "refused", "failed"]
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What one batch of one stage is going to do, written before its first commit; a replay obeys it."""
+
+    pipeline: str
+    stage: str
+    generation: int  # rises with a full refresh: transaction ids begin anew
+    batch: int  # 0, 1, 2 ... within a generation
+    run_id: str
+    definition: str
+    now: datetime  # UTC; the `current_timestamp()` of this batch
+    inputs: dict[str, Json] = field(default_factory=dict)  # table -> version range, source -> files
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of `_runs`: what one attempt of a stage read, wrote and counted."""
+
+    pipeline: str
+    stage: str
+    generation: int
+    batch: int
+    run_id: str
+    definition: str
+    status: Status
+    started_at: datetime
+    seconds: float
+    why: str = ""  # why it ran
+    published_version: int | None = None  # of the stage's table; None: the one before stays
+    model_version: int | None = None
+    inputs: dict[str, Json] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)  # rows_in, applied, superseded, quarantined, dropped, ...
+    detail: dict[str, Json] = field(default_factory=dict)  # reasons, metrics, curves: for the summary and the report
+    error: str = ""
+
+
+_TYPES = {int: pa.int64(), float: pa.float64(), datetime: pa.timestamp("us", tz="UTC"), int | None: pa.int64()}
+
+
+def _table(kind: type[Intent] | type[Record], row: Intent | Record) -> pa.Table:
+    """One row; mappings as JSON text."""
+    values = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in asdict(row).items()}
+    schema = pa.schema([(f.name, _TYPES.get(f.type, pa.string())) for f in fields(kind)])
+    return pa.Table.from_pylist([values], schema=schema)
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The tables of one pipeline under the target's root."""
+
+    root: str
+    pipeline: str
+
+    def path(self, stage: str, part: str = "") -> str:
+        """Where the table of 'tables.flights' lies; part names a table beside it: 'quarantine'."""
+        kind, name = stage.split(".")
+        return f"{self.root}/{self.pipeline}/{kind}/{name}{'_' + part if part else ''}"
+
+    def write(self, row: Intent | Record) -> None:
+        """Append one intent or record: one commit."""
+        write_deltalake(self._log(type(row)), _table(type(row), row), mode="append")
+
+    def records(self) -> tuple[Record, ...]:
+        """All run records of the pipeline, oldest first."""
+        return tuple(Record(**r) for r in self._rows(Record))
+
+    def intents(self) -> tuple[Intent, ...]:
+        """All intents of the pipeline, oldest first."""
+        return tuple(Intent(**r) for r in self._rows(Intent))
+
+    def version(self, stage: str, part: str = "") -> int | None:
+        """The newest version of a table; None where there is none."""
+        table = self.delta(stage, part)
+        return table.version() if table else None
+
+    def delta(self, stage: str, part: str = "") -> DeltaTable | None:
+        """The table as delta-rs sees it; None where there is none."""
+        try:
+            return DeltaTable(self.path(stage, part))
+        except TableNotFoundError:
+            return None
+
+    def committed(self, stage: str, part: str, app: str) -> int:
+        """The last transaction version that app committed to a table; -1 where none."""
+        table = self.delta(stage, part)
+        last = table.transaction_version(app) if table else None
+        return -1 if last is None else last
+
+    def _log(self, kind: type[Intent] | type[Record]) -> str:
+        return f"{self.root}/{self.pipeline}/{'_intents' if kind is Intent else '_runs'}"
+
+    def _rows(self, kind: type[Intent] | type[Record]) -> Iterator[dict[str, Json]]:
+        try:
+            rows = DeltaTable(self._log(kind)).to_pyarrow_table().to_pylist()
+        except TableNotFoundError:
+            return
+        held = {f.name for f in fields(kind) if get_origin(f.type) is dict}
+        for row in sorted(rows, key=lambda r: (r["generation"], r["batch"], r.get("started_at", r.get("now")))):
+            yield {k: json.loads(v) if k in held else v for k, v in row.items()}
+
+
+@dataclass(frozen=True)
+class History:
+    """What the pipeline did so far, read once: the answers that stages and `plan` ask for."""
+
+    records: tuple[Record, ...]
+    intents: tuple[Intent, ...]
+
+    @classmethod
+    def of(cls, warehouse: Warehouse) -> "History":
+        """Two small reads by delta-rs."""
+        return cls(warehouse.records(), warehouse.intents())
+
+    def last(self, stage: str, status: Status | None = None) -> Record | None:
+        """The newest record of a stage; of one status if given."""
+        return next((r for r in reversed(self.records) if r.stage == stage and status in (None, r.status)), None)
+
+    def published(self, stage: str) -> int | None:
+        """The version that readers of a stage's table see; None before the first publication."""
+        return next(
+            (r.published_version for r in reversed(self.records) if r.stage == stage and r.published_version is not None),
+            None,
+        )
+
+    def generation(self, stage: str) -> int:
+        """The present generation of a stage, from its intents."""
+        return max((i.generation for i in self.intents if i.stage == stage), default=0)
+
+    def open_intent(self, stage: str) -> Intent | None:
+        """The last intent of a stage if no record closed it: its batch must be replayed."""
+        last = next((i for i in reversed(self.intents) if i.stage == stage), None)
+        if last is None:
+            return None
+        closed = any(
+            (r.stage, r.generation, r.batch) == (stage, last.generation, last.batch) and r.status != "failed"
+            for r in self.records
+        )
+        return None if closed else last
+
+    def next_batch(self, stage: str) -> int:
+        """The number after the last intent's, in the present generation."""
+        mine = [i.batch for i in self.intents if i.stage == stage and i.generation == self.generation(stage)]
+        return max(mine, default=-1) + 1
+
+    def files(self, stage: str, source: str) -> tuple[Mapping[str, Json], ...]:
+        """Every file that a stage has taken from a source in this generation."""
+        mine = (i for i in self.intents if i.stage == stage and i.generation == self.generation(stage))
+        return tuple(f for i in mine for f in i.inputs.get(source, {}).get("files", ()))

@@ -1,0 +1,186 @@
+"""One Delta table: read a version or a range of versions, append or merge exactly once.
+
+Every write carries a transaction (app, version) and the same pair as the
+commit's user metadata. A replay finds the metadata and writes nothing; should
+two writers race, Delta itself skips the second (`txnAppId`, `txnVersion`).
+Transaction options stand on the write, never on the shared session: two
+streams would race on it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipelines.errors import ConflictError, PlatformError
+
+PROPERTIES = {"delta.enableChangeDataFeed": "true", "delta.checkpointInterval": "50"}
+LOOK_BACK = 200  # commits searched for a replay
+CHANGE = ("_change_type", "_commit_version", "_commit_timestamp")
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """Who writes, and its how-manieth write this is; version rises per app."""
+
+    app: str
+    version: int
+
+    @property
+    def tag(self) -> str:
+        """As it stands in the commit's user metadata."""
+        return f"{self.app}#{self.version}"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit as the log tells it."""
+
+    version: int
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    tag: str = ""  # of the transaction that wrote it
+    overwrote: bool = False
+
+    @property
+    def rewrites(self) -> bool:
+        """True where a row that was there before is changed or gone."""
+        return self.overwrote or self.count("numTargetRowsUpdated", "numTargetRowsDeleted") > 0
+
+    def count(self, *names: str) -> int:
+        """The sum of some operation metrics; one that is absent counts nothing."""
+        return sum(int(self.metrics.get(n, 0)) for n in names)
+
+    @property
+    def applied(self) -> int:
+        """Rows inserted or updated: numOutputRows of an append, the matched and new rows of a MERGE."""
+        if "numTargetRowsInserted" in self.metrics:
+            return self.count("numTargetRowsInserted", "numTargetRowsUpdated")
+        return self.count("numOutputRows")
+
+
+def read(spark: SparkSession, path: str, version: int) -> DataFrame:
+    """The table as it was at a version."""
+    return spark.read.format("delta").option("versionAsOf", version).load(path)
+
+
+def changes(spark: SparkSession, path: str, after: int, upto: int) -> DataFrame:
+    """Rows inserted or updated in versions (after, upto], as they are at `upto`; after -1 is the whole table."""
+    if after < 0:
+        return read(spark, path, upto)
+    feed = spark.read.format("delta").option("readChangeFeed", "true")
+    rows = feed.option("startingVersion", after + 1).option("endingVersion", upto).load(path)
+    return rows.where(F.col("_change_type").isin("insert", "update_postimage")).drop(*CHANGE)
+
+
+def inserts_only(path: str, after: int, upto: int) -> bool:
+    """True where no commit in (after, upto] updated or deleted a row; answered by the log alone."""
+    commits = [c for c in _history(path) if after < c.version <= upto]
+    return not any(c.rewrites for c in commits)
+
+
+def row_count(path: str, version: int) -> int:
+    """Rows of a version, summed from the log."""
+    return DeltaTable(path, version=version).count()
+
+
+def find(path: str, transaction: Transaction) -> Commit | None:
+    """The commit of a transaction, if it is already in the table."""
+    return next((c for c in _history(path) if c.tag == transaction.tag), None)
+
+
+def append(df: DataFrame, path: str, transaction: Transaction, partition_by: Sequence[str] = ()) -> Commit:
+    """Append all rows in one commit; the table is made by the first. A replay writes nothing.
+
+    Errors: ConflictError if another writer holds the same transaction.
+    """
+    done = find(path, transaction)
+    if done:
+        return done
+    writer = df.write.format("delta").mode("append").options(**PROPERTIES).partitionBy(*partition_by)
+    options = {"txnAppId": transaction.app, "txnVersion": transaction.version, "userMetadata": transaction.tag}
+    writer.options(**options).save(path)
+    return _read_back(path, transaction)
+
+
+def overwrite(df: DataFrame, path: str, transaction: Transaction) -> Commit:
+    """Replace all rows and the schema in one commit. A replay writes nothing."""
+    done = find(path, transaction)
+    if done:
+        return done
+    writer = df.write.format("delta").mode("overwrite").option("overwriteSchema", "true").options(**PROPERTIES)
+    options = {"txnAppId": transaction.app, "txnVersion": transaction.version, "userMetadata": transaction.tag}
+    writer.options(**options).save(path)
+    return _read_back(path, transaction)
+
+
+def merge(df: DataFrame, path: str, on: str, newer: str | None, transaction: Transaction) -> Commit:
+    """MERGE df (aliased `s`, at most one row a key) into the table (`t`). A replay writes nothing.
+
+    on    : the SQL condition of a match, literal bounds included so that files are pruned.
+    newer : the SQL condition under which a matched row is replaced; None: always.
+    """
+    done = find(path, transaction)
+    if done:
+        return done
+    child = _child(df.sparkSession, transaction)
+    df.createOrReplaceGlobalTempView("lakeloom_merge")
+    condition = f"AND {newer} " if newer else ""
+    child.sql(
+        f"MERGE INTO delta.`{path}` t USING global_temp.lakeloom_merge s ON {on} "
+        f"WHEN MATCHED {condition}THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+    )
+    df.sparkSession.catalog.dropGlobalTempView("lakeloom_merge")
+    return _read_back(path, transaction)
+
+
+def _child(spark: SparkSession, transaction: Transaction) -> SparkSession:
+    """A session of its own, so that its transaction id is seen by no other write."""
+    child = spark.newSession()
+    child.conf.set("spark.sql.shuffle.partitions", spark.conf.get("spark.sql.shuffle.partitions"))
+    child.conf.set("spark.sql.runSQLOnFiles", "true")  # delta.`path` is ours here, no conf's SQL runs in this session
+    child.conf.set("spark.databricks.delta.write.txnAppId", transaction.app)
+    child.conf.set("spark.databricks.delta.write.txnVersion", str(transaction.version))
+    child.conf.set("spark.databricks.delta.commitInfo.userMetadata", transaction.tag)
+    return child
+
+
+def _read_back(path: str, transaction: Transaction) -> Commit:
+    done = find(path, transaction)
+    if done is None:
+        last = DeltaTable(path).transaction_version(transaction.app)
+        raise ConflictError(f"{path}: {transaction.tag} was not committed; the table is at {last}: another writer runs")
+    return done
+
+
+def _history(path: str) -> list[Commit]:
+    try:
+        commits = DeltaTable(path).history(LOOK_BACK)
+    except TableNotFoundError:
+        return []
+    except Exception as found:
+        raise PlatformError(f"{path}: its log cannot be read: {str(found).splitlines()[0]}") from found
+    return [_commit(c) for c in commits]
+
+
+def _commit(entry: Mapping[str, Any]) -> Commit:
+    overwrote = entry.get("operationParameters", {}).get("mode") == "Overwrite" and entry["version"] > 0
+    return Commit(entry["version"], entry.get("operationMetrics", {}), entry.get("userMetadata") or "", overwrote)
+
+
+def beyond(path: str, column: str, low: Any) -> bool:
+    """True where every value of a column in the table's newest version is below `low`, by the log's statistics alone."""
+    actions = pa.table(DeltaTable(path).get_add_actions(flatten=True))
+    if f"max.{column}" not in actions.column_names:
+        return False
+    highest = [v for v, n in zip(actions[f"max.{column}"].to_pylist(), actions["num_records"].to_pylist(), strict=True) if n]
+    return all(v is not None and type(v) is type(low) and v < low for v in highest)
+
+
+def applied(path: str, after: int, upto: int) -> int:
+    """Rows inserted or updated in versions (after, upto], by the log alone."""
+    return sum(c.applied for c in _history(path) if after < c.version <= upto)

@@ -1,0 +1,89 @@
+"""A conf file is a DAG: its stages, its needs, its schedule; and reading it costs the scheduler little."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.plan import stages
+from pipelines.spec import load
+
+pytestmark = pytest.mark.airflow
+ROOT = Path(__file__).parents[2]
+
+RIDES = """
+pipeline: rides
+description: How many ride tomorrow?
+schedule: "0 5 * * *"
+sources:
+  days_raw: {kind: files, format: csv, path: days, schema: "day DATE, rides INT"}
+tables:
+  totals: {select: SELECT sum(rides) AS rides FROM days}
+  days: {from: days_raw, keys: [day], select: "SELECT day, rides FROM days_raw"}
+"""
+
+
+def test_a_conf_is_a_dag_with_a_task_for_each_stage(airflow, home):
+    (home / "conf" / "rides.yml").write_text(RIDES)
+
+    found = airflow.ask("bag", LAKELOOM_HOME=str(home))
+
+    assert found["errors"] == {}
+    assert found["dags"] == {
+        "rides": {
+            "schedule": "0 5 * * *",
+            "catchup": False,
+            "max_active_runs": 1,
+            "doc": "How many ride tomorrow?",
+            "needs": {"tables.days": [], "tables.totals": ["tables.days"]},
+            "docs": {
+                "tables.days": "Reads what is new into table `days`, judges it and publishes it.",
+                "tables.totals": "Reads what is new into table `totals`, judges it and publishes it.",
+            },
+        }
+    }
+
+
+def test_the_dags_of_this_checkout_are_its_plans(airflow):
+    found = airflow.ask("bag")
+
+    plans = {conf.stem: stages(load(conf)) for conf in (ROOT / "conf").glob("*.yml")}
+    assert found["errors"] == {}
+    assert {name: dag["needs"] for name, dag in found["dags"].items()} == {
+        name: {stage.id: sorted(stage.needs) for stage in plan} for name, plan in plans.items()
+    }
+
+
+def test_a_broken_conf_is_a_dag_that_says_why_and_spares_the_others(airflow, home):
+    (home / "conf" / "rides.yml").write_text(RIDES)
+    (home / "conf" / "walks.yml").write_text("pipeline: walks\ntabels: {}\n")
+
+    found = airflow.ask("bag", LAKELOOM_HOME=str(home))
+
+    assert found["errors"] == {}
+    assert sorted(found["dags"]) == ["rides", "walks"]
+    assert found["dags"]["walks"]["docs"] == {
+        "conf": f"{home}/conf/walks.yml:2: tabels: no such key; did you mean 'tables'?"
+    }
+
+
+def test_parsing_imports_no_engine(airflow, record_property):
+    found = airflow.ask("parse")
+
+    record_property("seconds_beyond_airflow", round(found["seconds"], 3))
+    sys.stderr.write(f"\nreading dags/lakeloom.py takes {found['seconds']:.2f} s beyond importing Airflow itself\n")
+    engines = {"pyspark", "delta", "deltalake", "pandas", "numpy", "pyarrow", "mlflow", "great_expectations", "sklearn"}
+    assert "pipelines" in found["modules"]
+    assert engines.isdisjoint(found["modules"])
+
+
+def test_the_types_are_those_of_airflow(airflow, tmp_path):
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--cache-dir", tmp_path]
+    files = [ROOT / "pipelines" / "dag.py", ROOT / "dags" / "lakeloom.py"]
+
+    done = subprocess.run(
+        [*mypy, "--python-executable", airflow.python, *files], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,58 @@
+"""A task is one spark-submit, and its exit code decides about another try; here a stand-in takes the call."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.airflow
+
+# Writes down how it was called, and ends with the number in the stage's name.
+STAND_IN = """#!/usr/bin/env bash
+[[ "$*" =~ tables\\.ends_([0-9]+) ]]
+printf '%s\\n' "PYSPARK_PYTHON=$PYSPARK_PYTHON" "$@" > "$0.${BASH_REMATCH[0]}"
+exit "${BASH_REMATCH[1]}"
+"""
+ROOT = Path(__file__).parents[2]
+CODES = (0, 1, 2, 3, 4, 70)
+
+
+@pytest.fixture
+def ends(home: Path) -> Path:
+    tables = [f"  ends_{code}: {{select: SELECT 1 AS one}}" for code in CODES]
+    conf = home / "conf" / "ends.yml"
+    conf.write_text("\n".join(["pipeline: ends", "tables:", *tables]))
+    return conf
+
+
+@pytest.fixture
+def submit(tmp_path: Path) -> Path:
+    stand_in = tmp_path / "spark-submit"
+    stand_in.write_text(STAND_IN)
+    stand_in.chmod(0o755)
+    return stand_in
+
+
+def test_only_what_a_retry_can_mend_is_tried_again(airflow, home, ends, submit):
+    found = airflow.ask("run", "ends", LAKELOOM_HOME=str(home), LAKELOOM_SPARK_SUBMIT=str(submit))
+
+    assert found["state"] == "failed"
+    assert found["tasks"] == {
+        "tables.ends_0": ["success", 1],
+        "tables.ends_1": ["failed", 3],  # the platform
+        "tables.ends_2": ["failed", 1],  # the conf
+        "tables.ends_3": ["failed", 1],  # the data
+        "tables.ends_4": ["failed", 3],  # another writer
+        "tables.ends_70": ["failed", 1],  # our bug
+    }
+    assert Path(f"{submit}.tables.ends_0").read_text().splitlines() == [
+        f"PYSPARK_PYTHON={ROOT}/.venv/bin/python",
+        *("--master", "local[2]", "--name", "lakeloom ends tables.ends_0"),
+        *(f"{ROOT}/jobs/batch.py", "tables.ends_0", str(ends), "--target", "submit"),
+    ]
+
+
+def test_a_machine_without_spark_submit_is_told_so_once(airflow, home, ends):
+    found = airflow.ask("run", "ends", LAKELOOM_HOME=str(home), LAKELOOM_SPARK_SUBMIT="/nowhere/spark-submit")
+
+    assert found["tasks"] == {f"tables.ends_{code}": ["failed", 1] for code in CODES}
+    assert "no /nowhere/spark-submit on PATH; set PATH or LAKELOOM_SPARK_SUBMIT" in found["log"]

@@ -1,0 +1,80 @@
+"""Spec in, ordered stages out; and for each whether it would run, and why."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.plan import Stage, Verdict, Waiting, definition, stages, verdict
+from pipelines.spec import Pipeline, load
+
+GOLDEN = Path(__file__).parent / "golden" / "delays.yml"
+TABLE = Stage("tables", "flights")
+FEATURES = Stage("features", "departures", ("tables.flights",))
+MODEL = Stage("models", "late", ("features.departures",))
+SCORE = Stage("scores", "daily", ("features.departures", "models.late"))
+SAME = {"definition": "d1", "last_definition": "d1"}
+
+
+def test_each_stage_stands_after_what_it_needs():
+    assert [(s.id, s.needs) for s in stages(load(GOLDEN))] == [
+        ("tables.flights", ()),
+        ("tables.weather", ()),
+        ("tables.busy", ("tables.flights",)),
+        ("features.departures", ("tables.flights", "tables.weather")),
+        ("models.late_arrival", ("features.departures",)),
+        ("scores.late_daily", ("features.departures", "models.late_arrival")),
+    ]
+
+
+def test_the_order_of_the_conf_gives_way_only_to_need():
+    tables = {
+        "c": {"select": "SELECT x FROM b"},
+        "a": {"select": "SELECT 1 AS x"},
+        "b": {"select": "WITH c AS (SELECT x FROM a) SELECT x FROM c"},
+    }
+
+    pipeline = Pipeline.model_validate({"pipeline": "p", "tables": tables})
+
+    assert [s.name for s in stages(pipeline)] == ["a", "b", "c"]
+
+
+def test_a_circle_ends_in_the_order_of_the_conf():
+    tables = {"a": {"select": "SELECT x FROM b"}, "b": {"select": "SELECT x FROM a"}}
+
+    pipeline = Pipeline.model_validate({"pipeline": "p", "tables": tables})
+
+    assert [s.name for s in stages(pipeline)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "waiting", "running", "run", "why"),
+    [
+        (TABLE, Waiting(**SAME), (), False, "nothing new"),
+        (TABLE, Waiting(**SAME, news="1 file"), (), True, "1 file"),
+        (TABLE, Waiting(definition="d2", last_definition="d1"), (), True, "its definition changed"),
+        (TABLE, Waiting(**SAME, unfinished=True), (), True, "an attempt was cut off; its batch is replayed"),
+        (TABLE, Waiting(news="1 file"), (), True, "1 file"),
+        (TABLE, Waiting(), (), False, "never ran"),
+        (TABLE, Waiting(**SAME, refused="too few rows"), (), True, "judges again: too few rows"),
+        (FEATURES, Waiting(**SAME), ("tables.flights",), True, "after tables.flights"),
+        (FEATURES, Waiting(**SAME), ("tables.weather",), False, "nothing new"),
+        (MODEL, Waiting(**SAME), ("features.departures",), False, "nothing new"),
+        (MODEL, Waiting(), (), True, "never ran"),
+        (MODEL, Waiting(**SAME, refused="roc_auc 0.6"), (), False, "refused before: roc_auc 0.6"),
+        (SCORE, Waiting(**SAME), ("models.late",), False, "nothing new"),
+        (SCORE, Waiting(**SAME), ("features.departures",), True, "after features.departures"),
+        (SCORE, Waiting(definition="d2", last_definition="d1"), (), False, "nothing new"),
+    ],
+)
+def test_a_verdict_says_whether_and_why(stage, waiting, running, run, why):
+    assert verdict(stage, waiting, frozenset(running)) == Verdict(stage, run, why)
+
+
+def test_a_definition_changes_with_its_own_part_of_the_conf_alone(tmp_path):
+    path = tmp_path / "delays.yml"
+    path.write_text(GOLDEN.read_text().replace("over: [1 hour, 6 hours]", "over: [1 hour]"))
+
+    before, after = load(GOLDEN), load(path)
+
+    changed = [s.id for s in stages(before) if definition(before, s) != definition(after, s)]
+    assert changed == ["features.departures"]
