@@ -2,9 +2,10 @@
 
 Each run is a whole process: `lakeloom run conf/flights.yml`, and
 peers/flights.py with Spark's defaults or with the session options that ours
-has (tuned). Three sizes: `full` on an empty warehouse; `increment`, the next
-month's first days on top of it; `again`, nothing new. The script does what such scripts do: everything, each time.
-Both arms must end with the same flights, arrival times and delays.
+has (tuned). Three sizes: `2013-11`, all months up to that on an empty warehouse;
+`2013-11 + 3d`, the next month's first days on top of it; `+ nothing`, no file
+more. The script does what such scripts do: everything, each time. Both arms
+must end with the same flights, arrival times and delays.
 """
 
 import os
@@ -23,11 +24,24 @@ from pipelines.spark import ALWAYS, SHUFFLE_TASKS_A_CORE
 from pipelines.spec import Target
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-LANDED, ARRIVING = "2013-11", "2013-12"
-FIRST_DAYS = 4  # of the arriving month: 1 % of what had landed before
 COMPARED = ["flight_id", "actual_arrival", "arr_delay"]
-PAIRS = {"quick": 3, "full": 5}
-CONTROL_PAIRS = {"quick": 1, "full": 3}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much has landed, how much arrives on top of it, and how often each is run."""
+
+    landed: str  # the last month
+    arriving: str  # the month whose first `days` arrive
+    days: int
+    pairs: int
+    control_pairs: int
+
+
+SIZES = {
+    "quick": Size("2013-02", "2013-03", days=1, pairs=3, control_pairs=1),
+    "full": Size("2013-11", "2013-12", days=3, pairs=5, control_pairs=3),  # 308,641 rows, and 1 % more
+}
 
 
 @dataclass(frozen=True)
@@ -77,16 +91,17 @@ class Entrant:
 
 
 def contests(profile: str, scratch: Path) -> Iterator[Contest]:
-    """Full, increment and nothing new; the quick profile leaves out the peer with Spark's defaults."""
+    """All, a little more and nothing more; the quick profile is smaller and leaves out the peer with Spark's defaults."""
+    size = SIZES[profile]
     landed, arriving, nothing = scratch / "landed", scratch / "arriving", scratch / "nothing"
-    _land(LANDED, landed)
-    _first_days(scratch / "later", arriving)
+    _land(size.landed, landed)
+    _first_days(size, scratch / "later", arriving)
     nothing.mkdir()
     ours, tuned, default = _entrants(scratch)
     peers = (tuned,) if profile == "quick" else (tuned, default)
-    for size, more in (("full", None), ("increment", arriving), ("again", nothing)):
+    for more, said in ((None, ""), (arriving, f" + {size.days}d"), (nothing, " + nothing")):
         arms = tuple(peer.arm(landed, more) for peer in peers)
-        yield Contest("b11a", size, ours.arm(landed, more), arms, PAIRS[profile], 0, CONTROL_PAIRS[profile])
+        yield Contest("b11a", f"{size.landed}{said}", ours.arm(landed, more), arms, size.pairs, 0, size.control_pairs)
 
 
 def _entrants(scratch: Path) -> tuple[Entrant, Entrant, Entrant]:
@@ -114,13 +129,13 @@ def _land(through: str, to: Path) -> None:
     run_process(argv, REPOSITORY, to.with_suffix(".log"))
 
 
-def _first_days(later: Path, arriving: Path) -> None:
-    """The arriving month's files, cut after FIRST_DAYS."""
-    _land(ARRIVING, later)
+def _first_days(size: Size, later: Path, arriving: Path) -> None:
+    """The arriving month's files, cut after its first days."""
+    _land(size.arriving, later)
     for feed in ("flights", "weather"):
-        name = f"{feed}/{feed}-{ARRIVING}.csv"
+        name = f"{feed}/{feed}-{size.arriving}.csv"
         header, *lines = (later / name).read_text().splitlines(keepends=True)
         day = header.split(",").index("day")
-        kept = [line for line in lines if int(line.split(",")[day]) <= FIRST_DAYS]
+        kept = [line for line in lines if int(line.split(",")[day]) <= size.days]
         (arriving / feed).mkdir(parents=True)
         (arriving / name).write_text("".join([header, *kept]))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from click import ClickException
 from rich.console import Console
 from rich.markup import escape
 
@@ -71,6 +72,79 @@ def run(
         raise refused[0]
 
 
+@app.command()
+def show(
+    conf: Conf,
+    stage: Annotated[str, typer.Argument(help="such as tables.flights; none: all stages")] = "",
+    target: TargetName = "local",
+    format: Format = "text",
+) -> None:
+    """Show what lies in the warehouse: all stages, or one table with its versions and its quarantine."""
+    from pipelines import show as shown
+    from pipelines.summary import overview_text, table_text
+
+    pipeline, place = checked(conf), _target(conf, target)
+    if stage:
+        _show(format, shown.table(pipeline, place, stage), table_text)
+    else:
+        _show(format, shown.overview(pipeline, place), overview_text)
+
+
+@app.command()
+def report(
+    conf: Conf,
+    target: TargetName = "local",
+    to: Annotated[Path, typer.Option(help="the HTML file; default: beside the warehouse")] = Path(),
+) -> None:
+    """Write one HTML page: graph, quality, metrics, curves, run times. It needs no network to be read."""
+    from pipelines.report import report as page
+    from pipelines.state import Warehouse
+
+    pipeline, place = checked(conf), _target(conf, target)
+    file = to if to.name else Path(place.warehouse).parent / f"{pipeline.pipeline}.html"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    records = sorted(Warehouse(place.warehouse, pipeline.pipeline).records(), key=lambda r: r.started_at)
+    file.write_text(page(pipeline, records), encoding="utf-8")
+    out.print(str(file))
+
+
+@app.command()
+def doctor(conf: Annotated[Path, typer.Argument(help="a conf file, to find its target")] = Path("conf/flights.yml"), target: TargetName = "local") -> None:
+    """Look at Java, jars, disk, memory and servers; say what is wrong and what to type."""
+    from pipelines.doctor import examine
+
+    found = examine(_target(conf, target))
+    for f in found:
+        out.print(f"{'ok  ' if f.ok else '[red]FAIL[/red]'}  {f.name:<16} {escape(f.found)}")
+        if not f.ok:
+            out.print(f"      {'':<16} {escape(f.remedy)}")
+    raise typer.Exit(0 if all(f.ok for f in found) else 1)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="the pipeline's name, snake_case")],
+    from_: Annotated[Path, typer.Option("--from", help="a data file or a folder of them: csv, json lines, parquet")],
+) -> None:
+    """Write a commented conf for a file or folder to stdout: `lakeloom init sales --from data/ > conf/sales.yml`."""
+    from pipelines.scaffold import scaffold
+
+    sys.stdout.write(scaffold(from_, name))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a conf, for editors."""
+    from pipelines.spec.schema import schema_text
+
+    sys.stdout.write(schema_text())
+
+
+def run_stage(stage: str, conf: Path, target: str) -> int:
+    """One stage of a conf, for jobs/batch.py; returns the exit code."""
+    return guarded(lambda: run(conf, target, [stage], [], "json"))
+
+
 def checked(conf: Path) -> Any:
     """A conf, loaded and checked."""
     from pipelines.check import check as check_names
@@ -82,23 +156,28 @@ def checked(conf: Path) -> Any:
 
 
 def main() -> None:
-    """Entry point: a deliberate failure is one sentence and its exit code; anything else is our bug, 70."""
+    """Entry point."""
+    sys.exit(guarded(lambda: app(standalone_mode=False)))
+
+
+def guarded(act: Callable[[], Any]) -> int:
+    """Run; a deliberate failure is one sentence and its exit code; anything else is our bug: traceback and 70."""
     try:
-        app(standalone_mode=False)
+        code = act()
+        return code if isinstance(code, int) else 0
     except LakeloomError as error:
         err.print(f"[red]error:[/red] {escape(str(error))}")
-        sys.exit(error.exit_code)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except typer.Abort:
-        sys.exit(130)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("stopped; the same command goes on where it was")
+        return 130
     except Exception as error:
-        if hasattr(error, "format_message"):  # click: wrong usage
+        if isinstance(error, ClickException):  # wrong usage
             err.print(f"[red]error:[/red] {escape(error.format_message())}")
-            sys.exit(2)
+            return 2
         err.print_exception()
         err.print("[red]this is a bug of lakeloom[/red]; please report it with the lines above")
-        sys.exit(70)
+        return 70
 
 
 def _target(conf: Path, name: str) -> Any:

@@ -7,16 +7,18 @@ one more Airflow setting, add it to EVERY_TASK.
 """
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import DAG, BaseOperator, Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTimetableInvalid
 
+from pipelines.check import check
 from pipelines.errors import DataError, LakeloomError, SpecError
 from pipelines.plan import Stage, stages
-from pipelines.spec import Pipeline, load
+from pipelines.spec import Pipeline, load_lines
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # or site-packages: the wheel, too, has jobs/ beside this package
 TARGET = "submit"  # conf/targets/submit.yml: the master is the Airflow connection's
@@ -52,7 +54,7 @@ class StageSubmit(SparkSubmitOperator):
 
 
 class Refuse(BaseOperator):
-    """Fails with its own doc_md: stands for a conf that cannot be read."""
+    """Fails with its own doc_md: stands for a conf that `check` refuses."""
 
     def execute(self, context: Context) -> None:
         """Errors: AirflowFailException, always."""
@@ -62,18 +64,23 @@ class Refuse(BaseOperator):
 def build(conf: Path, target: str = TARGET) -> DAG:
     """The DAG of one conf file, named after the file.
 
-    A conf that cannot be read gives a DAG whose only task fails with the reason: it is seen, and the others live on.
+    A conf that `check` refuses gives a DAG whose only task fails with the reason: it is seen, and the others live on.
     """
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", conf.stem)  # the letters that Airflow allows
     try:
-        pipeline = load(conf)
-        return _dag(conf.resolve(), target, pipeline, stages(pipeline))
+        pipeline, lines = load_lines(conf)
+        check(pipeline, lines)
+        return _dag(name, conf.resolve(), target, pipeline)
     except SpecError as found:
-        return _broken(conf, str(found))
+        return _broken(name, str(found))
+    except AirflowTimetableInvalid as found:
+        where = lines.at(["schedule"])
+        return _broken(name, f"{where}: schedule: '{pipeline.schedule}' is no cron expression: {found}")
 
 
-def _dag(conf: Path, target: str, pipeline: Pipeline, planned: tuple[Stage, ...]) -> DAG:
-    with DAG(
-        conf.stem,
+def _dag(name: str, conf: Path, target: str, pipeline: Pipeline) -> DAG:
+    dag = DAG(
+        name,
         schedule=pipeline.schedule,
         start_date=BEGINNING,
         catchup=False,
@@ -81,9 +88,12 @@ def _dag(conf: Path, target: str, pipeline: Pipeline, planned: tuple[Stage, ...]
         default_args=EVERY_TASK,
         tags=["lakeloom", target],
         doc_md=pipeline.description or None,
-    ) as dag:
-        tasks = {stage.id: _task(conf, target, stage) for stage in planned}
-        for stage in planned:
+    )
+    dag.timetable.validate()  # before `with`, which shows the DAG to Airflow
+    with dag:
+        tasks: dict[str, StageSubmit] = {}
+        for stage in stages(pipeline):
+            tasks[stage.id] = _task(conf, target, stage)
             tasks[stage.id].set_upstream([tasks[need] for need in stage.needs])
     return dag
 
@@ -100,8 +110,7 @@ def _task(conf: Path, target: str, stage: Stage) -> StageSubmit:
     )
 
 
-def _broken(conf: Path, reason: str) -> DAG:
-    with DAG(conf.stem, schedule="@daily", start_date=BEGINNING, catchup=False, tags=["lakeloom", "broken"]) as dag:
+def _broken(name: str, reason: str) -> DAG:
+    with DAG(name, schedule="@daily", start_date=BEGINNING, catchup=False, tags=["lakeloom", "broken"]) as dag:
         Refuse(task_id="conf", doc_md=reason)
-    dag.doc_md = reason
     return dag

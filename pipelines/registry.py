@@ -8,6 +8,7 @@ written at training.
 
 import hashlib
 import logging
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pyspark.sql import DataFrame
 from pipelines.errors import DataError, PlatformError
 from pipelines.spec import Target
 
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow

@@ -6,6 +6,7 @@ never infers. Only the first rows are read, so a promise is one that they kept.
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import pyarrow.csv as csv
 import pyarrow.json
 import pyarrow.parquet as parquet
 
+from pipelines.columns import lineage
 from pipelines.errors import SpecError
 
 MOST_ROWS = 10_000  # looked at
@@ -41,15 +43,10 @@ class Column:
     """What the first rows say about one column."""
 
     name: str  # in the file
+    clean: str  # in the table: letters, digits, underscores
     ddl: str
     whole: bool  # no null was seen
     unique: bool
-
-    @property
-    def clean(self) -> str:
-        """The name in the table: letters, digits, underscores."""
-        word = re.sub(r"\W+", "_", self.name, flags=re.ASCII).strip("_") or "column"
-        return f"_{word}" if word[0].isdigit() else word
 
 
 def scaffold(path: Path, name: str) -> str:
@@ -63,7 +60,7 @@ def scaffold(path: Path, name: str) -> str:
     _one_header(files, kind, rows.column_names)
     if not rows.num_rows:
         raise SpecError(f"{files[0]}: has no rows to look at")
-    columns = [_column(field.name, rows.column(i)) for i, field in enumerate(rows.schema)]
+    columns = [_column(name, i, rows.column(i)) for i, name in enumerate(rows.column_names)]
     _distinct(files[0], columns)
     folder = path.name if path.is_dir() else path.parent.resolve().name
     return _text(_word(name), kind, _folder(folder), columns, _null(files[0], kind))
@@ -144,11 +141,18 @@ def _null(file: Path, kind: str) -> str:
     return most if counts[most] else ""
 
 
-def _column(name: str, values: pa.ChunkedArray) -> Column:
+def _column(name: str, position: int, values: pa.ChunkedArray) -> Column:
     whole = values.null_count == 0
     flat = not pa.types.is_nested(values.type)
     unique = whole and flat and pc.count_distinct(values).as_py() == len(values)
-    return Column(name, _ddl(values), whole, unique)
+    return Column(name, _clean(name, position), _ddl(values), whole, unique)
+
+
+def _clean(name: str, position: int) -> str:
+    """'dep. time (é)' -> 'dep_time_e'; where no letter is left, the position speaks."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    word = re.sub(r"\W+", "_", plain).strip("_") or f"column_{position + 1}"
+    return f"_{word}" if word[0].isdigit() else word
 
 
 def _ddl(values: pa.ChunkedArray) -> str:
@@ -163,7 +167,7 @@ def _of(kind: pa.DataType) -> str:
     """Spark's name for an Arrow type; what Spark has no name for is a text."""
     if pa.types.is_struct(kind):
         fields = (kind.field(i) for i in range(kind.num_fields))
-        return f"STRUCT<{', '.join(f'{f.name}: {_of(f.type)}' for f in fields)}>"
+        return f"STRUCT<{', '.join(f'{_quoted(f.name)}: {_of(f.type)}' for f in fields)}>"
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return f"ARRAY<{_of(kind.value_type)}>"
     if pa.types.is_map(kind):
@@ -174,6 +178,8 @@ def _of(kind: pa.DataType) -> str:
 def _distinct(file: Path, columns: list[Column]) -> None:
     met: dict[str, str] = {}
     for column in columns:
+        if not column.name.strip():
+            raise SpecError(f"{file}: a column has no name")
         if column.clean.lower() in met:
             raise SpecError(f"{file}: columns '{met[column.clean.lower()]}' and '{column.name}' have one name in SQL")
         met[column.clean.lower()] = column.name
@@ -230,12 +236,16 @@ def _like_a_key(column: Column) -> bool:
 
 
 def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else f"`{name}`"
+    """In backquotes unless SQL reads it as a column without them."""
+    try:
+        bare = re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and list(lineage(f"SELECT {name} FROM r", {"r": [name]}))
+    except SpecError:
+        bare = None
+    return name if bare == [name] else "`" + name.replace("`", "``") + "`"
 
 
 def _selected(column: Column) -> str:
-    quoted = _quoted(column.name)
-    return quoted if quoted == column.clean else f"{quoted} AS {column.clean}"
+    return _quoted(column.name) + ("" if column.clean == column.name else f" AS {_quoted(column.clean)}")
 
 
 def _key_line(key: Column | None) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
-from pipelines.errors import LakeloomError, PlatformError
+from pipelines.errors import PlatformError
 from pipelines.spec import Target
 
 ALWAYS = {
@@ -37,15 +37,15 @@ SHUFFLE_TASKS_A_CORE = 2
 @contextmanager
 def session(target: Target, name: str) -> Iterator[SparkSession]:
     """A session on the target, stopped at the end. Errors: PlatformError if the JVM or a jar is missing."""
-    spark = _start(target, name)
-    spark.sparkContext.setLogLevel("ERROR")
+    spark = start(target, name)
     try:
         yield spark
     finally:
         spark.stop()
 
 
-def _start(target: Target, name: str) -> SparkSession:
+def start(target: Target, name: str) -> SparkSession:
+    """A session on the target, for its caller to stop. Errors: PlatformError if the JVM or a jar is missing."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(f"lakeloom {name}")
     if target.master is not None:
@@ -57,9 +57,8 @@ def _start(target: Target, name: str) -> SparkSession:
         builder = builder.config(key, value)
     try:
         spark = builder.getOrCreate()
+        spark.sparkContext.setLogLevel("ERROR")
         spark.conf.set("spark.sql.shuffle.partitions", SHUFFLE_TASKS_A_CORE * spark.sparkContext.defaultParallelism)
-    except LakeloomError:
-        raise
     except Exception as found:
         raise PlatformError(f"Spark did not start: {_first_line(found)}; `lakeloom doctor` tells what to type") from found
     return spark

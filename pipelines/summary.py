@@ -1,11 +1,104 @@
-"""What a run did, in words and figures for a terminal; from outcomes and records alone."""
+"""What a run did and what lies in the warehouse, in words and figures for a terminal. Pure text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipelines.run.pipeline import Outcome
 from pipelines.spec import Pipeline, Target
+from pipelines.state import Record
+
+METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "accuracy")
+FATES = ("applied", "superseded", "quarantined", "dropped")
 
 
 def summary(pipeline: Pipeline, target: Target, conf: str, outcomes: Sequence[Outcome]) -> str:
-    """The closing text of `lakeloom run`."""
-    return "\n".join(f"{o.verdict.stage.id} {o.record.counts if o.record else o.error or o.verdict.why}" for o in outcomes)
+    """The closing text of `lakeloom run`: tables, model, scores, where the data lies, what to type next."""
+    done = [o.record for o in outcomes if o.record]
+    if not done:
+        return f"{pipeline.pipeline}: nothing to do; every stage has read all there is"
+    parts = [
+        f"{pipeline.pipeline}: {len(done)} of {len(outcomes)} stages ran in {sum(r.seconds for r in done):.0f} s",
+        _tables([r for r in done if r.stage.startswith("tables.")]),
+        *[_model(r) for r in done if r.stage.startswith("models.")],
+        _scores([r for r in done if r.stage.startswith("scores.")]),
+        *[f"refused   {o.error}" for o in outcomes if o.error],
+        f"data      {target.warehouse}/{pipeline.pipeline}",
+        f"next      lakeloom show {conf}   |   lakeloom report {conf}",
+    ]
+    return "\n\n".join(p for p in parts if p)
+
+
+def _tables(records: Sequence[Record]) -> str:
+    if not records:
+        return ""
+    head = f"{'table':<14}{'rows in':>12}" + "".join(f"{f:>13}" for f in FATES)
+    lines = [head]
+    for r in records:
+        lines.append(f"{_name(r):<14}{r.counts['rows_in']:>12,}" + "".join(f"{r.counts.get(f, 0):>13,}" for f in FATES))
+        lines += [f"{'':<14}{rows:>12,} refused: {reason}" for reason, rows in r.detail.get("reasons", {}).items()]
+        lines += [f"{'':<14}{e['on_fail']:>12}  {e['label']}: {e['observed']}" for e in r.detail["expectations"] if not e["success"]]
+    return "\n".join(lines)
+
+
+def _model(record: Record) -> str:
+    d = record.detail
+    train, test = d["splits"]["train"], d["splits"]["test"]
+    lines = [
+        f"model {_name(record)}: {d['winner']} is version {d['version']} of {d['registered']}, champion",
+        f"  trained on {train['rows']:,} rows to {train['to']}, judged on {test['rows']:,} rows from {test['from']} to {test['to']}",
+        f"  {'':<20}{'model':>8}  {'95% interval':<18}{'baseline':>8}",
+    ]
+    for name in METRICS:
+        value, low, high = d["test"][name]
+        lines.append(f"  {name:<20}{value:>8.4f}  {f'{low:.4f} to {high:.4f}':<18}{d['baseline'][name]:>8.4f}")
+    lines += [f"  gate {'passed' if g['passed'] else 'CLOSED'}: {g['gate']}: {g['why']}" for g in d["gates"]]
+    return "\n".join(lines)
+
+
+def _scores(records: Sequence[Record]) -> str:
+    return "\n".join(_score(r) for r in records)
+
+
+def _score(record: Record) -> str:
+    d = record.detail
+    text = f"scores {_name(record)}: {record.counts['scored']:,} rows by version {d['model_version']}"
+    if d.get("truth"):
+        t = d["truth"]
+        text += f"; against what happened ({t['rows']:,} known): ROC AUC {t['roc_auc']:.4f}, average precision {t['average_precision']:.4f}"
+    return text
+
+
+def _name(record: Record) -> str:
+    return record.stage.split(".")[1]
+
+
+def overview_text(lines: Sequence[Mapping[str, Any]]) -> str:
+    """All stages, a line each."""
+    head = f"{'stage':<28}{'status':<11}{'version':>8}{'rows':>12}  at"
+    return "\n".join([head, *[_stage_line(x) for x in lines]])
+
+
+def _stage_line(x: Mapping[str, Any]) -> str:
+    version = "" if x["version"] is None else str(x["version"])
+    rows = "" if x["rows"] is None else f"{x['rows']:,}"
+    return f"{x['stage']:<28}{x['status']:<11}{version:>8}{rows:>12}  {x['at'] or ''} {x['error']}".rstrip()
+
+
+def table_text(t: Mapping[str, Any]) -> str:
+    """One table: versions, columns, first rows, quarantine."""
+    versions = [f"  {v['version']:>5}  {v['operation']:<10}{v['rows'] or '':>10}" for v in t["versions"]]
+    columns = [f"  {name:<28}{kind}" for name, kind in t["columns"].items()]
+    q = t["quarantine"]
+    refused = [f"  {'; '.join(r['_reasons'])}\n    {r['_record']}" for r in q["first_rows"]]
+    return "\n".join([
+        f"{t['stage']}: {t['rows']:,} rows, version {t['published_version']} published",
+        f"path  {t['path']}",
+        "versions (newest first)", *versions,
+        "columns", *columns,
+        f"first {len(t['first_rows'])} rows", *[f"  {_row(r)}" for r in t["first_rows"]],
+        f"quarantine: {q['rows']:,} rows" + (f" in {q['path']}" if q["path"] else ""), *refused,
+    ])  # fmt: skip
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k}={v}" for k, v in row.items() if not k.startswith("_"))[:200]

@@ -181,6 +181,12 @@ def test_the_clock_is_replaced_and_nothing_else():
     )
 
 
+def test_a_column_named_like_a_clock_is_left_alone():
+    select = "SELECT a AS current_date, b AS `now`, t.current_timestamp FROM t"
+
+    assert replace_now(select, datetime(2013, 12, 1)) == select
+
+
 def test_ddl_gives_names_and_types_in_order():
     text = "year int, delay decimal(5,2), `dep time` STRING, tags ARRAY<STRING>, s STRUCT<a: INT, b: MAP<STRING, LONG>>"
 
@@ -203,6 +209,7 @@ def test_ddl_gives_names_and_types_in_order():
         ("year INT, Year INT", "column 'Year' stands twice"),
         ("year INT,", "a column name should stand here, got the end; write 'name TYPE, name TYPE'"),
         ("d DECIMAL(50,2)", "column 'd': DECIMAL(50,2) has no such digits; 1 to 38, the scale within them"),
+        ("d DECIMAL(5,6)", "column 'd': DECIMAL(5,6) has no such digits; 1 to 38, the scale within them"),
         ("m MAP<STRING>", "column 'm': MAP<key, value> has two types, got 1"),
         ("a ARRAY<INT", "column 'a': '>' should stand here, got the end"),
         ("a INT; DROP TABLE t", "after column 'a' a comma should stand, got ';'"),

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-import docs
 import pytest
 from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
+import docs
 from pipelines.check import check
 from pipelines.plan import stages
 from pipelines.spec import load_lines, load_target

@@ -38,6 +38,12 @@ def test_the_order_of_the_conf_gives_way_only_to_need():
     assert [s.name for s in stages(pipeline)] == ["a", "b", "c"]
 
 
+def test_a_table_that_reads_itself_does_not_wait_for_itself():
+    pipeline = Pipeline.model_validate({"pipeline": "p", "tables": {"a": {"select": "SELECT x FROM a"}}})
+
+    assert stages(pipeline) == (Stage("tables", "a"),)
+
+
 def test_a_circle_ends_in_the_order_of_the_conf():
     tables = {"a": {"select": "SELECT x FROM b"}, "b": {"select": "SELECT x FROM a"}}
 

@@ -50,6 +50,7 @@ scores:
   late_arrival_daily: {model: late_arrival, of: departures, mode: batch}
   late_arrival_live: {model: late_arrival, of: departures, mode: stream}
 """  # noqa: E501
+CHROMIUM = Path("/usr/bin/chromium")
 FIRST, SECOND = datetime(2013, 12, 1, 5, 0, 4, tzinfo=UTC), datetime(2014, 1, 1, 5, 0, 3, tzinfo=UTC)
 RATE = 0.236  # of late arrivals
 FALSE_POSITIVE = [i / 200 for i in range(201)]
@@ -232,14 +233,20 @@ def test_rows_that_no_fate_accounts_for_are_shown(pipeline: Pipeline, records: l
 
 
 def test_a_refused_challenger_leaves_the_champion_and_says_why(pipeline: Pipeline, records: list[Record]) -> None:
-    error = "models.late_arrival: gate 'roc_auc at least 0.65' got 0.6101"
+    gate = {"gate": "roc_auc at least 0.65", "passed": False, "why": "0.6101 (0.6020 to 0.6182)"}
+    asked = {
+        "status": "refused",
+        "model_version": 2,
+        "error": "refused by 1 gate",
+        "detail": {**TRAINED, "gates": [gate]},
+    }
 
-    page = Page(
-        report(pipeline, changed(records, "models.late_arrival", status="refused", model_version=2, error=error))
-    )
+    page = Page(report(pipeline, changed(records, "models.late_arrival", **asked)))
 
     assert "late_arrival v1 is champion" in page.text
-    assert f"! refused models.late_arrival on 1 Feb 2014, 05:00 UTC : {error}" in page.text.replace("UTC:", "UTC :")
+    assert "! refused models.late_arrival on 1 Feb 2014, 05:00 UTC: refused by 1 gate" in page.text
+    assert "roc_auc at least 0.65: 0.6101 (0.6020 to 0.6182)" in page.text
+    assert "late_arrival ✓ champion v1 ! last attempt refused" in page.text
     assert "What was published before still stands: v1." in page.text
 
 
@@ -290,6 +297,17 @@ def test_the_graph_has_each_node_once_and_every_edge_points_right(pipeline: Pipe
     assert ("scores.late_arrival_live", "features.departures") in [(b, a) for *_, b, a in ends]
 
 
+def test_an_edge_past_the_models_runs_through_none_of_them(pipeline: Pipeline, records: list[Record]) -> None:
+    html = report(pipeline, records)
+
+    path = re.search(r'd="([^"]*)"><title>scores.late_arrival_live reads features.departures<', html)
+    model = re.search(r'translate\((\d+),(\d+)\)" role="img" aria-label="models late_arrival', html)
+    assert path and model
+    lane = re.search(rf" {model[1]},(\d+)H", path[1])  # where the edge enters the column of models
+    assert lane
+    assert not int(model[2]) <= int(lane[1]) <= int(model[2]) + 54  # a node is 54 pixels high
+
+
 def test_every_drawing_has_a_name_and_every_table_has_headers(pipeline: Pipeline, records: list[Record]) -> None:
     html = report(pipeline, records)
     page = Page(html)
@@ -331,6 +349,7 @@ def test_the_order_of_the_records_does_not_matter(pipeline: Pipeline, records: l
 
 
 @pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
 @pytest.mark.parametrize("width", [400, 1280])
 def test_a_browser_shows_it_whole_and_silent(
     pipeline: Pipeline, records: list[Record], tmp_path: Path, width: int
@@ -339,9 +358,7 @@ def test_a_browser_shows_it_whole_and_silent(
     file.write_text(report(pipeline, records))
     said: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))

@@ -6,7 +6,7 @@ leaves by an expectation, with a count and a reason.
 """
 
 from sqlglot import exp
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from pipelines.columns.parse import query, tokens
 from pipelines.errors import SpecError
@@ -76,9 +76,8 @@ def _refuse_not_by_row(select: exp.Select) -> None:
             )
     for item in select.expressions:
         if item.find(exp.AggFunc, exp.Window, exp.Explode):
-            raise SpecError(
-                f"in a streaming table {item.sql('spark')[:60]} reads other rows of the batch; compute it in a view or as a feature"
-            )
+            said = item.sql("spark")[:60]
+            raise SpecError(f"in a streaming table {said} reads other rows; compute it in a view or as a feature")
 
 
 def _inserted(select: str, places: list[tuple[int, str]]) -> str:

@@ -13,7 +13,7 @@ SIMPLE = {
     "DECIMAL": "DECIMAL(10,0)", "DEC": "DECIMAL(10,0)", "NUMERIC": "DECIMAL(10,0)",
 }  # fmt: skip
 DEEPEST = 20
-_WORDS = re.compile(r"\s*(?:([A-Za-z_]\w*)|(\d+)|`([^`]+)`|([<>(),:])|(\S))")
+_WORDS = re.compile(r"\s*(?:([A-Za-z_]\w*)|(\d+)|(`(?:[^`]|``)+)`|([<>(),:])|(\S))")
 
 
 def ddl(text: str) -> dict[str, str]:
@@ -54,9 +54,11 @@ class _Words:
         return f"'{self.left[0]}'" if self.left else "the end"
 
     def name(self) -> str:
-        if not self.left or not re.match(r"\w", self.left[0]):
+        """A word, or what stood between backquotes (of which the first is kept as a mark)."""
+        if not self.left or not re.match(r"[\w`]", self.left[0]):
             raise SpecError(f"a column name should stand here, got {self.seen}; write 'name TYPE, name TYPE'")
-        return self.left.pop(0)
+        word = self.left.pop(0)
+        return word[1:].replace("``", "`") if word.startswith("`") else word
 
     def number(self, where: str) -> int:
         if not self.left or not self.left[0].isascii() or not self.left[0].isdigit():
@@ -97,8 +99,9 @@ def _inside(words: _Words, where: str, depth: int, form: str = "item") -> str:
     while True:
         label = ""
         if form == "fields":
-            label = words.name() + ": "
+            name = words.name()
             words.take(":")
+            label = f"{name}: " if re.fullmatch(r"\w+", name) else f"`{name.replace('`', '``')}`: "
         parts.append(label + _type(words, where, depth + 1))
         if form == "item" or (form == "key" and len(parts) == 2) or not words.take(","):
             break

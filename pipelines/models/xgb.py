@@ -4,6 +4,7 @@ Rows are dealt to the workers by the hash of the key and sorted there, so that
 the same rows give the same trees on any cluster of the same number of workers.
 """
 
+import logging
 import warnings
 
 from pyspark.ml import Pipeline, PipelineModel
@@ -19,6 +20,7 @@ def estimator(candidate: Candidate, inputs: Inputs) -> Pipeline:
         warnings.simplefilter("ignore")
         from xgboost.spark import SparkXGBClassifier
 
+    logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     boost = SparkXGBClassifier(
         features_col=_columns(inputs),
         label_col=LABEL,
@@ -29,6 +31,7 @@ def estimator(candidate: Candidate, inputs: Inputs) -> Pipeline:
         tree_method="hist",
         random_state=SEED,
         verbosity=0,
+        verbose=False,
     )
     return Pipeline(stages=[indexer(inputs), boost] if inputs.categories else [boost])
 

@@ -3,17 +3,17 @@
 from pipelines.errors import DataError
 from pipelines.models.base import Inputs
 from pipelines.registry import Registry, Version
-from pipelines.run.context import Context
 from pipelines.score import Scorer
+from pipelines.spec import Pipeline, Target
 
 
-def champion(ctx: Context, model: str) -> tuple[Scorer, Version]:
-    """The model's champion, verified and loaded. Errors: DataError where there is none."""
-    registry, name = Registry(ctx.target), f"{ctx.pipeline.pipeline}.{model}"
+def champion(pipeline: Pipeline, target: Target, model: str) -> tuple[Scorer, Version]:
+    """The model's champion, verified and loaded; a session must be there. Errors: DataError where there is none."""
+    registry, name = Registry(target), f"{pipeline.pipeline}.{model}"
     version = registry.champion(name)
     if version is None:
-        raise DataError(f"{ctx.stage.id} needs a champion of {model}, and no candidate has passed its gates yet")
-    feature = ctx.pipeline.features[ctx.pipeline.models[model].features]
+        raise DataError(f"{model} has no champion: no candidate has passed its gates yet")
+    feature = pipeline.features[pipeline.models[model].features]
     fitted = registry.load_version(version)
     threshold = float(version.tags["lakeloom.threshold"])
     return Scorer(fitted, inputs_of(version), version.number, threshold, feature.keys, feature.as_of_time), version

@@ -25,7 +25,7 @@ NEVER = "1900-01-01T00:00:00+00:00"
 def publish(ctx: Context) -> Record:
     """Score what is new. Errors: DataError where there is no champion."""
     score = ctx.pipeline.scores[ctx.stage.name]
-    scorer, version = champion(ctx, score.model)
+    scorer, version = champion(ctx.pipeline, ctx.target, score.model)
     intent = ctx.history.open_intent(ctx.stage.id)
     if intent is None or ctx.full_refresh:
         intent = _intend(ctx, score, version)

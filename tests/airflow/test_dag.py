@@ -56,15 +56,26 @@ def test_the_dags_of_this_checkout_are_its_plans(airflow):
 
 
 def test_a_broken_conf_is_a_dag_that_says_why_and_spares_the_others(airflow, home):
-    (home / "conf" / "rides.yml").write_text(RIDES)
-    (home / "conf" / "walks.yml").write_text("pipeline: walks\ntabels: {}\n")
+    broken = {
+        "key.yml": RIDES.replace("tables:", "tabels:"),
+        "schedule.yml": RIDES.replace("0 5 * * *", "every day"),
+        "a name.yml": RIDES.replace("FROM days}", "FROM dayz}"),
+    }
+    for name, text in {"rides.yml": RIDES, **broken}.items():
+        (home / "conf" / name).write_text(text.lstrip())
 
     found = airflow.ask("bag", LAKELOOM_HOME=str(home))
 
     assert found["errors"] == {}
-    assert sorted(found["dags"]) == ["rides", "walks"]
-    assert found["dags"]["walks"]["docs"] == {
-        "conf": f"{home}/conf/walks.yml:2: tabels: no such key; did you mean 'tables'?"
+    assert sorted(found["dags"]) == ["a_name", "key", "rides", "schedule"]
+    reasons = {name: dag["docs"].get("conf") for name, dag in found["dags"].items()}
+    assert reasons == {
+        "a_name": f"{home}/conf/a name.yml:7: tables.totals.select: reads 'dayz', which is no source or table; "
+        "did you mean 'days'?",
+        "key": f"{home}/conf/key.yml:6: tabels: no such key; did you mean 'tables'?",
+        "rides": None,
+        "schedule": f"{home}/conf/schedule.yml:3: schedule: 'every day' is no cron expression: "
+        "Exactly 5, 6 or 7 columns has to be specified for iterator expression.",
     }
 
 

@@ -1,0 +1,73 @@
+"""What lies in the warehouse, read from the logs without a JVM: stages, one table, its quarantine."""
+
+from typing import Any
+
+from deltalake import DeltaTable
+
+from pipelines.errors import DataError, SpecError
+from pipelines.plan import stages
+from pipelines.spec import Pipeline, Target
+from pipelines.state import History, Warehouse
+
+VERSIONS, ROWS = 10, 5  # shown
+
+
+def overview(pipeline: Pipeline, target: Target) -> list[dict[str, Any]]:
+    """Every stage: its last status, published version, rows and when. Cost: two small reads."""
+    history = History.of(Warehouse(target.warehouse, pipeline.pipeline))
+    return [_line(history, stage.id) for stage in stages(pipeline)]
+
+
+def _line(history: History, stage: str) -> dict[str, Any]:
+    last = history.last(stage)
+    version = history.published(stage)
+    if last is None:
+        return {"stage": stage, "status": "never ran", "version": None, "rows": None, "at": None, "error": ""}
+    rows = last.detail.get("rows", last.counts.get("scored"))
+    at = last.started_at.isoformat(timespec="seconds")
+    shown = last.detail.get("version") if stage.startswith("models.") else version
+    return {"stage": stage, "status": last.status, "version": shown, "rows": rows, "at": at, "error": last.error}
+
+
+def table(pipeline: Pipeline, target: Target, stage: str) -> dict[str, Any]:
+    """One stage's published table: columns, newest versions, first rows, and what was refused and why.
+
+    Errors: SpecError for an unknown stage, DataError where nothing was published.
+    """
+    known = [s.id for s in stages(pipeline) if s.kind != "models"]
+    if stage not in known:
+        raise SpecError(f"no table '{stage}'; there is {', '.join(known)}")
+    warehouse = Warehouse(target.warehouse, pipeline.pipeline)
+    version = History.of(warehouse).published(stage)
+    if version is None:
+        raise DataError(f"{stage}: nothing was published yet; `lakeloom run` makes it")
+    delta = DeltaTable(warehouse.path(stage), version=version)
+    return {
+        "stage": stage,
+        "path": warehouse.path(stage),
+        "published_version": version,
+        "rows": delta.count(),
+        "columns": {f.name: str(f.type.type) if hasattr(f.type, "type") else str(f.type) for f in delta.schema().fields},
+        "versions": [_version(c) for c in DeltaTable(warehouse.path(stage)).history(VERSIONS)],
+        "first_rows": _head(delta),
+        "quarantine": _quarantine(warehouse, stage),
+    }
+
+
+def _version(commit: dict[str, Any]) -> dict[str, Any]:
+    metrics = commit.get("operationMetrics", {})
+    rows = metrics.get("numOutputRows", metrics.get("numTargetRowsInserted"))
+    return {"version": commit["version"], "at": commit["timestamp"], "operation": commit["operation"], "rows": rows}
+
+
+def _quarantine(warehouse: Warehouse, stage: str) -> dict[str, Any]:
+    delta = warehouse.delta(stage, "quarantine") if stage.startswith("tables.") else None
+    if delta is None:
+        return {"rows": 0, "path": None, "first_rows": []}
+    columns = ["_reasons", "_record", "_file", "_arrived_at"]
+    return {"rows": delta.count(), "path": delta.table_uri, "first_rows": _head(delta, columns)}
+
+
+def _head(delta: DeltaTable, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = delta.to_pyarrow_dataset().head(ROWS, columns=columns).to_pylist()
+    return found
