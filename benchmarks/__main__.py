@@ -6,6 +6,7 @@ progress on stderr, the table (Markdown) on stdout, all samples in the JSON.
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 import tomllib
@@ -58,6 +59,7 @@ def run(
     json_: Annotated[Path | None, typer.Option("--json", help="where all samples go")] = None,
 ) -> None:
     """Measure, print the table, exit 3 below a bound."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no arm is left running
     results: list[Result] = []
     try:
         for name in only.split(","):

@@ -91,7 +91,7 @@ class Entrant:
 
 
 def contests(profile: str, scratch: Path) -> Iterator[Contest]:
-    """All, a little more and nothing more; the quick profile is smaller and leaves out the peer with Spark's defaults."""
+    """All, a little more, nothing more; the quick profile leaves out the peer with Spark's defaults."""
     size = SIZES[profile]
     landed, arriving, nothing = scratch / "landed", scratch / "arriving", scratch / "nothing"
     _land(size.landed, landed)

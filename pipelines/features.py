@@ -13,6 +13,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
+from operator import and_
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -104,7 +106,8 @@ def _rows_of(events: Events, rows: DataFrame, keys: tuple[str, ...], table: Tabl
     ties = [c for c in (table.sequence_by, "_hash") if c in rows.columns]
     order = [F.col(table.event_time).alias("_event"), *[F.col(c).alias(f"_tie_{c}") for c in ties]]
     values = F.struct(*order, *[F.col(c) for c in events.columns])
-    return rows.where(F.col(events.known_at).isNotNull()).select(
+    there = reduce(and_, [F.col(c).isNotNull() for c in (events.known_at, *keys)])  # a missing key equals none
+    return rows.where(there).select(
         *keys, F.unix_micros(events.known_at).alias(TIME), values.alias(events.name)
     )
 

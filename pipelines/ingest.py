@@ -9,6 +9,7 @@ record through the table's select (columns.carry):
 A record that could not be read has null in every declared column.
 """
 
+import re
 from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -19,6 +20,7 @@ from pipelines.spec import Files
 
 ROW = "_row"
 CORRUPT = "_corrupt_record"
+GLOB = re.compile(r"[\[\]{}*?\\]")  # a file's name is meant as it stands, not as a pattern
 
 
 def read(spark: SparkSession, source: Files, files: Sequence[str]) -> DataFrame:
@@ -43,7 +45,7 @@ def read(spark: SparkSession, source: Files, files: Sequence[str]) -> DataFrame:
 
 def _scan(spark: SparkSession, source: Files, files: Sequence[str]) -> DataFrame:
     reader = spark.read.schema(f"{source.ddl}, {CORRUPT} STRING").option("columnNameOfCorruptRecord", CORRUPT)
-    paths = list(files)
+    paths = [GLOB.sub(r"\\\g<0>", f) for f in files]
     if source.format == "csv":
         return reader.csv(paths, header=True, mode="PERMISSIVE", nullValue=source.null, escape='"')
     if source.format == "json":

@@ -20,6 +20,9 @@ from pipelines.spec import Files
 
 CHUNK = 4 << 20  # bytes a read
 MOST_LINE = 16 << 20  # bytes
+MOST_FIELDS = 20_000  # on a CSV line; Spark's reader ends at 20,480
+BLANK = {"csv": bytes(range(33)), "json": b" \t\r\n"}  # Spark skips a line of nothing else
+PACKED = (".gz", ".bz2", ".zst", ".lz4", ".snappy", ".deflate")  # Spark unpacks by name
 AT_ONCE = 4  # files
 
 
@@ -69,11 +72,18 @@ def fresh(listed: Iterable[Arrival], seen: Mapping[str, str]) -> tuple[Arrival, 
 def census(source: Files, new: Iterable[Arrival]) -> tuple[Landed, ...]:
     """Hash, count and check each file, several at once; one read of every byte.
 
-    Errors: DataError for an empty file, one that is not UTF-8, or a header that is not the schema's.
+    Errors: DataError for an empty file, one that is not UTF-8, a header that is not the schema's, or a name or
+    line that Spark's readers cannot take.
     """
     look = _parquet if source.format == "parquet" else _text(source)
+
+    def named(file: Arrival) -> Landed:
+        if ":" in file.path.rpartition("/")[2]:
+            raise DataError(f"{file.path}: Spark cannot open a name with ':'; land it under another name")
+        return look(file)
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return tuple(pool.map(look, new))
+        return tuple(pool.map(named, new))
 
 
 def _open(folder: str) -> tuple[pafs.FileSystem, str]:
@@ -89,7 +99,9 @@ def _text(source: Files) -> Callable[[Arrival], Landed]:
     def look(file: Arrival) -> Landed:
         if file.size == 0:
             raise DataError(f"{file.path}: is empty; remove it, or land it again whole")
-        hashed, lines, header = _read(file)
+        if file.path.endswith(PACKED):
+            raise DataError(f"{file.path}: is packed, by its name; land it unpacked")
+        hashed, lines, header = _read(file, source.format)
         if source.format == "csv":
             _same_header(file.path, header, list(ddl(source.ddl)))
         return Landed(file.path, file.stamp, hashed, lines - (source.format == "csv"))
@@ -97,7 +109,7 @@ def _text(source: Files) -> Callable[[Arrival], Landed]:
     return look
 
 
-def _read(file: Arrival) -> tuple[str, int, str]:
+def _read(file: Arrival, form: str) -> tuple[str, int, str]:
     """Content hash, lines that hold something (Spark skips the others), and the first of them."""
     hashed, rest, lines, header = hashlib.blake2b(digest_size=16), b"", 0, b""
     system, path = _open(file.path)
@@ -108,12 +120,24 @@ def _read(file: Arrival) -> tuple[str, int, str]:
             rest = b"" if whole[-1].endswith(b"\n") else whole.pop()
             if len(rest) > MOST_LINE:
                 raise DataError(f"{file.path}: line {lines + 1} is longer than {MOST_LINE} bytes; land it as lines")
-            held = [line for line in whole if line.strip()]
+            held = _records(file.path, whole, form)
             header = header or next(iter(held), b"")
             lines += len(held)
-            _utf8(file.path, whole)
-    _utf8(file.path, [rest])
-    return hashed.hexdigest(), lines + bool(rest.strip()), (header or rest).decode("utf-8-sig").strip()
+    held = _records(file.path, [rest], form)
+    header = header or next(iter(held), b"")
+    return hashed.hexdigest(), lines + len(held), header.decode("utf-8-sig").strip()
+
+
+def _records(path: str, lines: list[bytes], form: str) -> list[bytes]:
+    """The lines of which Spark makes one record each. Errors: DataError for text or a line that it cannot take."""
+    _utf8(path, lines)
+    blank = BLANK[form]
+    held = [line for line in lines if line.strip(blank)]
+    if form == "json" and (listed := next((h for h in held if h.lstrip(blank).startswith(b"[")), None)):
+        raise DataError(f"{path}: {listed[:40].strip()!r} is a list; land one object a line")
+    if form == "csv" and any(h.count(b",") >= MOST_FIELDS for h in held if len(h) >= MOST_FIELDS):
+        raise DataError(f"{path}: a line has more than {MOST_FIELDS} fields; land it as lines")
+    return held
 
 
 def _utf8(path: str, lines: list[bytes]) -> None:

@@ -277,7 +277,8 @@ def _node(pipeline: Pipeline, node: str, at: tuple[int, int], pasts: Mapping[str
         return Node(kind, name, *at, WORDS[past.state], past.state)
     if kind == "models":
         return Node(kind, name, *at, f"v{past.good.model_version} champion", past.state)
-    rows = f"{past.total('scored'):,} scores" if kind == "scores" else f"{past.total('applied'):,} rows"
+    held = past.good.detail.get("rows", past.total("applied"))  # of the whole table, where the record says it
+    rows = f"{past.total('scored'):,} scores" if kind == "scores" else f"{held:,} rows"
     version = "" if past.good.published_version is None else f" · v{past.good.published_version}"
     return Node(kind, name, *at, rows + version, past.state)
 

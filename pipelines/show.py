@@ -7,7 +7,7 @@ from deltalake import DeltaTable
 from pipelines.errors import DataError, SpecError
 from pipelines.plan import stages
 from pipelines.spec import Pipeline, Target
-from pipelines.state import History, Warehouse
+from pipelines.state import History, Warehouse, dataset
 
 VERSIONS, ROWS = 10, 5  # shown
 
@@ -69,5 +69,5 @@ def _quarantine(warehouse: Warehouse, stage: str) -> dict[str, Any]:
 
 
 def _head(delta: DeltaTable, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = delta.to_pyarrow_dataset().head(ROWS, columns=columns).to_pylist()
+    found: list[dict[str, Any]] = dataset(delta).head(ROWS, columns=columns).to_pylist()
     return found

@@ -36,12 +36,17 @@ SHUFFLE_TASKS_A_CORE = 2
 
 @contextmanager
 def session(target: Target, name: str) -> Iterator[SparkSession]:
-    """A session on the target, stopped at the end. Errors: PlatformError if the JVM or a jar is missing."""
+    """A session on the target, stopped at the end; one that was there before (a notebook's) serves, and goes on.
+
+    Errors: PlatformError if the JVM or a jar is missing.
+    """
+    before = SparkSession.getActiveSession()
     spark = start(target, name)
     try:
         yield spark
     finally:
-        spark.stop()
+        if before is None:
+            spark.stop()
 
 
 def start(target: Target, name: str) -> SparkSession:

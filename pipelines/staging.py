@@ -10,6 +10,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 
+MOST_ROWS_HERE = 2_000_000  # keys counted by the driver; more go to Spark
+
+
 @dataclass(frozen=True)
 class Staged:
     """A written batch: where, of what schema, and its Parquet footers by fate."""
@@ -32,6 +35,16 @@ class Staged:
         """The rows of one fate, in their written schema."""
         files = f"{self.path}/{self.column}={fate}"
         return spark.read.schema(self.schema).parquet(files) if self.of(fate) else spark.createDataFrame([], self.schema)
+
+    def distinct(self, fate: str, columns: Sequence[str]) -> int | None:
+        """Distinct values of some columns taken together, counted without a Spark job; None where rows are too many."""
+        if self.of(fate) > MOST_ROWS_HERE:
+            return None
+        system, place = pafs.FileSystem.from_uri(f"{self.path}/{self.column}={fate}")
+        if not self.of(fate):
+            return 0
+        held = pq.read_table(place, filesystem=system, columns=list(columns), partitioning=None)
+        return int(held.group_by(list(columns)).aggregate([]).num_rows)
 
     def bounds(self, fate: str, column: str) -> tuple[Any, Any]:
         """Least and greatest value of a text or integer column; (None, None) where the footers do not tell."""

@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import Any, Literal, get_origin
 
 import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.fs as pafs
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
@@ -114,12 +116,21 @@ class Warehouse:
 
     def _rows(self, kind: type[Intent] | type[Record]) -> Iterator[dict[str, Json]]:
         try:
-            rows = DeltaTable(self._log(kind)).to_pyarrow_table().to_pylist()
+            rows = dataset(DeltaTable(self._log(kind))).to_table().to_pylist()
         except TableNotFoundError:
             return
         held = {f.name for f in fields(kind) if get_origin(f.type) is dict}
         for row in sorted(rows, key=lambda r: (r["generation"], r["batch"], r.get("started_at", r.get("now")))):
             yield {k: json.loads(v) if k in held else v for k, v in row.items()}
+
+
+def dataset(table: DeltaTable) -> pads.Dataset:
+    """A table's newest version, to be read by pyarrow through a file system of its own.
+
+    delta-rs would hand pyarrow one in Python, whose threads can abort the process as it exits.
+    """
+    system, path = pafs.FileSystem.from_uri(table.table_uri)
+    return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(path, system))
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,7 @@ def _child(spark: SparkSession, transaction: Transaction) -> SparkSession:
     """A session of its own, so that its transaction id is seen by no other write."""
     child = spark.newSession()
     child.conf.set("spark.sql.shuffle.partitions", spark.conf.get("spark.sql.shuffle.partitions"))
+    child.conf.set("spark.sql.variable.substitute", "false")  # a key '${env:HOME}' is a key
     child.conf.set("spark.sql.runSQLOnFiles", "true")  # delta.`path` is ours here, no conf's SQL runs in this session
     child.conf.set("spark.databricks.delta.write.txnAppId", transaction.app)
     child.conf.set("spark.databricks.delta.write.txnVersion", str(transaction.version))

@@ -12,9 +12,9 @@ from pipelines import evaluate
 from pipelines.models import sparkml, xgb
 from pipelines.models.base import SCORE, Inputs, Learner, predict, prepared
 from pipelines.spec import Candidate
-from pipelines.models.splits import LABEL
+from pipelines.models.splits import LABEL, Slices
 
-PARTS = 8  # partitions of a training slice, where the candidate does not say; fixed, so that sums are added alike
+ROWS_A_PART = 150_000  # of a training slice, where the candidate does not say how many tasks train
 LEARNERS: dict[str, Learner] = {"logistic_regression": sparkml, "xgboost": xgb}
 
 
@@ -41,7 +41,7 @@ class Trial:
 
 def search(
     candidates: Sequence[Candidate],
-    slices: tuple[DataFrame, DataFrame],
+    slices: Slices,
     inputs: Inputs,
     metric: str,
     keys: Sequence[str],
@@ -49,20 +49,20 @@ def search(
 ) -> tuple[Trial, ...]:
     """Every candidate as a trial, the best by `metric` first; of equals, the one named first in the conf.
 
-    slices: training and validation frames with the feature columns, LABEL and the keys; read several times.
+    slices: with the feature columns, LABEL and the keys; training and validation rows are read several times.
     Cost  : one shuffle, fit and scoring pass a candidate, one after another.
     """
     trials = []
     for number, candidate in enumerate(candidates, 1):
         tell(f"fits {candidate.kind} ({number} of {len(candidates)})")
-        train, validate = slices
-        trials.append(_trial(candidate, dealt(train, candidate, keys), validate, inputs))
+        rows = slices.summary["train"]["rows"]
+        trials.append(_trial(candidate, dealt(slices.train, rows, candidate, keys), slices.validate, inputs))
     return tuple(sorted(trials, key=lambda t: -t.metrics[metric]))
 
 
-def dealt(df: DataFrame, candidate: Candidate, keys: Sequence[str]) -> DataFrame:
-    """Rows in partitions and in an order that their keys alone decide, so that a fit can be repeated anywhere."""
-    return df.repartition(getattr(candidate, "workers", PARTS), *keys).sortWithinPartitions(*keys)
+def dealt(df: DataFrame, rows: int, candidate: Candidate, keys: Sequence[str]) -> DataFrame:
+    """Rows in partitions and in an order that their keys and number alone decide, so that a fit can be repeated anywhere."""
+    return df.repartition(getattr(candidate, "workers", max(2, -(-rows // ROWS_A_PART))), *keys).sortWithinPartitions(*keys)
 
 
 def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, inputs: Inputs) -> Trial:

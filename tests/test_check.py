@@ -1,8 +1,8 @@
 """What is refused before anything runs: one sentence a flaw, at its line."""
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -344,12 +344,13 @@ def test_check_starts_no_engine_and_takes_less_than_a_second():
         f"check(*load_lines(Path({str(GOLDEN)!r}))); print(*sorted(sys.modules))"
     )
 
-    runs = []
-    for _ in range(3):  # the quickest of three: the machine may be busy
-        start = time.perf_counter()
+    seconds = []
+    while len(seconds) < 5 and min(seconds, default=9) >= 1:  # CPU, and the best of five: the machine may be busy
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        runs.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
     heavy = {"pyspark", "pandas", "numpy", "pyarrow", "delta", "deltalake", "mlflow", "great_expectations", "xgboost"}
     assert not heavy & set(done.stdout.split())
-    assert min(runs) < 1.0
+    assert min(seconds) < 1

@@ -28,11 +28,11 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "ingest staging transforms features quality models evaluate monitor registry serve",
         "tune score",
         "run",
-        "report summary scaffold doctor studio",
+        "report summary scaffold doctor studio show lake",
         "cli",
     )
 )
-_ENGINE = "spark tables ingest staging transforms features quality models evaluate monitor registry tune score run"
+_ENGINE = "spark tables ingest staging transforms features quality models evaluate monitor registry tune score run lake"
 BARRED: dict[str, frozenset[str]] = {
     library: frozenset(modules.split())
     for library, modules in {
@@ -53,7 +53,7 @@ BARRED: dict[str, frozenset[str]] = {
         "ruamel": "spec",
         "pydantic": "spec",
         "typer": "cli",
-        "deltalake": "state tables studio",
+        "deltalake": "state tables studio show",
     }.items()
 }
 NAMELESS = {"utils", "util", "common", "core", "helpers", "misc", "base_utils"}

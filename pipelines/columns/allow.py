@@ -103,8 +103,7 @@ _NOT_NODES: dict[type[exp.Expr], str] = {
     exp.DDL: "a select does not write",
 }
 _ARBITRARY = (exp.First, exp.Last, exp.FirstValue, exp.LastValue, exp.NthValue)
-_TIMES = (exp.Cast, exp.TsOrDsToDate, exp.StrToTime, exp.Date, exp.Timestamp)
-_SPECIAL = frozenset(("now", "today", "tomorrow", "yesterday"))
+_SPECIAL = re.compile(r"\s*(now|today|tomorrow|yesterday)(\s+([A-Z][\w/+:-]*|[+-][\d:]+))?\s*", re.IGNORECASE)
 
 
 def refuse(select: str, known: Collection[str]) -> None:
@@ -204,7 +203,7 @@ def _replayed_otherwise(node: exp.Expr) -> str:
     window = node.find_ancestor(exp.Window) if isinstance(node, _ARBITRARY) else None
     if isinstance(node, _ARBITRARY) and not (window and window.args.get("order")):
         return f"{node.key}() needs OVER (... ORDER BY ...); without it the row is arbitrary"
-    said = node.name.strip().lower() if isinstance(node, exp.Literal) and node.is_string else ""
-    if said in _SPECIAL and isinstance(node.parent, _TIMES):
-        return f"'{said}' as a time reads the clock; write current_timestamp() or current_date()"
+    text = isinstance(node, exp.RawString) or (isinstance(node, exp.Literal) and node.is_string)
+    if text and _SPECIAL.fullmatch(node.name):  # wherever it stands: Spark casts '...' to a time unasked
+        return f"'{node.name}' can be read as the clock; write current_timestamp() or current_date()"
     return ""

@@ -23,7 +23,7 @@ def expect_column_values_to_not_be_null(column: str) -> Column:
 def expect_column_values_to_be_between(
     column: str, min_value: float | None = None, max_value: float | None = None
 ) -> Column:
-    """Bad when present and not in [min_value, max_value]; NaN is outside."""
+    """Bad when present and not in [min_value, max_value]; NaN is above every number, as it is for GX on Spark."""
     low = F.lit(False) if min_value is None else F.col(column) < F.lit(min_value)
     high = F.lit(False) if max_value is None else F.col(column) > F.lit(max_value)
     return F.coalesce(low | high, F.lit(False))

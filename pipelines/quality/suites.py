@@ -17,6 +17,8 @@ from pyspark.sql import DataFrame
 from pipelines.errors import DataError
 from pipelines.spec import Expectation
 
+PLACE = "lakeloom.place"  # of an expectation among those asked
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -78,8 +80,9 @@ def _validate(df: DataFrame, expectations: Sequence[Expectation]) -> list[Any]:
         context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
         frame = context.data_sources.add_spark("lakehouse", persist=False).add_dataframe_asset("table")
         batch = frame.add_batch_definition_whole_dataframe("version").get_batch({"dataframe": df})
-        asked = [getattr(names, _camel(e.name))(**_plain(e.arguments)) for e in expectations]
-        return list(batch.validate(gx.ExpectationSuite("table", expectations=asked), result_format="SUMMARY").results)
+        asked = [getattr(names, _camel(e.name))(**_plain(e.arguments), meta={PLACE: i}) for i, e in enumerate(expectations)]
+        found = batch.validate(gx.ExpectationSuite("table", expectations=asked), result_format="SUMMARY").results
+        return sorted(found, key=lambda r: r.expectation_config.meta[PLACE])  # it gives them grouped by column
 
 
 def _judgement(expectation: Expectation, result: Any) -> Judgement:

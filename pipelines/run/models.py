@@ -69,9 +69,7 @@ def _train(
     """Search, judge, log, load again and compare, register: in this order."""
     model = ctx.pipeline.models[ctx.stage.name]
     feature = ctx.pipeline.features[model.features]
-    trials = tune.search(
-        model.candidates, (slices.train, slices.validate), inputs, model.search.metric, feature.keys, ctx.tell
-    )
+    trials = tune.search(model.candidates, slices, inputs, model.search.metric, feature.keys, ctx.tell)
     winner, champion = trials[0], registry.champion(_name(ctx))
     ctx.tell(f"judges {winner.candidate.kind} on {slices.summary['test']['rows']:,} rows that are newer")
     judged = judge(model, feature, slices, inputs, winner, Rival(registry, champion, feature) if champion else None)

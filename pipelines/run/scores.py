@@ -41,7 +41,8 @@ def _intend(ctx: Context, score: Score, version: Version) -> Intent:
     after = last.inputs[features]["upto"] if last and not ctx.full_refresh else begin
     since = version.tags["lakeloom.cutoff"] if score.mode == "batch" else NEVER
     start = last.inputs[features]["start"] if last and not ctx.full_refresh else after
-    read = {"after": after, "upto": upto, "since": since, "start": start}
+    before = ctx.warehouse.version(ctx.stage.id)
+    read = {"after": after, "upto": upto, "since": since, "start": start, "before": -1 if before is None else before}
     return ctx.intend({features: read}, new_generation=ctx.full_refresh)
 
 
@@ -50,12 +51,14 @@ def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record
     read = intent.inputs[f"features.{score.of}"]
     path = ctx.warehouse.path(f"features.{score.of}")
     new = tables.changes(ctx.spark, path, read["after"], read["upto"])
-    rows = new.where(F.col(scorer.as_of_time) >= F.lit(read["since"]).cast("timestamp"))
+    newer = new.where(F.col(scorer.as_of_time) >= F.lit(read["since"]).cast("timestamp"))
+    fresh = tables.inserts_only(path, read["after"], read["upto"])
     ctx.tell(f"scores by version {scorer.model_version}")
     crash.point("before the clean commit", ctx.stage.id)
-    commit = _write(ctx, scorer, intent, scorer.score(rows, intent.now), tables.inserts_only(path, read["after"], read["upto"]))
+    commit = _write(ctx, scorer, intent, scorer.score(newer, intent.now), fresh)
     written = tables.changes(ctx.spark, ctx.path(), commit.version - 1, commit.version)
-    detail = {**_said(ctx, scorer), **_seen(ctx, score, written, scorer, intent.now)}
+    rows = tables.row_count(ctx.path(), commit.version)
+    detail = {**_said(ctx, scorer), "rows": rows, **_seen(ctx, score, written, scorer, intent.now)}
     counts = {"rows_in": commit.applied, "scored": commit.applied}
     return ctx.record(intent, counts=counts, detail=detail, published_version=commit.version)
 
@@ -72,22 +75,23 @@ def _write(ctx: Context, scorer: Scorer, intent: Intent, rows: DataFrame, fresh:
 
 def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:
     """Structured Streaming over the feature table's change feed, until it has caught up; each micro-batch exactly once."""
-    read, done = intent.inputs[f"features.{score.of}"], []
+    read = intent.inputs[f"features.{score.of}"]
     if read["upto"] > read["start"]:
-        done = _caught_up(ctx, score, scorer, intent, read["start"])
-    scored = sum(c.applied for c in done)
-    version = done[-1].version if done else ctx.warehouse.version(ctx.stage.id)
-    detail = {**_said(ctx, scorer), "micro_batches": len(done)}
+        _catch_up(ctx, score, scorer, intent, read["start"])
+    version = ctx.warehouse.version(ctx.stage.id)
+    rows = tables.row_count(ctx.path(), version) if version is not None else 0
+    done = -1 if version is None else version  # counted from the log: a replay finds what the cut-off attempt wrote
+    scored = tables.applied(ctx.path(), read["before"], done)
+    detail = {**_said(ctx, scorer), "rows": rows, "micro_batches": done - read["before"]}
     return ctx.record(intent, counts={"rows_in": scored, "scored": scored}, detail=detail, published_version=version)
 
 
-def _caught_up(ctx: Context, score: Score, scorer: Scorer, intent: Intent, start: int) -> list[Commit]:
-    done: list[Commit] = []
+def _catch_up(ctx: Context, score: Score, scorer: Scorer, intent: Intent, start: int) -> None:
     app = f"{intent.pipeline}/{intent.stage}/stream/{intent.generation}"
 
     def publish_once(rows: DataFrame, number: int) -> None:
         kept = rows.where(F.col("_change_type").isin("insert", "update_postimage")).drop(*tables.CHANGE)
-        done.append(tables.append(scorer.score(kept, intent.now), ctx.path(), Transaction(app, number)))
+        tables.append(scorer.score(kept, intent.now), ctx.path(), Transaction(app, number))
 
     feed = ctx.spark.readStream.format("delta").option("readChangeFeed", "true").option("startingVersion", start + 1)
     checkpoint = f"{ctx.warehouse.root}/{ctx.pipeline.pipeline}/_checkpoints/{ctx.stage.name}/{intent.generation}"
@@ -100,7 +104,6 @@ def _caught_up(ctx: Context, score: Score, scorer: Scorer, intent: Intent, start
         .start()
     )
     query.awaitTermination()
-    return done
 
 
 def _said(ctx: Context, scorer: Scorer) -> dict[str, Any]:

@@ -12,19 +12,16 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 
 from pipelines import crash, ingest, landing, staging, tables
-from pipelines.columns import carry, ddl, replace_now
-from pipelines.errors import DataError, SpecError
+from pipelines.columns import carry, replace_now
+from pipelines.errors import DataError
 from pipelines.quality import fused, suites
 from pipelines.run.context import Context
 from pipelines.run.waiting import fresh_files, side_tables
 from pipelines.spec import Expectation, Table
 from pipelines.state import Intent, Record
 from pipelines.tables import Commit
-
-META = ("_hash", "_file")
 
 
 def refresh(ctx: Context) -> Record:
@@ -167,7 +164,7 @@ def _write_clean(ctx: Context, table: Table, intent: Intent, staged: staging.Sta
     rows = staged.read(ctx.spark, "clean").drop(fused.FLAWS, "_record").withColumn("_arrived_at", F.lit(intent.now))
     if not table.keys:
         return tables.append(rows, path, transaction), 0
-    rows, repeated = _newest(rows, table, staged.of("clean"))
+    rows, repeated = _newest(rows, table, staged)
     if intent.batch == 0:
         write = tables.overwrite if intent.generation else tables.append
         return write(rows, path, transaction), repeated
@@ -175,12 +172,16 @@ def _write_clean(ctx: Context, table: Table, intent: Intent, staged: staging.Sta
     if low is not None and tables.beyond(path, table.keys[0], low):
         return tables.append(rows, path, transaction), repeated
     done = tables.merge(rows, path, _matches(table, low, high), _newer(table), transaction)
-    return done, repeated + done.count("numSourceRows") - done.applied
+    merged = max(done.count("numSourceRows"), done.applied)  # a replay may find its batch appended
+    return done, repeated + merged - done.applied
 
 
-def _newest(rows: DataFrame, table: Table, count: int) -> tuple[DataFrame, int]:
+def _newest(rows: DataFrame, table: Table, staged: staging.Staged) -> tuple[DataFrame, int]:
     """At most one row a key, the greatest by sequence and content; and how many gave way. Reads the keys once."""
-    distinct = rows.select(*table.keys).distinct().count()
+    count = staged.of("clean")
+    distinct = staged.distinct("clean", table.keys)
+    if distinct is None:
+        distinct = rows.select(*table.keys).distinct().count()
     if distinct == count:
         return rows, 0
     order = [F.col(c) for c in (table.sequence_by, "_hash") if c]
@@ -217,10 +218,11 @@ def _write_quarantine(
             rows = staged.read(ctx.spark, fate).withColumn("_reasons", fused.reasons(rules))
             grouped = rows.select(F.explode("_reasons").alias("reason")).groupBy("reason").count().collect()
             found.update({r.reason: r["count"] for r in grouped})
-    if staged.of("quarantine"):
+    path, anew = ctx.path("quarantine"), intent.batch == 0 and ctx.warehouse.version(ctx.stage.id, "quarantine") is not None
+    if staged.of("quarantine") or anew:
         rows = staged.read(ctx.spark, "quarantine").withColumn("_reasons", fused.reasons(rules)).drop(fused.FLAWS)
         marked = rows.withColumns({"_arrived_at": F.lit(intent.now), "_batch": F.lit(intent.batch)})
-        tables.append(marked, ctx.path("quarantine"), ctx.transaction(intent, "quarantine"))
+        (tables.overwrite if anew else tables.append)(marked, path, ctx.transaction(intent, "quarantine"))
     return dict(found.most_common())
 
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from pipelines.spec.base import Column, Spec
 
 OnFail = Literal["warn", "drop", "quarantine", "fail"]
-Mostly = Field(None, gt=0, le=1, description="share of rows that must hold; warn and fail only")
+Mostly = Field(default=None, gt=0, le=1, description="share of rows that must hold; warn and fail only")
 
 
 class NotBeNull(Spec):
@@ -72,8 +72,8 @@ class BeUnique(Spec):
 class RowCountBetween(Spec):
     """The table has between min_value and max_value rows."""
 
-    min_value: int | None = Field(None, ge=0, lt=2**63)
-    max_value: int | None = Field(None, ge=0, lt=2**63)
+    min_value: int | None = Field(default=None, ge=0, lt=2**63)
+    max_value: int | None = Field(default=None, ge=0, lt=2**63)
 
     @model_validator(mode="after")
     def _a_bound(self) -> "RowCountBetween":
@@ -85,7 +85,7 @@ class RowCountBetween(Spec):
 class Expectation(Spec):
     """One promise: exactly one Great Expectations name, and what a breach does."""
 
-    on_fail: OnFail = Field("warn", description="what a breach does")
+    on_fail: OnFail = Field(default="warn", description="what a breach does")
     expect_column_values_to_not_be_null: NotBeNull | None = None
     expect_column_values_to_be_between: BeBetween | None = None
     expect_column_values_to_be_in_set: BeInSet | None = None

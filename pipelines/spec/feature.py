@@ -46,9 +46,9 @@ class Feature(Spec):
     spine: Name = Field(description="the table that gives one feature row for each of its rows")
     keys: tuple[Column, ...] = Field(min_length=1, description="the spine's keys")
     as_of_time: Column = Field(description="nothing known later than this may be seen")
-    columns: tuple[Column, ...] = Field((), description="the spine's own columns that are known at as_of_time")
-    as_of: tuple[AsOf, ...] = Field((), description="the newest earlier row of another table")
-    windows: tuple[Window, ...] = Field((), description="aggregates over the past")
+    columns: tuple[Column, ...] = Field(default=(), description="the spine's own columns that are known at as_of_time")
+    as_of: tuple[AsOf, ...] = Field(default=(), description="the newest earlier row of another table")
+    windows: tuple[Window, ...] = Field(default=(), description="aggregates over the past")
 
     def outputs(self) -> tuple[str, ...]:
         """All feature columns in order: spine's, as-of, windows; keys and as_of_time not among them."""

@@ -13,9 +13,9 @@ class Split(Spec):
     """Oldest rows train, newer validate (they choose the candidate), the newest test (they judge it)."""
 
     by: Literal["time"] = "time"
-    train: float = Field(0.7, gt=0, lt=1)
-    validate_: float = Field(0.15, gt=0, lt=1, alias="validate")
-    test: float = Field(0.15, gt=0, lt=1)
+    train: float = Field(default=0.7, gt=0, lt=1)
+    validate_: float = Field(default=0.15, gt=0, lt=1, alias="validate")
+    test: float = Field(default=0.15, gt=0, lt=1)
 
     @model_validator(mode="after")
     def _whole(self) -> "Split":
@@ -29,18 +29,18 @@ class LogisticRegression(Spec):
     """Spark ML logistic regression on one-hot categories and standardised numbers."""
 
     kind: Literal["logistic_regression"]
-    regularization: float = Field(1e-4, ge=0, le=1_000, description="L2 penalty")
-    iterations: int = Field(50, gt=0, le=10_000, description="most L-BFGS steps")
+    regularization: float = Field(default=1e-4, ge=0, le=1_000, description="L2 penalty")
+    iterations: int = Field(default=50, gt=0, le=10_000, description="most L-BFGS steps")
 
 
 class Xgboost(Spec):
     """Gradient-boosted trees: XGBoost on Spark."""
 
     kind: Literal["xgboost"]
-    rounds: int = Field(200, gt=0, le=10_000, description="boosting rounds")
-    depth: int = Field(6, gt=0, le=16, description="deepest tree")
-    learning_rate: float = Field(0.1, gt=0, le=1)
-    workers: int = Field(1, gt=0, le=1_000, description="Spark tasks that train together; one is deterministic")
+    rounds: int = Field(default=200, gt=0, le=10_000, description="boosting rounds")
+    depth: int = Field(default=6, gt=0, le=16, description="deepest tree")
+    learning_rate: float = Field(default=0.1, gt=0, le=1)
+    workers: int = Field(default=1, gt=0, le=1_000, description="Spark tasks that train together; one is deterministic")
 
 
 Candidate = Annotated[LogisticRegression | Xgboost, Field(discriminator="kind")]
@@ -56,9 +56,11 @@ class Gate(Spec):
     """What must hold on the test slice before the alias `champion` moves."""
 
     metric: Metric
-    min: float | None = Field(None, description="the metric is at least this")
-    versus: Literal["champion", "baseline"] | None = Field(None, description="better than this, on the same rows")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the one-sided comparison")
+    min: float | None = Field(default=None, description="the metric is at least this")
+    versus: Literal["champion", "baseline"] | None = Field(
+        default=None, description="better than this, on the same rows"
+    )
+    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the one-sided comparison")
 
     @model_validator(mode="after")
     def _one_test(self) -> "Gate":
@@ -76,8 +78,8 @@ class Model(Spec):
     split: Split = Split()
     candidates: tuple[Candidate, ...] = Field(min_length=1, description="who may win")
     search: Search = Search()
-    gates: tuple[Gate, ...] = Field((), description="all must hold")
-    slices: tuple[Column, ...] = Field((), description="feature columns whose values get metrics of their own")
+    gates: tuple[Gate, ...] = Field(default=(), description="all must hold")
+    slices: tuple[Column, ...] = Field(default=(), description="feature columns whose values get metrics of their own")
 
 
 class Score(Spec):

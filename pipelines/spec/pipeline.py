@@ -13,10 +13,10 @@ class Pipeline(Spec):
     """Everything from sources to scores; what it names is checked in check.py, before any engine starts."""
 
     pipeline: Name = Field(description="its name: the folder of its tables, the prefix of its models")
-    description: str = Field("", description="the question it answers, for people")
-    schedule: str | None = Field(None, description="cron expression or Airflow preset, for the DAG")
-    sources: dict[Name, Source] = Field({}, description="what arrives, by name")
-    tables: dict[Name, Table] = Field({}, description="Delta tables that we make, by name")
-    features: dict[Name, Feature] = Field({}, description="feature tables, by name")
-    models: dict[Name, Model] = Field({}, description="what is trained on them, by name")
-    scores: dict[Name, Score] = Field({}, description="published predictions, by name")
+    description: str = Field(default="", description="the question it answers, for people")
+    schedule: str | None = Field(default=None, description="cron expression or Airflow preset, for the DAG")
+    sources: dict[Name, Source] = Field(default={}, description="what arrives, by name")
+    tables: dict[Name, Table] = Field(default={}, description="Delta tables that we make, by name")
+    features: dict[Name, Feature] = Field(default={}, description="feature tables, by name")
+    models: dict[Name, Model] = Field(default={}, description="what is trained on them, by name")
+    scores: dict[Name, Score] = Field(default={}, description="published predictions, by name")

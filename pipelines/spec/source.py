@@ -17,7 +17,7 @@ class Files(Spec):
         pattern=r"^[A-Za-z0-9_=-]+([./][A-Za-z0-9_=-]+)*/?$",
     )
     ddl: str = Field(alias="schema", description="columns as Spark DDL: 'year INT, origin STRING'")
-    null: str = Field("", description="the text that stands for a missing value (csv)")
+    null: str = Field(default="", description="the text that stands for a missing value (csv)")
 
 
 Source = Files

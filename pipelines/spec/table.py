@@ -11,18 +11,21 @@ from pipelines.spec.expectation import Expectation
 class Table(Spec):
     """With `from` a streaming table (each refresh reads only what is new); without, a materialized view."""
 
-    source: Name | None = Field(None, alias="from", description="the source whose new records each refresh reads")
-    keys: tuple[Column, ...] = Field((), description="MERGE on these; without keys: append")
-    sequence_by: Column | None = Field(
-        None, description="of two rows with the same keys the greater stays; ties, and its absence, go by content hash"
+    source: Name | None = Field(
+        default=None, alias="from", description="the source whose new records each refresh reads"
     )
-    stored_as_scd_type: Literal[1] = Field(1, description="1 keeps the newest row of a key")
-    event_time: Column | None = Field(None, description="when the row happened in the world")
+    keys: tuple[Column, ...] = Field(default=(), description="MERGE on these; without keys: append")
+    sequence_by: Column | None = Field(
+        default=None,
+        description="of two rows with the same keys the greater stays; ties, and its absence, go by content hash",
+    )
+    stored_as_scd_type: Literal[1] = Field(default=1, description="1 keeps the newest row of a key")
+    event_time: Column | None = Field(default=None, description="when the row happened in the world")
     known_at: dict[Column, Column] = Field(
-        {}, description="column -> the timestamp column at which it becomes known; event_time where unstated"
+        default={}, description="column -> the timestamp column at which it becomes known; event_time where unstated"
     )
     select: str = Field(description="one SELECT over the source and the pipeline's own tables (Spark SQL)")
-    expect: tuple[Expectation, ...] = Field((), description="promises, each with what a breach does")
+    expect: tuple[Expectation, ...] = Field(default=(), description="promises, each with what a breach does")
 
     @model_validator(mode="after")
     def _coherent(self) -> "Table":

@@ -12,10 +12,10 @@ Option = Annotated[str, Field(pattern=r"^spark\.[A-Za-z0-9_.]+$")]
 class Target(Spec):
     """Places and engine settings. Relative paths start at the folder that holds `conf/`."""
 
-    master: str | None = Field("local[*]", description="Spark master; null: what spark-submit was given")
-    driver_memory: str = Field("2g", pattern=r"^\d+[gm]$")
-    warehouse: str = Field(".lakeloom/warehouse", description="root of all tables")
-    landing: str = Field(".lakeloom/landing", description="root of all file sources")
-    tracking: str = Field("sqlite:///.lakeloom/mlflow.db", description="MLflow tracking and registry URI")
-    artifacts: str = Field(".lakeloom/artifacts", description="root of model artifacts")
-    spark: dict[Option, str] = Field({}, description="Spark options, passed through as they are")
+    master: str | None = Field(default="local[*]", description="Spark master; null: what spark-submit was given")
+    driver_memory: str = Field(default="2g", pattern=r"^\d+[gm]$")
+    warehouse: str = Field(default=".lakeloom/warehouse", description="root of all tables")
+    landing: str = Field(default=".lakeloom/landing", description="root of all file sources")
+    tracking: str = Field(default="sqlite:///.lakeloom/mlflow.db", description="MLflow tracking and registry URI")
+    artifacts: str = Field(default=".lakeloom/artifacts", description="root of model artifacts")
+    spark: dict[Option, str] = Field(default={}, description="Spark options, passed through as they are")

@@ -1,0 +1,68 @@
+"""One local session for all tests that need Spark: UTC, two cores, two shuffle partitions, frames in two partitions.
+
+A test file that imports pyspark says `pytestmark = pytest.mark.spark`; a run
+with `-m "not spark"` does not even read it, so it starts no JVM and imports
+no pyspark. A file that forgets the mark is refused, with its name.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+MARK = "pytestmark = pytest.mark.spark"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A run without Spark does not import the files that need it; None leaves the others to pytest."""
+    without = "not spark" in config.getoption("markexpr")
+    return (without and collection_path.suffix == ".py" and f"\n{MARK}\n" in collection_path.read_text()) or None
+
+
+def pytest_pycollect_makemodule(module_path: Path) -> None:
+    """Remember what was imported before a file is."""
+    _before[module_path] = "pyspark" in sys.modules
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse a file that brought pyspark into a run without it."""
+    if "not spark" in session.config.getoption("markexpr") and "pyspark" in sys.modules:
+        clean = [path for path, loaded in _before.items() if not loaded]
+        raise pytest.UsageError(f"{clean[-1]} imports pyspark; a file that does says `{MARK}`")
+
+
+_before: dict[Path, bool] = {}
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkSession]":
+    """The product's own session, two cores wide; Python's clock is in UTC as Spark's is."""
+    from pipelines.spark import session
+    from pipelines.spec import Target
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        place = {"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark"))}
+        with session(Target(master="local[2]", driver_memory="1g", spark=place), "tests") as started:
+            started.conf.set("spark.sql.shuffle.partitions", "2")
+            yield started
+    time.tzset()
+
+
+@pytest.fixture(scope="session")
+def frame(spark: "SparkSession") -> "Callable[[list[Any], str], DataFrame]":
+    """`frame(rows, ddl)`: a frame in two partitions."""
+    return lambda rows, ddl: spark.createDataFrame(rows, ddl)
+
+
+@pytest.fixture(scope="session")
+def plan() -> "Callable[[DataFrame], str]":
+    """`plan(df)`: the physical plan as text."""
+    return lambda df: df._jdf.queryExecution().executedPlan().toString()

@@ -1,0 +1,97 @@
+"""Kill the driver at each named point, and at a random moment; run again; nothing differs from an undisturbed run.
+
+`kill -9` takes Python, JVM and workers at once. Compared are all rows of all
+tables and quarantines, `_runs`, and the registry.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL
+
+import pytest
+from crash.trials import Evidence, arrive, evidence, killed, landed, unlike
+from e2e.project import Project
+
+from pipelines.crash import POINTS, VARIABLE
+
+pytestmark = pytest.mark.spark
+
+FIRST_RUN = (  # in the order in which a run comes by
+    "before the clean commit @ tables.airports",
+    "between clean and quarantine @ tables.airports",
+    "between tables @ tables.planes",
+    "between clean and quarantine @ tables.flights",
+    "before the run record @ features.departures",
+    "after the model is logged",
+    "before the alias moves",
+    "before the run record @ scores.late_arrival_daily",
+)
+NEXT_MONTH = (
+    "between clean and quarantine @ tables.flights",
+    "before the clean commit @ features.departures",
+    "before the run record @ scores.late_arrival_live",
+)
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What the same files in the same order come to when nobody kills anything."""
+
+    first: Evidence
+    both: Evidence
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def undisturbed(spark, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    project, begun = landed(tmp_path_factory.mktemp("undisturbed")), time.monotonic()
+    assert project.lakeloom("run").error == ""
+    first, seconds = evidence(project), time.monotonic() - begun
+    arrive(project, (3,))
+    assert project.lakeloom("run").error == ""
+    return Undisturbed(first, evidence(project), seconds)
+
+
+@pytest.fixture(scope="module")
+def battered(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return landed(tmp_path_factory.mktemp("battered"))
+
+
+def kills(project: Project, places: tuple[str, ...]) -> Iterator[int]:
+    """How a run ended that was to die at each place, one after another."""
+    for place in places:
+        yield project.lakeloom_apart("run", **{VARIABLE: place}).code
+
+
+def test_every_named_point_is_hit():
+    assert {place.partition(" @ ")[0] for place in FIRST_RUN} == set(POINTS)
+
+
+def test_a_first_run_killed_at_every_point_in_turn_ends_as_if_undisturbed(undisturbed, battered):
+    assert list(kills(battered, FIRST_RUN)) == [-SIGKILL] * len(FIRST_RUN)
+
+    assert battered.lakeloom("run").error == ""
+
+    assert unlike(battered, undisturbed.first) == ""
+
+
+def test_the_next_month_killed_on_its_way_ends_as_if_undisturbed(undisturbed, battered):
+    arrive(battered, (3,))
+    assert list(kills(battered, NEXT_MONTH)) == [-SIGKILL] * len(NEXT_MONTH)
+
+    assert battered.lakeloom("run").error == ""
+
+    assert unlike(battered, undisturbed.both) == ""
+    assert "nothing to do" in battered.lakeloom("run").out
+
+
+def test_a_run_killed_at_a_random_moment_ends_as_if_undisturbed(undisturbed, tmp_path: Path):
+    project = landed(tmp_path)
+    moments = list(killed(project, SEED, undisturbed.seconds))
+
+    assert project.lakeloom("run").error == ""
+
+    assert unlike(project, undisturbed.first) == "", f"seed={SEED}, killed after {moments} s"

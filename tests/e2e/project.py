@@ -1,0 +1,230 @@
+"""A project in a folder of its own: a conf, a target, landed files; run by the command line, read without Spark.
+
+What a test expects of a warehouse it reads by delta-rs and SQLite, never by
+the code that wrote it. `lakeloom` runs inside this process, so that many runs
+share one JVM; `lakeloom_apart` is the command as a user types it.
+"""
+
+import hashlib
+import io
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import closing, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import land
+from deltalake import DeltaTable
+from ruamel.yaml import YAML
+
+from pipelines.cli import app, guarded
+from pipelines.state import Intent, Record, Warehouse
+
+CONF = Path(__file__).parents[2] / "conf" / "flights.yml"
+COMMAND = Path(sys.executable).with_name("lakeloom")
+LIMIT_S = 300
+WHEN_AND_WHERE = ("_arrived_at", "scored_at", "_file")  # what differs between two runs by right
+TARGET = "{master: 'local[2]', driver_memory: 1g}"
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The last line of stderr where the command failed: one sentence."""
+        return self.err.splitlines()[-1].removeprefix("error: ") if self.code else ""
+
+
+@dataclass(frozen=True)
+class Project:
+    """One conf with one target, `local`; everything it makes lies under root/.lakeloom."""
+
+    root: Path
+    name: str
+
+    @property
+    def conf(self) -> Path:
+        """The conf file."""
+        return self.root / "conf" / f"{self.name}.yml"
+
+    @property
+    def landing(self) -> Path:
+        """The landing folder."""
+        return self.root / ".lakeloom" / "landing"
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """Its tables."""
+        return Warehouse(str(self.root / ".lakeloom" / "warehouse"), self.name)
+
+    def lakeloom(self, verb: str, *options: str) -> Said:
+        """The command in this process and its session; what third parties warn of is not ours to judge."""
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            code = guarded(lambda: app([verb, str(self.conf), *options], standalone_mode=False))
+        return Said(code, out.getvalue(), err.getvalue())
+
+    def lakeloom_apart(self, verb: str, *options: str, limit_s: float = LIMIT_S, **env: str) -> Said:
+        """The command in a process group of its own, which gets SIGKILL after limit_s."""
+        command = [COMMAND, verb, self.conf, *options]
+        with subprocess.Popen(
+            command, env=os.environ | env, stdout=-1, stderr=-1, text=True, start_new_session=True
+        ) as process:
+            try:
+                out, err = process.communicate(timeout=limit_s)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                out, err = process.communicate()
+        return Said(process.returncode, out, err)
+
+    def write(self, **tables: Any) -> None:
+        """Replace the conf by one of these parts."""
+        self.conf.parent.mkdir(parents=True, exist_ok=True)
+        YAML().dump({"pipeline": self.name, **tables}, self.conf)
+
+    def change(self, how: Callable[[Any], None]) -> None:
+        """Edit the conf as YAML."""
+        whole = YAML().load(self.conf)
+        how(whole)
+        YAML().dump(whole, self.conf)
+
+    def land(self, path: str, content: str | bytes) -> Path:
+        """Put a file into the landing folder."""
+        file = self.landing / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return file
+
+    def rows(self, stage: str, part: str = "") -> list[dict[str, Any]]:
+        """The newest version of a table; nothing where there is none."""
+        table = self.warehouse.delta(stage, part)
+        return table.to_pyarrow_table().to_pylist() if table else []
+
+    def published(self, stage: str) -> list[dict[str, Any]]:
+        """What readers of a table see."""
+        versions = [r.published_version for r in self.records(stage) if r.published_version is not None]
+        return DeltaTable(self.warehouse.path(stage), version=versions[-1]).to_pyarrow_table().to_pylist()
+
+    def records(self, stage: str = "") -> list[Record]:
+        """Rows of `_runs`, oldest first."""
+        return [r for r in self.warehouse.records() if stage in ("", r.stage)]
+
+    def intents(self, stage: str) -> list[Intent]:
+        """Rows of `_intents`, oldest first."""
+        return [i for i in self.warehouse.intents() if i.stage == stage]
+
+    def models(self) -> tuple[int, dict[str, int]]:
+        """How many versions are registered, and where the aliases point."""
+        file = self.root / ".lakeloom" / "mlflow.db"
+        if not file.exists():
+            return 0, {}
+        with closing(sqlite3.connect(file)) as registry:
+            versions = registry.execute("SELECT count(*) FROM model_versions").fetchone()[0]
+            return versions, dict(registry.execute("SELECT alias, version FROM registered_model_aliases"))
+
+    def files(self) -> dict[str, tuple[int, int]]:
+        """Every file under the root, with its size and when it was written."""
+        found = (p for p in self.root.rglob("*") if p.is_file())
+        return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in found}
+
+    def content(self, without: Iterable[str] = ()) -> dict[str, tuple[int, str]]:
+        """Each table, quarantine included: its rows and an order-independent checksum of all columns that must repeat."""
+        root = Path(self.warehouse.root) / self.name
+        logs = sorted(p.parent for p in root.glob("*/*/_delta_log"))
+        left_out = {*WHEN_AND_WHERE, *without}
+        return {str(t.relative_to(root)): checksum(rows_of(t), left_out) for t in logs}
+
+    def attempts(self) -> list[tuple[object, ...]]:
+        """`_runs` without clocks and ids."""
+        return sorted(
+            (r.stage, r.generation, r.batch, r.status, sorted(r.counts.items()), r.published_version, r.model_version)
+            for r in self.records()
+        )
+
+
+def rows_of(table: Path) -> list[dict[str, Any]]:
+    """The newest version of a Delta table."""
+    rows: list[dict[str, Any]] = DeltaTable(table).to_pyarrow_table().to_pylist()
+    return rows
+
+
+def checksum(rows: list[dict[str, Any]], left_out: Iterable[str] = ()) -> tuple[int, str]:
+    """(rows, hash); repr writes a float in full, so equal hashes are equal bits."""
+    lines = sorted(repr(sorted((k, v) for k, v in row.items() if k not in left_out)) for row in rows)
+    return len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def project(root: Path, name: str) -> Project:
+    """An empty project; its conf is to be written."""
+    made = Project(root, name)
+    (root / "conf" / "targets").mkdir(parents=True, exist_ok=True)
+    (root / "conf" / "targets" / "local.yml").write_text(TARGET)
+    made.landing.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def flights(root: Path, candidates: Iterable[dict[str, Any]] = ()) -> Project:
+    """The product's own conf, with candidates that are quick to train and gates that a few days can pass."""
+    made = project(root, "flights")
+    made.conf.write_bytes(CONF.read_bytes())
+
+    def small(conf: Any) -> None:
+        model = conf["models"]["late_arrival"]
+        model["candidates"] = list(candidates) or [{"kind": "logistic_regression", "iterations": 5}]
+        model["gates"] = [{"metric": "roc_auc", "min": 0.5}, {"metric": "roc_auc", "versus": "champion"}]
+        model["slices"] = ["origin"]
+
+    made.change(small)
+    return made
+
+
+def land_flights(made: Project, months: Iterable[int], days: Iterable[int]) -> None:
+    """Land some days of some months: lines byte for byte as they are in the package."""
+    for name in land.ONCE:
+        if not (made.landing / name).exists():
+            made.land(f"{name}/{name}.csv", _feed(name)[""])
+    for name in land.MONTHLY:
+        for month in months:
+            whole = _feed(name)[f"2013-{month:02}"]
+            made.land(f"{name}/{name}-2013-{month:02}.csv", _cut(whole, set(days)))
+
+
+def _feed(name: str) -> dict[str, bytes]:
+    """Month -> file; a table that lands once stands under ''."""
+    if name not in _FEED:
+        _FEED[name] = _unpacked(name)
+    return _FEED[name]
+
+
+_FEED: dict[str, dict[str, bytes]] = {}
+
+
+def _unpacked(name: str) -> dict[str, bytes]:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        landed = [path for path, _ in land.land(land.feed(), Path(folder), "2013-12")]
+        for path in landed:
+            key = path.stem.partition("-")[2]
+            _FEED.setdefault(path.parent.name, {})[key] = path.read_bytes()
+    return _FEED[name]
+
+
+def _cut(whole: bytes, days: set[int]) -> bytes:
+    header, *lines = whole.splitlines(keepends=True)
+    at = header.strip().split(b",").index(b"day")
+    return header + b"".join(line for line in lines if int(line.split(b",")[at]) in days)

@@ -1,0 +1,140 @@
+"""Records as Spark reads them: none lost, each typed or kept as the text it was; as many as the census counted."""
+
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines import landing
+from pipelines.ingest import read
+from pipelines.spec import Files
+
+pytestmark = pytest.mark.spark
+
+NASTY = ["1", "-7", "x", "", " ", "\t", "NA", ",", ",,", '"', '""', '"x,y"', "'", "\\", '\\"', "é", "\u2028", "\x00", "\x1a", "#"]
+LINES = st.lists(st.lists(st.sampled_from(NASTY), max_size=5).map("".join), max_size=8)
+ENDS = st.sampled_from(["\n", "\r\n", "\r"])
+FILES = st.lists(st.tuples(st.sampled_from(["", "\ufeff"]), LINES, ENDS, st.booleans()), min_size=6, max_size=6)
+
+
+def source(form: str = "csv", ddl: str = "a INT, b STRING, at TIMESTAMP", null: str = "NA") -> Files:
+    return Files.model_validate({"kind": "files", "format": form, "path": "in", "schema": ddl, "null": null})
+
+
+def landed(folder: Path, source: Files, bodies: dict[str, bytes]) -> tuple[landing.Landed, ...]:
+    (folder / "in").mkdir(parents=True)
+    for name, body in bodies.items():
+        (folder / "in" / name).write_bytes(body)
+    return landing.census(source, landing.arrivals(source, str(folder)))
+
+
+def records(spark, folder: Path, source: Files, body: bytes, name: str = "f.txt"):
+    """The rows that Spark reads; the census counted as many."""
+    (file,) = landed(folder, source, {name: body})
+    rows = read(spark, source, [file.path]).collect()
+    assert file.rows == len(rows)
+    return rows
+
+
+def test_a_csv_record_is_typed_or_kept_as_text(spark, tmp_path):
+    body = (
+        "\ufeffa,b,at\r\n"
+        '1,"x, ""y""",2013-01-01 05:00:00\r\n'
+        "\r\n"
+        "NA,NA,NA\r\n"
+        "2,é,2013-01-01T05:00:00Z\r\n"
+        '3,"",\r\n'
+        "4,x\r\n"
+        "5,x,2013-01-01 05:00:00,more\r\n"
+        "six,x,2013-01-01 05:00:00\r\n"
+        "2147483648,x,2013-01-01 05:00:00\r\n"
+        "7,x,yesterday"
+    )
+
+    rows = records(spark, tmp_path, source(), body.encode())
+
+    assert [(r.a, r.b, r.at and r.at.isoformat(), r._row.text) for r in rows] == [
+        (1, 'x, "y"', "2013-01-01T05:00:00", None),
+        (None, None, None, None),
+        (2, "é", "2013-01-01T05:00:00", None),
+        (3, "", None, None),
+        (None, None, None, "4,x"),
+        (None, None, None, "5,x,2013-01-01 05:00:00,more"),
+        (None, None, None, "six,x,2013-01-01 05:00:00"),
+        (None, None, None, "2147483648,x,2013-01-01 05:00:00"),
+        (None, None, None, "7,x,yesterday"),
+    ]
+
+
+def test_a_json_record_is_typed_or_kept_as_text(spark, tmp_path):
+    body = b'{"a": 1, "b": "x", "c": 2}\n\n{"a": "1"}\n{"a": 1.5}\n{bad\nnull\n{}\n{"b": null, "at": "2013-01-01T05:00:00Z"}'
+
+    rows = records(spark, tmp_path, source("json"), body)
+
+    assert [(r.a, r.b, r._row.text) for r in rows] == [
+        (1, "x", None),
+        (None, None, '{"a": "1"}'),
+        (None, None, '{"a": 1.5}'),
+        (None, None, "{bad"),
+        (None, None, "null"),
+        (None, None, None),
+        (None, None, None),
+    ]
+    assert rows[-1].at.isoformat() == "2013-01-01T05:00:00"
+
+
+def test_a_parquet_record_comes_as_it_is(spark, tmp_path):
+    kind = source("parquet", "a INT, b STRING")
+    landed(tmp_path, kind, {})
+    pq.write_table(pa.table({"a": pa.array([1, None], pa.int32()), "b": ["x", "y"]}), tmp_path / "in" / "f.parquet")
+
+    rows = read(spark, kind, [str(tmp_path / "in" / "f.parquet")]).collect()
+
+    assert [(r.a, r.b, r._row.text, r._row.record.b) for r in rows] == [(1, "x", None, "x"), (None, "y", None, "y")]
+
+
+def test_a_row_is_known_by_its_content(spark, tmp_path):
+    kind = source(ddl="a STRING, b STRING")
+    bodies = {"1.csv": b'a,b\n1,x\n1,NA\n1,""\n,1x\n', "2.csv": b'a,b\r\n"1",x\r\n'}
+
+    files = landed(tmp_path, kind, bodies)
+    rows = read(spark, kind, [f.path for f in files]).collect()
+
+    hashes = {(r.a, r.b): r._row.hash for r in rows if r._row.file.endswith("1.csv")}
+    assert len(set(hashes.values())) == 4  # null, '' and text that runs over a column's end all differ
+    assert [r._row.hash for r in rows if r._row.file.endswith("2.csv")] == [hashes["1", "x"]]
+
+
+@pytest.mark.parametrize("name", ["f[1].csv", "f{1,2}.csv", "f*.csv", "f%20 é#?.csv"])
+def test_a_name_is_no_pattern(spark, tmp_path, name):
+    (row,) = records(spark, tmp_path, source(ddl="a INT"), b"a\n1\n", name)
+
+    assert row.a == 1
+
+
+def test_no_files_are_no_rows_of_the_same_shape(spark, tmp_path):
+    (file,) = landed(tmp_path, source(), {"f.csv": b"a,b,at\n"})
+
+    none, empty = read(spark, source(), []), read(spark, source(), [file.path])
+
+    assert none.collect() == empty.collect() == []
+    assert none.dtypes == empty.dtypes
+
+
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(files=FILES)
+def test_spark_reads_as_many_records_as_the_census_counts(spark, tmp_path_factory, files):
+    bodies = {
+        f"{i}.csv": (mark + end.join(["a,b", *lines]) + end * last).encode() for i, (mark, lines, end, last) in enumerate(files)
+    }
+    kind = source(ddl="a INT, b STRING")
+
+    counted = landed(tmp_path_factory.mktemp("census"), kind, bodies)
+    rows = read(spark, kind, [f.path for f in counted]).select("_row.file", "_row.text", "_row.record").collect()
+
+    found = Counter(Path(r.file).name for r in rows)
+    assert {Path(f.path).name: f.rows for f in counted} == {name: found[name] for name in bodies}

@@ -1,0 +1,168 @@
+"""Files as they arrive, without a JVM: which count, which are new, what each holds, what is refused and how."""
+
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import landing
+from pipelines.errors import DataError, LakeloomError, SpecError
+from pipelines.spec import Files
+
+
+def source(form: str = "csv", ddl: str = "a INT, b STRING") -> Files:
+    return Files.model_validate({"kind": "files", "format": form, "path": "in", "schema": ddl})
+
+
+@pytest.fixture
+def land(tmp_path):
+    """`land(name, body)` puts a file into the landing folder and gives its path."""
+
+    def put(name: str, body: bytes) -> str:
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        return str(path)
+
+    return put
+
+
+def counted(root, form: str = "csv") -> list[int]:
+    return [f.rows for f in landing.census(source(form), landing.arrivals(source(form), str(root)))]
+
+
+def said(root, form: str = "csv") -> str:
+    with pytest.raises(LakeloomError) as caught:
+        counted(root, form)
+    assert isinstance(caught.value, DataError)
+    return str(caught.value)
+
+
+def test_files_that_are_still_written_are_not_seen(land, tmp_path):
+    seen = [land("2013/01.csv", b"a,b\n"), land("b.csv", b"a,b\n")]
+    for name in (".b.csv", "_b.csv", "b.csv.tmp", "_started/01.csv", "2013/.hidden/01.csv"):
+        land(name, b"a,b\n")
+
+    assert [a.path for a in landing.arrivals(source(), str(tmp_path))] == seen
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path):
+    with pytest.raises(SpecError) as caught:
+        landing.arrivals(source(), f"{tmp_path}/")
+
+    assert str(caught.value) == (
+        f"{tmp_path}/in: no such landing folder; make it, or mend the source's `path` or the target's `landing`"
+    )
+
+
+def test_a_file_written_again_is_fresh(land, tmp_path):
+    path = land("a.csv", b"a,b\n1,x\n")
+    land("b.csv", b"a,b\n")
+    seen = {a.path: a.stamp for a in landing.arrivals(source(), str(tmp_path))}
+
+    os.utime(path, (0, 0))
+
+    assert [a.path for a in landing.fresh(landing.arrivals(source(), str(tmp_path)), seen)] == [path]
+    assert landing.fresh(landing.arrivals(source(), str(tmp_path)), {}) == landing.arrivals(source(), str(tmp_path))
+
+
+def test_the_same_content_has_the_same_hash_under_any_name(land, tmp_path):
+    for name, body in (("a.csv", b"a,b\n1,x\n"), ("b.csv", b"a,b\n1,x\n"), ("c.csv", b"a,b\n1,x")):
+        land(name, body)
+
+    a, b, c = landing.census(source(), landing.arrivals(source(), str(tmp_path)))
+
+    assert a.content == b.content != c.content
+    assert [f.rows for f in (a, b, c)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        (b"a,b\n", 0),
+        (b"a,b", 0),
+        (b"a,b\n1,x\n2,y\n", 2),
+        (b"a,b\n1,x\n2,y", 2),
+        (b"a,b\r\n1,x\r\n2,y\r\n", 2),
+        (b"a,b\r1,x\r2,y", 2),
+        (b"\xef\xbb\xbfa,b\n1,x\n", 1),
+        (b'"a", "b"\n1,x\n', 1),
+        (b"\n \na,b\n\n1,x\n  \t\n2,y\n\n", 2),
+        (b"a,b\n1,x\n\x1a", 1),  # the end of a file as DOS wrote it: Spark skips it too
+        (b"a,b\n1\n1,2,3\nx,\n", 3),  # ragged lines are records
+        ("a,b\n1,\u00e9\u2028\n".encode(), 1),  # a line separator of Unicode's ends no line
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 2, 3, 1 << 20])
+def test_csv_records_are_lines_after_the_header(land, tmp_path, monkeypatch, body, rows, chunk):
+    monkeypatch.setattr(landing, "CHUNK", chunk)
+    land("a.csv", body)
+
+    assert counted(tmp_path) == [rows]
+
+
+def test_json_records_are_lines(land, tmp_path):
+    land("a.json", b'{"a": 1}\n\n{bad\n \n{"a": 2}')
+
+    assert counted(tmp_path, "json") == [3]
+
+
+def test_parquet_tells_its_rows(land, tmp_path):
+    path = land("a.parquet", b"")
+    pq.write_table(pa.table({"a": [1, 2, 3]}), path)
+
+    assert counted(tmp_path, "parquet") == [3]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "is empty; remove it, or land it again whole"),
+        (b"b,a\n", "the header has another order than the schema; mend the file or the source's schema"),
+        (b"a,B\n", "the header has 'B', which the schema has not and lacks 'b'; mend the file or the source's schema"),
+        (b"a,b,c,d\n", "the header has 'c', 'd', which the schema has not; mend the file or the source's schema"),
+        (b"a\n", "the header lacks 'b'; mend the file or the source's schema"),
+        (b"\n", "the header has '', which the schema has not and lacks 'a', 'b'; mend the file or the source's schema"),
+        (b"a,b\n1,caf\xe9\n", "is not UTF-8 (invalid continuation byte) in b'1,caf\\xe9\\n'; land it again as UTF-8"),
+        (b"a,b\n1,caf\xc3", "is not UTF-8 (unexpected end of data) in b'1,caf\\xc3'; land it again as UTF-8"),
+        (b"a,b\n" + b"," * 20_000, "a line has more than 20000 fields; land it as lines"),
+    ],
+)
+def test_a_csv_file_that_cannot_be_taken_is_one_sentence(land, tmp_path, body, sentence):
+    path = land("a.csv", body)
+
+    assert said(tmp_path) == f"{path}: {sentence}"
+
+
+def test_a_list_is_not_taken_for_one_json_record(land, tmp_path):
+    path = land("a.json", b'{"a": 1}\n [{"a": 2}, {"a": 3}]\n')
+
+    assert said(tmp_path, "json") == f"{path}: b'[{{\"a\": 2}}, {{\"a\": 3}}]' is a list; land one object a line"
+
+
+def test_what_is_no_parquet_is_one_sentence(land, tmp_path):
+    path = land("a.parquet", b"a,b\n1,x\n")
+
+    assert said(tmp_path, "parquet").startswith(f"{path}: is not Parquet (")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("05:00.csv", "Spark cannot open a name with ':'; land it under another name"),
+        ("a.csv.gz", "is packed, by its name; land it unpacked"),
+    ],
+)
+def test_a_name_that_spark_would_take_otherwise_is_refused(land, tmp_path, name, sentence):
+    path = land(name, b"a,b\n")
+
+    assert said(tmp_path) == f"{path}: {sentence}"
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(land, tmp_path, monkeypatch):
+    monkeypatch.setattr(landing, "CHUNK", 4)
+    monkeypatch.setattr(landing, "MOST_LINE", 8)
+    path = land("a.csv", b"a,b\n1,xxxxxxxxxx")
+
+    assert said(tmp_path) == f"{path}: line 2 is longer than 8 bytes; land it as lines"

@@ -1,0 +1,87 @@
+"""A staged batch: one pass splits it by fate, its footers count it."""
+
+import pytest
+
+from pipelines import staging
+
+pytestmark = pytest.mark.spark
+
+LONG = "k" * 100  # a shorter text in the footer would hide rows from a MERGE
+DDL = "k string, n int, d double, fate string"
+ROWS = [
+    ("b", 3, 0.5, "clean"),
+    ("é", -2, None, "clean"),
+    (f"{LONG}2", 7, 1.5, "clean"),
+    ("b", 4, 2.5, "clean"),
+    (None, None, None, "drop"),
+    ("a", None, 0.1, "quarantine"),
+]
+
+
+@pytest.fixture(scope="module")
+def staged(frame, tmp_path_factory):
+    place = str(tmp_path_factory.mktemp("staging") / "flights")
+    staging.write(frame([("old", 1, 1.0, "clean"), ("old", 1, 1.0, "other")], DDL), place, "fate")
+    return staging.write(frame(ROWS, DDL), place, "fate")
+
+
+def test_footers_count_each_fate_of_the_last_batch(staged):
+    assert {fate: staged.of(fate) for fate in ("clean", "drop", "quarantine", "other")} == {
+        "clean": 4, "drop": 1, "quarantine": 1, "other": 0,
+    }  # fmt: skip
+    assert staged.rows == 6
+
+
+def test_a_fate_is_read_as_it_was_written(staged, spark):
+    clean = staged.read(spark, "clean")
+
+    assert clean.dtypes == [("k", "string"), ("n", "int"), ("d", "double")]
+    assert sorted(map(tuple, clean.collect())) == sorted(row[:3] for row in ROWS[:4])
+    assert staged.read(spark, "other").dtypes == clean.dtypes
+    assert staged.read(spark, "other").collect() == []
+
+
+@pytest.mark.parametrize(
+    ("fate", "column", "bounds"),
+    [
+        ("clean", "k", ("b", "é")),
+        ("clean", "n", (-2, 7)),
+        ("clean", "d", (None, None)),  # neither text nor integer
+        ("drop", "k", (None, None)),  # nothing but null
+        ("other", "k", (None, None)),
+        ("clean", "nowhere", (None, None)),
+    ],
+)
+def test_bounds_come_from_the_footers(staged, fate, column, bounds):
+    assert staged.bounds(fate, column) == bounds
+
+
+def test_a_long_text_is_not_cut_in_its_bounds(frame, tmp_path):
+    staged = staging.write(frame([(f"{LONG}1", "clean"), (f"{LONG}2", "clean")], "k string, fate string"), str(tmp_path / "t"), "fate")
+
+    assert staged.bounds("clean", "k") == (f"{LONG}1", f"{LONG}2")
+
+
+@pytest.mark.parametrize(
+    ("fate", "columns", "distinct"),
+    [("clean", ["k"], 3), ("clean", ["k", "n"], 4), ("drop", ["k"], 1), ("other", ["k"], 0)],
+)
+def test_distinct_keys_are_counted_without_spark(staged, fate, columns, distinct):
+    assert staged.distinct(fate, columns) == distinct
+
+
+def test_too_many_keys_are_left_to_spark(staged, monkeypatch):
+    monkeypatch.setattr(staging, "MOST_ROWS_HERE", 3)
+
+    assert staged.distinct("clean", ["k"]) is None
+    assert staged.distinct("drop", ["k"]) == 1
+
+
+def test_a_batch_is_removed_once_and_for_all(frame, tmp_path):
+    place = str(tmp_path / "t")
+    staging.write(frame([("a", "clean")], "k string, fate string"), place, "fate")
+
+    staging.remove(place)
+    staging.remove(place)
+
+    assert not (tmp_path / "t").exists()

@@ -1,0 +1,152 @@
+"""One Delta table: every write once, however often it is replayed; and what its log alone can tell."""
+
+import pytest
+from deltalake import DeltaTable
+
+from pipelines import tables
+from pipelines.errors import ConflictError
+from pipelines.run.tables import _literal, _matches
+from pipelines.spec import Table
+from pipelines.tables import Transaction
+
+pytestmark = pytest.mark.spark
+
+DDL = "k string, v int"
+ODD = ["it's", 'a "quote"', "back\\slash\\", "\\u0041\\'", "line\nend", "${env:HOME}", "100%_", "`tick`", "-- no; comment", ""]
+TXN = ("spark.databricks.delta.write.txnAppId", "spark.databricks.delta.write.txnVersion",
+       "spark.databricks.delta.commitInfo.userMetadata")  # fmt: skip
+
+
+def once(write):
+    """The commit of a write that is done three times."""
+    first, *again = [write() for _ in range(3)]
+    assert [c.version for c in again] == [first.version, first.version]
+    return first
+
+
+def rows(spark, path: str, version: int) -> set[tuple]:
+    return {(r.k, r.v) for r in tables.read(spark, path, version).collect()}
+
+
+@pytest.fixture(scope="module")
+def story(spark, frame, tmp_path_factory):
+    """A table of five commits: append, append, merge (one updated, one new), merge of only new, overwrite."""
+    path = str(tmp_path_factory.mktemp("tables") / "t")
+    commits = [
+        once(lambda: tables.append(frame([("a", 1), ("b", 2)], DDL), path, Transaction("app", 0))),
+        once(lambda: tables.append(frame([("c", 3)], DDL), path, Transaction("app", 1))),
+        once(lambda: tables.merge(frame([("b", 20), ("a", 0), ("d", 4)], DDL), path, "t.k = s.k", "s.v > t.v", Transaction("app", 2))),
+        once(lambda: tables.merge(frame([("e", 5)], DDL), path, "t.k = s.k", None, Transaction("app", 3))),
+        once(lambda: tables.overwrite(frame([("z", 9)], DDL), path, Transaction("next", 0))),
+    ]
+    return path, commits
+
+
+def test_a_write_replayed_three_times_is_one_version(story):
+    path, commits = story
+
+    assert [c.version for c in commits] == [0, 1, 2, 3, 4]
+    assert DeltaTable(path).version() == 4
+    assert [c.tag for c in commits] == ["app#0", "app#1", "app#2", "app#3", "next#0"]
+
+
+def test_each_version_holds_what_was_written(spark, story):
+    path, _ = story
+
+    assert [rows(spark, path, v) for v in range(5)] == [
+        {("a", 1), ("b", 2)},
+        {("a", 1), ("b", 2), ("c", 3)},
+        {("a", 1), ("b", 20), ("c", 3), ("d", 4)},  # a is not newer
+        {("a", 1), ("b", 20), ("c", 3), ("d", 4), ("e", 5)},
+        {("z", 9)},
+    ]
+    assert [tables.row_count(path, v) for v in range(5)] == [2, 3, 4, 5, 1]
+
+
+def test_the_shared_session_learns_no_transaction(spark, story):
+    assert [spark.conf.get(name, None) for name in TXN] == [None, None, None]
+    assert not spark.catalog.tableExists("global_temp.lakeloom_merge")
+
+
+def test_changes_are_rows_as_they_now_are(spark, story):
+    path, _ = story
+
+    def changed(after: int, upto: int) -> set[tuple]:
+        return {tuple(r) for r in tables.changes(spark, path, after, upto).collect()}
+
+    assert changed(-1, 1) == {("a", 1), ("b", 2), ("c", 3)}
+    assert changed(0, 2) == {("c", 3), ("b", 20), ("d", 4)}
+    assert changed(2, 3) == {("e", 5)}
+
+
+def test_the_log_tells_what_was_applied_and_what_was_rewritten(story):
+    path, commits = story
+
+    assert [c.applied for c in commits] == [2, 1, 2, 1, 1]
+    assert tables.applied(path, 0, 3) == 4
+    assert [tables.inserts_only(path, after, after + 1) for after in (-1, 0, 1, 2, 3)] == [True, True, False, True, False]
+    assert tables.inserts_only(path, 4, 4)
+
+
+def test_a_transaction_is_found_by_its_tag_alone(story):
+    path, commits = story
+
+    assert tables.find(path, Transaction("app", 2)) == commits[2]
+    assert tables.find(path, Transaction("app", 4)) is None
+    assert tables.find(f"{path}/nowhere", Transaction("app", 0)) is None
+
+
+def test_an_older_number_of_an_app_is_another_writer(frame, tmp_path):
+    path = str(tmp_path / "t")
+    tables.append(frame([("a", 1)], DDL), path, Transaction("app", 5))
+
+    with pytest.raises(ConflictError) as caught:
+        tables.append(frame([("b", 2)], DDL), path, Transaction("app", 4))
+
+    assert str(caught.value) == f"{path}: app#4 was not committed; the table is at 5: another writer runs"
+    assert DeltaTable(path).count() == 1
+
+
+def test_a_literal_is_the_key_it_stands_for(spark):
+    child = tables._child(spark, Transaction("app", 0))
+
+    (row,) = child.sql(f"SELECT array({', '.join(map(_literal, ODD))}) AS found, {_literal(-7)} AS n").collect()
+
+    assert (row.found, row.n) == (ODD, -7)
+
+
+def test_a_merge_bounded_by_odd_keys_finds_them(spark, frame, tmp_path):
+    path, spec = str(tmp_path / "t"), Table.model_validate({"keys": ("k",), "select": "SELECT k FROM s"})
+    tables.append(frame([("${env:HOME}", 1), ("it's \\", 1)], DDL), path, Transaction("app", 0))
+
+    on = _matches(spec, "${env:HOME}", "it's \\")
+    tables.merge(frame([("${env:HOME}", 2), ("it's \\", 2)], DDL), path, on, None, Transaction("app", 1))
+
+    assert rows(spark, path, 1) == {("${env:HOME}", 2), ("it's \\", 2)}
+
+
+@pytest.mark.parametrize(
+    ("column", "low", "beyond"),
+    [
+        ("k", "c", True),
+        ("k", "b", False),
+        ("n", 3, True),
+        ("n", 2, False),
+        ("n", "3", False),  # of another type
+        ("o", 3, False),  # one file has only nulls: its greatest value is not known
+        ("wide", "w" * 40 + "3", False),  # statistics end after 32 letters and say less than the row
+        ("wide", "x", True),
+        ("nowhere", 1, False),
+    ],
+)
+def test_beyond_needs_every_value_to_be_below(spread, column, low, beyond):
+    assert tables.beyond(spread, column, low) is beyond
+
+
+@pytest.fixture(scope="module")
+def spread(frame, tmp_path_factory):
+    """Two commits, so two files at least."""
+    path, ddl = str(tmp_path_factory.mktemp("spread") / "t"), "k string, n int, o int, wide string"
+    tables.append(frame([("a", 1, 1, "w" * 40 + "1")], ddl), path, Transaction("app", 0))
+    tables.append(frame([("b", 2, None, "w" * 40 + "2")], ddl), path, Transaction("app", 1))
+    return path
