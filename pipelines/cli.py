@@ -39,7 +39,12 @@ def check(conf: Conf) -> None:
 
 
 @app.command()
-def plan(conf: Conf, target: TargetName = "local", format: Format = "text", full_refresh: Annotated[list[str], typer.Option(help="a stage to make anew")] = []) -> None:  # noqa: B006
+def plan(
+    conf: Conf,
+    target: TargetName = "local",
+    format: Format = "text",
+    full_refresh: Annotated[list[str], typer.Option(help="a stage to make anew")] = [],  # noqa: B006
+) -> None:
     """Show which stages would run, and why. No engine is started, nothing is written."""
     from pipelines.run.pipeline import Order, planned
 
@@ -109,7 +114,10 @@ def report(
 
 
 @app.command()
-def doctor(conf: Annotated[Path, typer.Argument(help="a conf file, to find its target")] = Path("conf/flights.yml"), target: TargetName = "local") -> None:
+def doctor(
+    conf: Annotated[Path, typer.Argument(help="a conf file, to find its target")] = Path("conf/flights.yml"),
+    target: TargetName = "local",
+) -> None:
     """Look at Java, jars, disk, memory and servers; say what is wrong and what to type."""
     from pipelines.doctor import examine
 
@@ -202,9 +210,19 @@ def _ended(outcome: Any) -> None:
 
 def _as_json(outcome: Any) -> dict[str, Any]:
     record = outcome.record
-    kept = {k: getattr(record, k) for k in ("seconds", "published_version", "model_version", "counts", "detail")} if record else {}
+    kept = (
+        {k: getattr(record, k) for k in ("seconds", "published_version", "model_version", "counts", "detail")}
+        if record
+        else {}
+    )
     verdict = outcome.verdict
-    return {"stage": verdict.stage.id, "ran": record is not None, "why": verdict.why, "error": str(outcome.error or ""), **kept}
+    return {
+        "stage": verdict.stage.id,
+        "ran": record is not None,
+        "why": verdict.why,
+        "error": str(outcome.error or ""),
+        **kept,
+    }
 
 
 def _show(format: str, data: Any, text: Callable[[Any], str]) -> None:

@@ -81,7 +81,9 @@ def metrics(counts: Counts, threshold: float) -> dict[str, float]:
     """
     negatives, positives = counts.sum(axis=0)
     if not positives or not negatives:
-        raise DataError(f"cannot evaluate: {int(positives)} rows with the label, {int(negatives)} without; both are needed")
+        raise DataError(
+            f"cannot evaluate: {int(positives)} rows with the label, {int(negatives)} without; both are needed"
+        )
     cut = _cut(threshold)
     tp, fp = counts[cut:, 1].sum(), counts[cut:, 0].sum()
     precision = tp / (tp + fp) if tp + fp else 0.0
@@ -121,11 +123,13 @@ def best_threshold(counts: Counts) -> float:
     return float(np.argmax(f1) / BINS)
 
 
-def interval(histogram: Histogram, figure: Callable[[Counts], float], confidence: float = 0.95) -> tuple[float, float, float]:
+def interval(
+    histogram: Histogram, figure: Callable[[Counts], float], confidence: float = 0.95
+) -> tuple[float, float, float]:
     """(value, low, high): two-sided, by leaving out one group at a time."""
     whole = histogram.whole
     value = figure(whole)
-    error = _jackknife([figure(whole - group) for group in _nonempty(histogram.counts)])
+    error = _jackknife([figure(rest) for rest in _left_out(histogram.counts)])
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
     return value, value - reach, value + reach
 
@@ -134,10 +138,9 @@ def surely_better(
     challenger: Histogram, champion: Histogram, figure: Callable[[Counts], float], confidence: float
 ) -> tuple[bool, float, float]:
     """(is it, difference, its one-sided lower bound), both scored on the same rows in the same groups."""
-    a, b = challenger.whole, champion.whole
-    pairs = zip(_nonempty(challenger.counts), _nonempty(champion.counts), strict=True)
-    differences = [figure(a - x) - figure(b - y) for x, y in pairs]
-    difference = figure(a) - figure(b)
+    pairs = zip(_left_out(challenger.counts), _left_out(champion.counts), strict=True)
+    differences = [figure(a) - figure(b) for a, b in pairs]
+    difference = figure(challenger.whole) - figure(champion.whole)
     low = difference - NormalDist().inv_cdf(confidence) * _jackknife(differences)
     return low > 0, difference, low
 
@@ -172,7 +175,9 @@ def _calibration(counts: Counts) -> list[list[float]]:
         held = (tenth == part) & (rows > 0)
         if held.any():
             n = rows[held].sum()
-            found.append([round(float(mid[held] @ rows[held] / n), 5), round(float(counts[held, 1].sum() / n), 5), int(n)])
+            found.append(
+                [round(float(mid[held] @ rows[held] / n), 5), round(float(counts[held, 1].sum() / n), 5), int(n)]
+            )
     return found
 
 
@@ -180,8 +185,10 @@ def _cut(threshold: float) -> int:
     return min(int(threshold * BINS), BINS - 1)
 
 
-def _nonempty(groups: Counts) -> list[Counts]:
-    return [g for g in groups if g.sum()]
+def _left_out(groups: Counts) -> list[Counts]:
+    """The whole without each group that has rows; nothing where a label would be gone with one."""
+    rests = [groups.sum(axis=0) - g for g in groups if g.sum()]
+    return rests if all(rest.sum(axis=0).all() for rest in rests) else []
 
 
 def _jackknife(left_out: list[float]) -> float:

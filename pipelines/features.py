@@ -42,7 +42,7 @@ class Events:
 def build(feature: Feature, spine: DataFrame, tables: Mapping[str, DataFrame], specs: Mapping[str, Table]) -> DataFrame:
     """One row for each spine row: keys, as_of_time, then feature.outputs().
 
-    spine, tables: rows of the pipeline's tables; tables hold at least the longest look-back before the spine's oldest row.
+    spine, tables: rows of the pipeline's tables; tables reach back the longest look-back before the oldest spine row.
     Cost  : one shuffle and one sort of the spine for each distinct set of keys; windows cost rows x rows in the frame.
     """
     frame = spine.select(*dict.fromkeys((*feature.keys, feature.as_of_time, *feature.columns, *_join_keys(feature))))
@@ -57,13 +57,17 @@ def look_back(feature: Feature) -> timedelta:
     return max(lengths, default=timedelta(0))
 
 
+def _parts(feature: Feature) -> list[AsOf | Past]:
+    return [*feature.as_of, *feature.windows]
+
+
 def _join_keys(feature: Feature) -> tuple[str, ...]:
-    return tuple(k for part in (*feature.as_of, *feature.windows) for k in part.keys)
+    return tuple(k for part in _parts(feature) for k in part.keys)
 
 
 def _by_keys(feature: Feature) -> dict[tuple[str, ...], list[AsOf | Past]]:
     grouped: dict[tuple[str, ...], list[AsOf | Past]] = defaultdict(list)
-    for part in (*feature.as_of, *feature.windows):
+    for part in _parts(feature):
         grouped[part.keys].append(part)
     return dict(grouped)
 
@@ -81,7 +85,9 @@ def _seen_before(
     rows = frame.select(*keys, F.unix_micros(as_of_time).alias(TIME), F.struct(*carried).alias(SPINE))
     streams = {(n, e.name): e for n, part in enumerate(parts) for e in _events(n, part, specs[part.table])}
     for events in streams.values():
-        rows = rows.unionByName(_rows_of(events, tables[events.table], keys, specs[events.table]), allowMissingColumns=True)
+        rows = rows.unionByName(
+            _rows_of(events, tables[events.table], keys, specs[events.table]), allowMissingColumns=True
+        )
     past = Window.partitionBy(*keys).orderBy(TIME)
     outputs = [c for n, part in enumerate(parts) for c in _outputs(n, part, specs[part.table], past)]
     seen = rows.select(SPINE, TIME, *[c for _, group in outputs for c in group])
@@ -107,17 +113,17 @@ def _rows_of(events: Events, rows: DataFrame, keys: tuple[str, ...], table: Tabl
     order = [F.col(table.event_time).alias("_event"), *[F.col(c).alias(f"_tie_{c}") for c in ties]]
     values = F.struct(*order, *[F.col(c) for c in events.columns])
     there = reduce(and_, [F.col(c).isNotNull() for c in (events.known_at, *keys)])  # a missing key equals none
-    return rows.where(there).select(
-        *keys, F.unix_micros(events.known_at).alias(TIME), values.alias(events.name)
-    )
+    return rows.where(there).select(*keys, F.unix_micros(events.known_at).alias(TIME), values.alias(events.name))
 
 
 Finish = Callable[[], list[Column]]
 
 
 def _outputs(number: int, part: AsOf | Past, table: Table, past: WindowSpec) -> list[tuple[Finish, list[Column]]]:
-    make = _newest if isinstance(part, AsOf) else _aggregated
-    return [make(events, part, past) for events in _events(number, part, table)]  # type: ignore[operator]
+    streams = _events(number, part, table)
+    if isinstance(part, AsOf):
+        return [_newest(events, part, past) for events in streams]
+    return [_aggregated(events, part, past) for events in streams]
 
 
 def _newest(events: Events, part: AsOf, past: WindowSpec) -> tuple[Finish, list[Column]]:

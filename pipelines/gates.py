@@ -40,7 +40,9 @@ def _decide(gate: Gate, found: Evidence) -> Decision:
     if gate.min is not None:
         return Decision(f"{gate.metric} at least {gate.min:g}", found.value >= gate.min, shown)
     if gate.versus == "baseline":
-        return Decision(f"{gate.metric} above the baseline", found.low > found.baseline, f"{shown} against {found.baseline:.4f}")
+        return Decision(
+            f"{gate.metric} above the baseline", found.low > found.baseline, f"{shown} against {found.baseline:.4f}"
+        )
     name = f"{gate.metric} above the champion, {gate.confidence:.0%} sure"
     if found.versus_champion is None:
         return Decision(name, True, "no champion yet: the first to pass becomes it")

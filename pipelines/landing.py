@@ -58,7 +58,9 @@ def arrivals(source: Files, root: str) -> tuple[Arrival, ...]:
     folder = f"{root.rstrip('/')}/{source.path}"
     system, path = _open(folder)
     if system.get_file_info(path).type != pafs.FileType.Directory:
-        raise SpecError(f"{folder}: no such landing folder; make it, or mend the source's `path` or the target's `landing`")
+        raise SpecError(
+            f"{folder}: no such landing folder; make it, or mend the source's `path` or the target's `landing`"
+        )
     found = system.get_file_info(pafs.FileSelector(path, recursive=True))
     files = [f for f in found if f.type == pafs.FileType.File and not _unfinished(f.path[len(path) :])]
     return tuple(Arrival(f.path, f.size, f.mtime_ns // 1000) for f in sorted(files, key=lambda f: f.path))
@@ -170,7 +172,9 @@ def _same_header(path: str, header: str, expected: list[str]) -> None:
         )
         if text
     )
-    raise DataError(f"{path}: the header {how or 'has another order than the schema'}; mend the file or the source's schema")
+    raise DataError(
+        f"{path}: the header {how or 'has another order than the schema'}; mend the file or the source's schema"
+    )
 
 
 def _parquet(file: Arrival) -> Landed:

@@ -112,4 +112,6 @@ def _sorted(found: list[Stage]) -> tuple[Stage, ...]:
 def definition(pipeline: Pipeline, stage: Stage) -> str:
     """A short hash of the part of the conf that decides what the stage makes."""
     spec: Spec = getattr(pipeline, stage.kind)[stage.name]
-    return sha256(spec.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
+    source = pipeline.sources.get(pipeline.tables[stage.name].source or "") if stage.kind == "tables" else None
+    text = spec.model_dump_json(by_alias=True) + (source.model_dump_json(by_alias=True) if source else "")
+    return sha256(text.encode()).hexdigest()[:16]

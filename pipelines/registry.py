@@ -112,7 +112,10 @@ class Registry:
         folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
         found = manifest(folder)
         if found != expected:
-            raise DataError(f"model {uri}: its files were changed since training (hash {found[:12]}, logged {expected[:12]}); it is not loaded")
+            raise DataError(
+                f"model {uri}: its files were changed since training, so it is not loaded: "
+                f"their hash is {found[:12]}, logged was {expected[:12]}"
+            )
         return PipelineModel.load(f"file://{folder}/sparkml")
 
     def load_version(self, version: Version) -> PipelineModel:
@@ -140,7 +143,9 @@ class Registry:
 
     def _experiment(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
-        return found.experiment_id if found else self.client.create_experiment(name, Path(self.artifacts, name).as_uri())
+        return (
+            found.experiment_id if found else self.client.create_experiment(name, Path(self.artifacts, name).as_uri())
+        )
 
 
 def manifest(folder: Path) -> str:
@@ -152,4 +157,4 @@ def manifest(folder: Path) -> str:
 
 
 def _version(found: ModelVersion) -> Version:
-    return Version(found.name, int(found.version), found.run_id, dict(found.tags))
+    return Version(found.name, int(found.version), found.run_id or "", dict(found.tags))

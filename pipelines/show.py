@@ -47,7 +47,9 @@ def table(pipeline: Pipeline, target: Target, stage: str) -> dict[str, Any]:
         "path": warehouse.path(stage),
         "published_version": version,
         "rows": delta.count(),
-        "columns": {f.name: str(f.type.type) if hasattr(f.type, "type") else str(f.type) for f in delta.schema().fields},
+        "columns": {
+            f.name: str(f.type.type) if hasattr(f.type, "type") else str(f.type) for f in delta.schema().fields
+        },
         "versions": [_version(c) for c in DeltaTable(warehouse.path(stage)).history(VERSIONS)],
         "first_rows": _head(delta),
         "quarantine": _quarantine(warehouse, stage),

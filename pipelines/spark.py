@@ -65,7 +65,9 @@ def start(target: Target, name: str) -> SparkSession:
         spark.sparkContext.setLogLevel("ERROR")
         spark.conf.set("spark.sql.shuffle.partitions", SHUFFLE_TASKS_A_CORE * spark.sparkContext.defaultParallelism)
     except Exception as found:
-        raise PlatformError(f"Spark did not start: {_first_line(found)}; `lakeloom doctor` tells what to type") from found
+        raise PlatformError(
+            f"Spark did not start: {_first_line(found)}; `lakeloom doctor` tells what to type"
+        ) from found
     return spark
 
 

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-
 MOST_ROWS_HERE = 2_000_000  # keys counted by the driver; more go to Spark
 
 
@@ -34,7 +33,9 @@ class Staged:
     def read(self, spark: SparkSession, fate: str) -> DataFrame:
         """The rows of one fate, in their written schema."""
         files = f"{self.path}/{self.column}={fate}"
-        return spark.read.schema(self.schema).parquet(files) if self.of(fate) else spark.createDataFrame([], self.schema)
+        return (
+            spark.read.schema(self.schema).parquet(files) if self.of(fate) else spark.createDataFrame([], self.schema)
+        )
 
     def distinct(self, fate: str, columns: Sequence[str]) -> int | None:
         """Distinct values of some columns taken together, counted without a Spark job; None where rows are too many."""
@@ -50,9 +51,10 @@ class Staged:
         """Least and greatest value of a text or integer column; (None, None) where the footers do not tell."""
         groups = [f.row_group(i) for f in self.footers.get(fate, ()) for i in range(f.num_row_groups)]
         found = [_statistics(g, column) for g in groups if g.num_rows]
-        if not found or any(s is None or not s.has_min_max or not isinstance(s.min, str | int) for s in found):
+        told = [s for s in found if s is not None and s.has_min_max and isinstance(s.min, str | int)]
+        if not told or len(told) < len(found):
             return None, None
-        return min(s.min for s in found), max(s.max for s in found)
+        return min(s.min for s in told), max(s.max for s in told)
 
 
 def write(df: DataFrame, path: str, column: str) -> Staged:

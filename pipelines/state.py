@@ -59,7 +59,12 @@ class Record:
     error: str = ""
 
 
-_TYPES = {int: pa.int64(), float: pa.float64(), datetime: pa.timestamp("us", tz="UTC"), int | None: pa.int64()}
+_TYPES: dict[Any, pa.DataType] = {
+    int: pa.int64(),
+    float: pa.float64(),
+    datetime: pa.timestamp("us", tz="UTC"),
+    int | None: pa.int64(),
+}
 
 
 def _table(kind: type[Intent] | type[Record], row: Intent | Record) -> pa.Table:
@@ -152,7 +157,11 @@ class History:
     def published(self, stage: str) -> int | None:
         """The version that readers of a stage's table see; None before the first publication."""
         return next(
-            (r.published_version for r in reversed(self.records) if r.stage == stage and r.published_version is not None),
+            (
+                r.published_version
+                for r in reversed(self.records)
+                if r.stage == stage and r.published_version is not None
+            ),
             None,
         )
 

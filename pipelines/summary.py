@@ -14,7 +14,7 @@ FATES = ("applied", "superseded", "quarantined", "dropped")
 def summary(pipeline: Pipeline, target: Target, conf: str, outcomes: Sequence[Outcome]) -> str:
     """The closing text of `lakeloom run`: tables, model, scores, where the data lies, what to type next."""
     done = [o.record for o in outcomes if o.record]
-    if not done:
+    if not any(o.record or o.error for o in outcomes):
         return f"{pipeline.pipeline}: nothing to do; every stage has read all there is"
     parts = [
         f"{pipeline.pipeline}: {len(done)} of {len(outcomes)} stages ran in {sum(r.seconds for r in done):.0f} s",
@@ -36,7 +36,11 @@ def _tables(records: Sequence[Record]) -> str:
     for r in records:
         lines.append(f"{_name(r):<14}{r.counts['rows_in']:>12,}" + "".join(f"{r.counts.get(f, 0):>13,}" for f in FATES))
         lines += [f"{'':<14}{rows:>12,} refused: {reason}" for reason, rows in r.detail.get("reasons", {}).items()]
-        lines += [f"{'':<14}{e['on_fail']:>12}  {e['label']}: {e['observed']}" for e in r.detail["expectations"] if not e["success"]]
+        lines += [
+            f"{'':<14}{e['on_fail']:>12}  {e['label']}: {e['observed']}"
+            for e in r.detail["expectations"]
+            if not e["success"]
+        ]
     return "\n".join(lines)
 
 
@@ -45,7 +49,8 @@ def _model(record: Record) -> str:
     train, test = d["splits"]["train"], d["splits"]["test"]
     lines = [
         f"model {_name(record)}: {d['winner']} is version {d['version']} of {d['registered']}, champion",
-        f"  trained on {train['rows']:,} rows to {train['to']}, judged on {test['rows']:,} rows from {test['from']} to {test['to']}",
+        f"  trained on {train['rows']:,} rows to {train['to']}, "
+        f"judged on {test['rows']:,} rows from {test['from']} to {test['to']}",
         f"  {'':<20}{'model':>8}  {'95% interval':<18}{'baseline':>8}",
     ]
     for name in METRICS:
@@ -64,7 +69,8 @@ def _score(record: Record) -> str:
     text = f"scores {_name(record)}: {record.counts['scored']:,} rows by version {d['model_version']}"
     if d.get("truth"):
         t = d["truth"]
-        text += f"; against what happened ({t['rows']:,} known): ROC AUC {t['roc_auc']:.4f}, average precision {t['average_precision']:.4f}"
+        text += f"; against what happened ({t['rows']:,} known): "
+        text += f"ROC AUC {t['roc_auc']:.4f}, average precision {t['average_precision']:.4f}"
     return text
 
 

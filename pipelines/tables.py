@@ -37,6 +37,12 @@ class Transaction:
         return f"{self.app}#{self.version}"
 
 
+    @property
+    def options(self) -> dict[str, str | int]:
+        """Of a DataFrame's write."""
+        return {"txnAppId": self.app, "txnVersion": self.version, "userMetadata": self.tag}
+
+
 @dataclass(frozen=True)
 class Commit:
     """A commit as the log tells it."""
@@ -102,8 +108,7 @@ def append(df: DataFrame, path: str, transaction: Transaction, partition_by: Seq
     if done:
         return done
     writer = df.write.format("delta").mode("append").options(**PROPERTIES).partitionBy(*partition_by)
-    options = {"txnAppId": transaction.app, "txnVersion": transaction.version, "userMetadata": transaction.tag}
-    writer.options(**options).save(path)
+        writer.options(**transaction.options).save(path)
     return _read_back(path, transaction)
 
 
@@ -113,8 +118,7 @@ def overwrite(df: DataFrame, path: str, transaction: Transaction) -> Commit:
     if done:
         return done
     writer = df.write.format("delta").mode("overwrite").option("overwriteSchema", "true").options(**PROPERTIES)
-    options = {"txnAppId": transaction.app, "txnVersion": transaction.version, "userMetadata": transaction.tag}
-    writer.options(**options).save(path)
+        writer.options(**transaction.options).save(path)
     return _read_back(path, transaction)
 
 
@@ -141,7 +145,7 @@ def merge(df: DataFrame, path: str, on: str, newer: str | None, transaction: Tra
 def _child(spark: SparkSession, transaction: Transaction) -> SparkSession:
     """A session of its own, so that its transaction id is seen by no other write."""
     child = spark.newSession()
-    child.conf.set("spark.sql.shuffle.partitions", spark.conf.get("spark.sql.shuffle.partitions"))
+    child.conf.set("spark.sql.shuffle.partitions", str(spark.conf.get("spark.sql.shuffle.partitions")))
     child.conf.set("spark.sql.variable.substitute", "false")  # a key '${env:HOME}' is a key
     child.conf.set("spark.sql.runSQLOnFiles", "true")  # delta.`path` is ours here, no conf's SQL runs in this session
     child.conf.set("spark.databricks.delta.write.txnAppId", transaction.app)
@@ -174,11 +178,13 @@ def _commit(entry: Mapping[str, Any]) -> Commit:
 
 
 def beyond(path: str, column: str, low: Any) -> bool:
-    """True where every value of a column in the table's newest version is below `low`, by the log's statistics alone."""
+    """True where every value of a column in the newest version is below `low`, by the log's statistics alone."""
     actions = pa.table(DeltaTable(path).get_add_actions(flatten=True))
     if f"max.{column}" not in actions.column_names:
         return False
-    highest = [v for v, n in zip(actions[f"max.{column}"].to_pylist(), actions["num_records"].to_pylist(), strict=True) if n]
+    highest = [
+        v for v, n in zip(actions[f"max.{column}"].to_pylist(), actions["num_records"].to_pylist(), strict=True) if n
+    ]
     return all(v is not None and type(v) is type(low) and v < low for v in highest)
 
 

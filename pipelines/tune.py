@@ -4,15 +4,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pyspark import StorageLevel
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import evaluate
 from pipelines.models import sparkml, xgb
-from pipelines.models.base import SCORE, Inputs, Learner, predict, prepared
+from pipelines.models.base import LABEL, SCORE, Inputs, Learner, predict, prepared
+from pipelines.models.splits import Slices
 from pipelines.spec import Candidate
-from pipelines.models.splits import LABEL, Slices
 
 ROWS_A_PART = 150_000  # of a training slice, where the candidate does not say how many tasks train
 LEARNERS: dict[str, Learner] = {"logistic_regression": sparkml, "xgboost": xgb}
@@ -61,17 +62,21 @@ def search(
 
 
 def dealt(df: DataFrame, rows: int, candidate: Candidate, keys: Sequence[str]) -> DataFrame:
-    """Rows in partitions and in an order that their keys and number alone decide, so that a fit can be repeated anywhere."""
-    return df.repartition(getattr(candidate, "workers", max(2, -(-rows // ROWS_A_PART))), *keys).sortWithinPartitions(*keys)
+    """Rows in partitions and in an order that keys and row count alone decide, so that a fit can be repeated."""
+    tasks = getattr(candidate, "workers", max(2, -(-rows // ROWS_A_PART)))
+    return df.repartition(tasks, *keys).sortWithinPartitions(*keys)
 
 
 def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, inputs: Inputs) -> Trial:
     begun = time.monotonic()
     learner = LEARNERS[candidate.kind]
     estimator: Pipeline = learner.estimator(candidate, inputs)
-    fitted = estimator.fit(prepared(train, inputs))
+    rows = prepared(train, inputs).persist(StorageLevel.MEMORY_AND_DISK)  # every step of a pipeline reads them again
+    try:
+        fitted = estimator.fit(rows)
+    finally:
+        rows.unpersist()
     counts = evaluate.histogram(predict(fitted, validate, inputs), SCORE, LABEL, F.lit(0)).whole
     threshold = evaluate.best_threshold(counts)
     found = evaluate.metrics(counts, threshold)
     return Trial(candidate, fitted, threshold, found, learner.importance(fitted, inputs), time.monotonic() - begun)
-

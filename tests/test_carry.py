@@ -19,8 +19,9 @@ from pipelines.errors import SpecError
             "SELECT r.a, p.* , r._row FROM raw r LEFT JOIN planes p ON p.id = r.id",
         ),
         (
-            "WITH x AS (SELECT a FROM raw), y AS (SELECT a + 1 AS a FROM x) SELECT a FROM y",
-            "WITH x AS (SELECT a , raw._row FROM raw), y AS (SELECT a + 1 AS a , x._row FROM x) SELECT a , y._row FROM y",
+            "WITH x AS (SELECT a FROM raw), y AS (SELECT a + 1 AS b FROM x) SELECT b FROM y",
+            "WITH x AS (SELECT a , raw._row FROM raw), y AS (SELECT a + 1 AS b , x._row FROM x) "
+            "SELECT b , y._row FROM y",
         ),
         (
             "WITH x AS (SELECT * FROM raw), n AS (SELECT id, max(v) AS v FROM other GROUP BY id) "
@@ -76,10 +77,13 @@ def test_the_column_comes_from_the_source_itself():
             "in a streaming table MAX(a) AS a reads other rows; compute it in a view or as a feature",
         ),
         (
-            "SELECT lag(a) OVER (ORDER BY at) AS a FROM raw",
-            "in a streaming table LAG(a) OVER (ORDER BY at) AS a reads other rows; compute it in a view or as a feature",
+            "SELECT lag(a) OVER (ORDER BY b) AS a FROM raw",
+            "in a streaming table LAG(a) OVER (ORDER BY b) AS a reads other rows; compute it in a view or as a feature",
         ),
-        ("SELECT a FROM raw JOIN u USING (id)", "in a streaming table INNER JOIN loses or multiplies rows; use LEFT JOIN"),
+        (
+            "SELECT a FROM raw JOIN u USING (id)",
+            "in a streaming table INNER JOIN loses or multiplies rows; use LEFT JOIN",
+        ),
         ("SELECT a FROM raw CROSS JOIN u", "in a streaming table CROSS JOIN loses or multiplies rows; use LEFT JOIN"),
         (
             "SELECT a FROM raw FULL JOIN u USING (id)",

@@ -141,17 +141,20 @@ def test_a_model_is_not_better_than_itself(on_grid):
     assert evaluate.surely_better(same, same, evaluate.roc_auc, 0.95) == (False, 0, 0)
 
 
-def test_one_group_of_rows_makes_nothing_sure(on_grid):
-    alone = counted(*on_grid, groups=0)
+def test_late_rows_in_one_group_alone_make_nothing_sure(on_grid):
+    scores, labels = on_grid
+    alone = counted(scores, labels, groups=np.where(labels == 1, 0, np.arange(len(labels)) % GROUPS))
+    worse = counted(1 - scores, labels, groups=np.where(labels == 1, 0, np.arange(len(labels)) % GROUPS))
 
     value, low, high = evaluate.interval(alone, evaluate.roc_auc)
 
     assert (low, high) == (-float("inf"), float("inf")) and 0.5 < value < 1
+    assert not evaluate.surely_better(alone, worse, evaluate.roc_auc, 0.95)[0]
 
 
 def test_the_baseline_knows_the_rate_alone():
     # 1 of 4 late: any constant score orders nothing
-    actual = evaluate.baseline(counted(np.linspace(0, 1, 400), np.arange(400) % 4 == 0).whole, rate=0.25)
+    actual = evaluate.baseline(counted(np.linspace(0, 1, 400), (np.arange(400) % 4 == 0).astype(int)).whole, rate=0.25)
 
     assert actual["roc_auc"] == 0.5
     assert actual["average_precision"] == 0.25
@@ -168,7 +171,11 @@ def test_curves_begin_and_end_where_they_must(on_grid):
     assert curves["roc"][0] == [0, 0]
     assert curves["roc"][-1] == [1, 1]
     assert curves["pr"][-1] == pytest.approx([1, labels.mean()], abs=1e-5)
-    assert all(a <= b for one, two in zip(curves["roc"], curves["roc"][1:], strict=False) for a, b in zip(one, two, strict=True))
+    assert all(
+        a <= b
+        for one, two in zip(curves["roc"], curves["roc"][1:], strict=False)
+        for a, b in zip(one, two, strict=True)
+    )
     assert all(0 < precision <= 1 for _, precision in curves["pr"])
 
 

@@ -18,7 +18,9 @@ TABLES = {
     "trips": Table.model_validate(
         {"event_time": "starts", "known_at": {"delay": "ended", "ended": "ended"}, "select": "SELECT 1 AS id"}
     ),
-    "weather": Table.model_validate({"event_time": "measured", "known_at": {"temp": "told"}, "select": "SELECT 1 AS id"}),
+    "weather": Table.model_validate(
+        {"event_time": "measured", "known_at": {"temp": "told"}, "select": "SELECT 1 AS id"}
+    ),
 }
 
 
@@ -30,8 +32,11 @@ TRIPS = "id int, place string, line string, starts timestamp, ended timestamp, d
 WEATHER = "place string, measured timestamp, told timestamp, temp double, wind double"
 AS_OF = {"table": "weather", "keys": ["place"], "within": "3 hours", "columns": ["temp", "wind"]}
 BY_PLACE = {
-    "table": "trips", "keys": ["place"], "over": ["1 hour", "2 hours"], "aggregates": {"delay": ["count", "sum", "avg"]},
-}  # fmt: skip
+    "table": "trips",
+    "keys": ["place"],
+    "over": ["1 hour", "2 hours"],
+    "aggregates": {"delay": ["count", "sum", "avg"]},
+}
 BY_LINE = {"table": "trips", "keys": ["line"], "over": ["1 day"], "aggregates": {"delay": ["max"], "id": ["count"]}}
 FEATURE = feature(columns=["line"], as_of=[AS_OF], windows=[BY_PLACE, BY_LINE])
 
@@ -80,7 +85,9 @@ def test_the_newest_of_what_was_known_is_seen(as_of, place):
 def test_rows_of_one_moment_give_the_greatest_sequence_and_then_hash(frame):
     spec = Table.model_validate({"event_time": "at", "keys": ("id",), "sequence_by": "seq", "select": "SELECT 1 AS id"})
     rows = [(1, 2, "b", "kept"), (2, 2, "a", "hash"), (3, 1, "z", "old")]
-    events = frame([(*row, "p", NOON) for row in rows], "id int, seq int, _hash string, v string, place string, at timestamp")
+    events = frame(
+        [(*row, "p", NOON) for row in rows], "id int, seq int, _hash string, v string, place string, at timestamp"
+    )
     part = {"table": "log", "keys": ["place"], "within": "1 hour", "columns": ["v"]}
     spine = frame([(1, "p", "x", NOON + TICK, None, None)], TRIPS)
 
@@ -164,7 +171,9 @@ def world(rng: random.Random) -> tuple[list[tuple], list[tuple]]:
     trips = []
     for number in range(150):
         starts, ended = moment(), moment()
-        trips.append((number, rng.choice("pqr"), rng.choice("xy"), starts, max(starts, ended), rng.choice([None, *range(60)])))
+        trips.append(
+            (number, rng.choice("pqr"), rng.choice("xy"), starts, max(starts, ended), rng.choice([None, *range(60)]))
+        )
     measured = [moment() for _ in range(150)]
     weather = [
         (rng.choice("pqr"), m, rng.choice([None, m, m + HOUR, m - HOUR]), rng.random(), rng.random()) for m in measured

@@ -9,7 +9,9 @@ from pipelines.spec import Expectation
 
 pytestmark = pytest.mark.spark
 
-ORIGIN = Expectation.model_validate({"expect_column_values_to_not_be_null": {"column": "origin"}, "on_fail": "quarantine"})
+ORIGIN = Expectation.model_validate(
+    {"expect_column_values_to_not_be_null": {"column": "origin"}, "on_fail": "quarantine"}
+)
 AGE = Expectation.model_validate(
     {"expect_column_values_to_be_between": {"column": "age", "min_value": 0, "max_value": 120}, "on_fail": "drop"}
 )
@@ -17,7 +19,10 @@ RULES = (ORIGIN, AGE)
 
 
 def test_flag_sets_one_bit_per_broken_rule(frame):
-    df = frame([(1, "JFK", 30), (2, None, 30), (3, "JFK", 200), (4, None, -1), (5, None, None)], "id int, origin string, age int")
+    df = frame(
+        [(1, "JFK", 30), (2, None, 30), (3, "JFK", 200), (4, None, -1), (5, None, None)],
+        "id int, origin string, age int",
+    )
 
     actual = flag(df, RULES, malformed=F.col("id") == 5)
 

@@ -15,7 +15,28 @@ from pipelines.spec import Files
 
 pytestmark = pytest.mark.spark
 
-NASTY = ["1", "-7", "x", "", " ", "\t", "NA", ",", ",,", '"', '""', '"x,y"', "'", "\\", '\\"', "é", "\u2028", "\x00", "\x1a", "#"]
+NASTY = [
+    "1",
+    "-7",
+    "x",
+    "",
+    " ",
+    "\t",
+    "NA",
+    ",",
+    ",,",
+    '"',
+    '""',
+    '"x,y"',
+    "'",
+    "\\",
+    '\\"',
+    "é",
+    "\u2028",
+    "\x00",
+    "\x1a",
+    "#",
+]
 LINES = st.lists(st.lists(st.sampled_from(NASTY), max_size=5).map("".join), max_size=8)
 ENDS = st.sampled_from(["\n", "\r\n", "\r"])
 FILES = st.lists(st.tuples(st.sampled_from(["", "\ufeff"]), LINES, ENDS, st.booleans()), min_size=6, max_size=6)
@@ -71,7 +92,8 @@ def test_a_csv_record_is_typed_or_kept_as_text(spark, tmp_path):
 
 
 def test_a_json_record_is_typed_or_kept_as_text(spark, tmp_path):
-    body = b'{"a": 1, "b": "x", "c": 2}\n\n{"a": "1"}\n{"a": 1.5}\n{bad\nnull\n{}\n{"b": null, "at": "2013-01-01T05:00:00Z"}'
+    body = b'{"a": 1, "b": "x", "c": 2}\n\n{"a": "1"}\n{"a": 1.5}\n{bad\nnull\n{}\n'
+    body += b'{"b": null, "at": "2013-01-01T05:00:00Z"}'
 
     rows = records(spark, tmp_path, source("json"), body)
 
@@ -129,7 +151,8 @@ def test_no_files_are_no_rows_of_the_same_shape(spark, tmp_path):
 @given(files=FILES)
 def test_spark_reads_as_many_records_as_the_census_counts(spark, tmp_path_factory, files):
     bodies = {
-        f"{i}.csv": (mark + end.join(["a,b", *lines]) + end * last).encode() for i, (mark, lines, end, last) in enumerate(files)
+        f"{i}.csv": (mark + end.join(["a,b", *lines]) + end * last).encode()
+        for i, (mark, lines, end, last) in enumerate(files)
     }
     kind = source(ddl="a INT, b STRING")
 

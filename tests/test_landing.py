@@ -138,7 +138,7 @@ def test_a_csv_file_that_cannot_be_taken_is_one_sentence(land, tmp_path, body, s
 def test_a_list_is_not_taken_for_one_json_record(land, tmp_path):
     path = land("a.json", b'{"a": 1}\n [{"a": 2}, {"a": 3}]\n')
 
-    assert said(tmp_path, "json") == f"{path}: b'[{{\"a\": 2}}, {{\"a\": 3}}]' is a list; land one object a line"
+    assert said(tmp_path, "json") == f'{path}: b\'[{{"a": 2}}, {{"a": 3}}]\' is a list; land one object a line'
 
 
 def test_what_is_no_parquet_is_one_sentence(land, tmp_path):

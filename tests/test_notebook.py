@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "notebooks" / "flights.py"
-CLI = "from pipelines.cli import main; main()"
+COMMAND = Path(sys.executable).with_name("lakeloom")
 # Runs the notebook, and says on the last line what it found; an altair chart is checked against its schema by to_dict.
 LOOK = """
 import json, runpy, sys
@@ -24,13 +24,12 @@ sys.stdout.write("\\n" + json.dumps(said, default=float))
 """
 
 
-def python(code: str, *arguments: str, at: Path) -> str:
+def done(*command: str | Path, at: Path) -> str:
+    """What a command said on stdout; it has to end well."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=at, env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
+    ended = subprocess.run(command, cwd=at, env=environment, capture_output=True, text=True, timeout=600)
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return ended.stdout
 
 
 def thinned(file: Path, keep: int) -> None:
@@ -50,20 +49,22 @@ def place(tmp_path_factory):
     landing = at / ".lakeloom" / "landing"
     list(land.land(land.feed(), landing, "2013-01"))
     thinned(landing / "flights" / "flights-2013-01.csv", 3)
-    python(CLI, "run", "conf/flights.yml", at=at)
+    done(COMMAND, "run", "conf/flights.yml", at=at)
     return at
 
 
 @pytest.fixture(scope="module")
 def found(place):
-    return json.loads(python(LOOK, str(NOTEBOOK), at=place).splitlines()[-1])
+    look = place / "look.py"
+    look.write_text(LOOK)
+    return json.loads(done(sys.executable, look, NOTEBOOK, at=place).splitlines()[-1])
 
 
 @pytest.mark.spark
 def test_the_figures_of_the_notebook_are_those_of_the_files(place, found):
     with (place / ".lakeloom" / "landing" / "flights" / "flights-2013-01.csv").open() as file:
         rows = list(csv.DictReader(file))
-    shown = json.loads(python(CLI, "show", "conf/flights.yml", "tables.flights", "--format", "json", at=place))
+    shown = json.loads(done(COMMAND, "show", "conf/flights.yml", "tables.flights", "--format", "json", at=place))
     refused = shown["quarantine"]["rows"]
 
     assert found["by_origin"]["origin"] == sorted({row["origin"] for row in rows})

@@ -74,7 +74,9 @@ def by_gx(rows):
         context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
         asset = context.data_sources.add_spark("parity", persist=False).add_dataframe_asset("rows")
         batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": rows})
-        asked = [getattr(gx.expectations, camel(name))(**said, meta={"case": i}) for i, (name, said, _) in enumerate(CASES)]
+        asked = [
+            getattr(gx.expectations, camel(name))(**said, meta={"case": i}) for i, (name, said, _) in enumerate(CASES)
+        ]
         form = {"result_format": "COMPLETE", "unexpected_index_column_names": ["id"]}
         results = batch.validate(gx.ExpectationSuite("parity", expectations=asked), result_format=form).results
     return {r.expectation_config.meta["case"]: r.result for r in results}

@@ -57,7 +57,9 @@ def test_bounds_come_from_the_footers(staged, fate, column, bounds):
 
 
 def test_a_long_text_is_not_cut_in_its_bounds(frame, tmp_path):
-    staged = staging.write(frame([(f"{LONG}1", "clean"), (f"{LONG}2", "clean")], "k string, fate string"), str(tmp_path / "t"), "fate")
+    staged = staging.write(
+        frame([(f"{LONG}1", "clean"), (f"{LONG}2", "clean")], "k string, fate string"), str(tmp_path / "t"), "fate"
+    )
 
     assert staged.bounds("clean", "k") == (f"{LONG}1", f"{LONG}2")
 

@@ -12,7 +12,18 @@ from pipelines.tables import Transaction
 pytestmark = pytest.mark.spark
 
 DDL = "k string, v int"
-ODD = ["it's", 'a "quote"', "back\\slash\\", "\\u0041\\'", "line\nend", "${env:HOME}", "100%_", "`tick`", "-- no; comment", ""]
+ODD = [
+    "it's",
+    'a "quote"',
+    "back\\slash\\",
+    "\\u0041\\'",
+    "line\nend",
+    "${env:HOME}",
+    "100%_",
+    "`tick`",
+    "-- no; comment",
+    "",
+]
 TXN = ("spark.databricks.delta.write.txnAppId", "spark.databricks.delta.write.txnVersion",
        "spark.databricks.delta.commitInfo.userMetadata")  # fmt: skip
 
@@ -35,7 +46,11 @@ def story(spark, frame, tmp_path_factory):
     commits = [
         once(lambda: tables.append(frame([("a", 1), ("b", 2)], DDL), path, Transaction("app", 0))),
         once(lambda: tables.append(frame([("c", 3)], DDL), path, Transaction("app", 1))),
-        once(lambda: tables.merge(frame([("b", 20), ("a", 0), ("d", 4)], DDL), path, "t.k = s.k", "s.v > t.v", Transaction("app", 2))),
+        once(
+            lambda: tables.merge(
+                frame([("b", 20), ("a", 0), ("d", 4)], DDL), path, "t.k = s.k", "s.v > t.v", Transaction("app", 2)
+            )
+        ),
         once(lambda: tables.merge(frame([("e", 5)], DDL), path, "t.k = s.k", None, Transaction("app", 3))),
         once(lambda: tables.overwrite(frame([("z", 9)], DDL), path, Transaction("next", 0))),
     ]
@@ -84,7 +99,13 @@ def test_the_log_tells_what_was_applied_and_what_was_rewritten(story):
 
     assert [c.applied for c in commits] == [2, 1, 2, 1, 1]
     assert tables.applied(path, 0, 3) == 4
-    assert [tables.inserts_only(path, after, after + 1) for after in (-1, 0, 1, 2, 3)] == [True, True, False, True, False]
+    assert [tables.inserts_only(path, after, after + 1) for after in (-1, 0, 1, 2, 3)] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
     assert tables.inserts_only(path, 4, 4)
 
 

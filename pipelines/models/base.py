@@ -34,11 +34,15 @@ class Inputs:
     def of(cls, df: DataFrame, columns: Sequence[str]) -> "Inputs":
         """Text is a category, numbers and booleans are numbers. Errors: SpecError for any other type."""
         kinds = dict(df.dtypes)
-        number = [c for c in columns if kinds[c].startswith(("int", "bigint", "smallint", "tinyint", "double", "float", "decimal"))]
+        number = [
+            c
+            for c in columns
+            if kinds[c].startswith(("int", "bigint", "smallint", "tinyint", "double", "float", "decimal"))
+        ]
         text = [c for c in columns if kinds[c] in ("string", "boolean")]
         for column in columns:
             if column not in number and column not in text:
-                raise SpecError(f"feature {column} is {kinds[column]}; a feature is text, number or boolean: derive one in the table's select")
+                raise SpecError(f"feature {column} is {kinds[column]}; a feature is text, number or boolean")
         return cls(tuple(text), tuple(number))
 
 
@@ -75,7 +79,7 @@ def predict(fitted: PipelineModel, df: DataFrame, inputs: Inputs) -> DataFrame:
     """df with `score` appended, the probability of the label, in [0, 1]; lazily, no row added or lost."""
     out = fitted.transform(prepared(df.select("*", *[F.col(c).alias(f"_kept_{c}") for c in df.columns]), inputs))
     kept = [F.col(f"_kept_{c}").alias(c) for c in df.columns]
-    return out.select(*kept, vector_to_array("probability")[1].alias(SCORE))
+    return out.select(*kept, vector_to_array(F.col("probability"))[1].alias(SCORE))
 
 
 def shares(weights: dict[str, float]) -> list[tuple[str, float]]:

@@ -14,8 +14,6 @@ from pipelines.models.base import LABEL
 from pipelines.spec import Split
 
 
-
-
 @dataclass(frozen=True)
 class Day:
     """Rows of one day (UTC) and how many of them have a label."""
@@ -51,9 +49,10 @@ def labels(spine: DataFrame, keys: Sequence[str], label: str, moments: Sequence[
 def split(df: DataFrame, time: str, shares: Split) -> Slices:
     """Cut labelled rows at the midnights (UTC) that come nearest to the shares. Spark counts days, Python cuts.
 
-    Cost: one small aggregate. Errors: DataError where a slice would have no labelled row.
+    A row without a time belongs to no slice. Cost: one small aggregate. Errors: DataError where a slice would have no
+    labelled row.
     """
-    day = F.to_date(time).alias("day")
+    df, day = df.where(F.col(time).isNotNull()), F.to_date(time).alias("day")
     counted = df.groupBy(day).agg(F.count("*").alias("rows"), F.count(LABEL).alias("labelled")).collect()
     days = sorted((Day(**r.asDict()) for r in counted), key=lambda d: d.day)
     first, second = cuts(days, shares)
@@ -64,8 +63,8 @@ def split(df: DataFrame, time: str, shares: Split) -> Slices:
         "validate": _summary([d for d in days if first.date() <= d.day < second.date()]),
         "test": _summary([d for d in days if d.day >= second.date()]),
     }
-    frames = [rows.where(condition) for condition in parts.values()]
-    return Slices(*frames, summary, second, sum(d.rows - d.labelled for d in days))
+    train, validate, test = (rows.where(condition) for condition in parts.values())
+    return Slices(train, validate, test, summary, second, sum(d.rows - d.labelled for d in days))
 
 
 def cuts(days: Sequence[Day], shares: Split) -> tuple[datetime, datetime]:
@@ -75,7 +74,9 @@ def cuts(days: Sequence[Day], shares: Split) -> tuple[datetime, datetime]:
     ends = [_nearest(reached, whole * share) for share in (shares.train, shares.train + shares.validate_)]
     labelled = [reached.get(end, 0) for end in ends]
     if not whole or not 0 < labelled[0] < labelled[1] < whole:
-        raise DataError(f"{whole} labelled rows on {len(days)} days do not make a training, a validation and a test slice")
+        raise DataError(
+            f"{whole} labelled rows on {len(days)} days do not make a training, a validation and a test slice"
+        )
     first, second = (datetime(e.year, e.month, e.day, tzinfo=UTC) + timedelta(days=1) for e in ends)
     return first, second
 

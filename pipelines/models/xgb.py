@@ -6,6 +6,7 @@ the same rows give the same trees on any cluster of the same number of workers.
 
 import logging
 import warnings
+from typing import Any
 
 from pyspark.ml import Pipeline, PipelineModel
 
@@ -38,9 +39,12 @@ def estimator(candidate: Candidate, inputs: Inputs) -> Pipeline:
 
 def importance(fitted: PipelineModel, inputs: Inputs) -> list[tuple[str, float]]:
     """Total gain of the splits on each feature."""
-    gains = fitted.stages[-1].get_booster().get_score(importance_type="total_gain")
+    boosted: Any = fitted.stages[-1]
+    gains = boosted.get_booster().get_score(importance_type="total_gain")
     names = [*inputs.categories, *inputs.numbers]
-    return shares({name: float(gains.get(f"f{i}", gains.get(_columns(inputs)[i], 0.0))) for i, name in enumerate(names)})
+    return shares(
+        {name: float(gains.get(f"f{i}", gains.get(_columns(inputs)[i], 0.0))) for i, name in enumerate(names)}
+    )
 
 
 def _columns(inputs: Inputs) -> list[str]:

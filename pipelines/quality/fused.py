@@ -44,7 +44,9 @@ def fate(rules: tuple[Expectation, ...]) -> Column:
     kept = 1 + sum(1 << (i + 1) for i, rule in enumerate(rules) if rule.on_fail == "quarantine")
     flaws = F.col(FLAWS)
     return (
-        F.when(flaws == 0, "clean").when(flaws.bitwiseAND(F.lit(kept).cast("bigint")) == 0, "drop").otherwise("quarantine")
+        F.when(flaws == 0, "clean")
+        .when(flaws.bitwiseAND(F.lit(kept).cast("bigint")) == 0, "drop")
+        .otherwise("quarantine")
     ).alias(FATE)
 
 

@@ -48,6 +48,11 @@ def judge(df: Callable[[], DataFrame], rows: int, expectations: Sequence[Expecta
     return tuple(found[e] if e in found else _by_log(rows, e) for e in asked)
 
 
+def warm() -> None:
+    """Import Great Expectations ahead of its first use; seconds of pure Python."""
+    _quietly_imported()
+
+
 def failures(judgements: Sequence[Judgement]) -> str:
     """A sentence on those that must not be published; empty when there are none."""
     broken = [j for j in judgements if j.on_fail == "fail" and not j.success]
@@ -69,25 +74,35 @@ def _by_gx(df: DataFrame, expectations: Sequence[Expectation]) -> list[Judgement
 
 
 def _validate(df: DataFrame, expectations: Sequence[Expectation]) -> list[Any]:
+    gx, names = _quietly_imported()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
+        frame = context.data_sources.add_spark("lakehouse", persist=False).add_dataframe_asset("table")
+        batch = frame.add_batch_definition_whole_dataframe("version").get_batch({"dataframe": df})
+        asked = [
+            getattr(names, _camel(e.name))(**_plain(e.arguments), meta={PLACE: i}) for i, e in enumerate(expectations)
+        ]
+        found = batch.validate(gx.ExpectationSuite("table", expectations=asked), result_format="SUMMARY").results
+        return sorted(found, key=lambda r: r.expectation_config.meta[PLACE])  # it gives them grouped by column
+
+
+def _quietly_imported() -> tuple[Any, Any]:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations as gx
         import great_expectations.expectations as names
-
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
-        frame = context.data_sources.add_spark("lakehouse", persist=False).add_dataframe_asset("table")
-        batch = frame.add_batch_definition_whole_dataframe("version").get_batch({"dataframe": df})
-        asked = [getattr(names, _camel(e.name))(**_plain(e.arguments), meta={PLACE: i}) for i, e in enumerate(expectations)]
-        found = batch.validate(gx.ExpectationSuite("table", expectations=asked), result_format="SUMMARY").results
-        return sorted(found, key=lambda r: r.expectation_config.meta[PLACE])  # it gives them grouped by column
+    return gx, names
 
 
 def _judgement(expectation: Expectation, result: Any) -> Judgement:
     raised = result.exception_info or {}
-    if raised.get("raised_exception") or any(isinstance(v, dict) and v.get("raised_exception") for v in raised.values()):
+    if raised.get("raised_exception") or any(
+        isinstance(v, dict) and v.get("raised_exception") for v in raised.values()
+    ):
         raise DataError(f"{expectation.label}: Great Expectations could not check it: {str(raised)[:200]}")
     found = result.result
     if "unexpected_count" in found:

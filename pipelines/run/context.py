@@ -45,7 +45,9 @@ class Context:
 
     def intend(self, inputs: dict[str, Any], new_generation: bool) -> Intent:
         """Write down what the next batch will do, before its first commit."""
-        generation = self.history.generation(self.stage.id) + (new_generation and self.history.next_batch(self.stage.id) > 0)
+        generation = self.history.generation(self.stage.id) + (
+            new_generation and self.history.next_batch(self.stage.id) > 0
+        )
         intent = Intent(
             pipeline=self.pipeline.pipeline,
             stage=self.stage.id,

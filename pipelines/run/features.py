@@ -24,12 +24,20 @@ def refresh(ctx: Context) -> Record:
         intent = _intend(ctx, feature)
     spine = intent.inputs[f"tables.{feature.spine}"]
     new = tables.changes(ctx.spark, ctx.warehouse.path(f"tables.{feature.spine}"), spine["after"], spine["upto"])
-    ctx.tell(f"reads {feature.spine} after version {spine['after']}" if spine["after"] >= 0 else f"reads all of {feature.spine}")
+    ctx.tell(
+        f"reads {feature.spine} after version {spine['after']}"
+        if spine["after"] >= 0
+        else f"reads all of {feature.spine}"
+    )
     rows = features.build(feature, new, _events(ctx, feature, intent, new), ctx.pipeline.tables)
     crash.point("before the clean commit", ctx.stage.id)
     commit = _write(ctx, feature, intent, rows)
     counts = {"rows_in": _changed(ctx, feature, spine), "applied": commit.applied}
-    detail = {"columns": list(feature.outputs()), "path": ctx.path(), "rows": tables.row_count(ctx.path(), commit.version)}
+    detail = {
+        "columns": list(feature.outputs()),
+        "path": ctx.path(),
+        "rows": tables.row_count(ctx.path(), commit.version),
+    }
     return ctx.record(intent, counts=counts, detail=detail, published_version=commit.version)
 
 
@@ -84,5 +92,8 @@ def _write(ctx: Context, feature: Feature, intent: Intent, rows: DataFrame) -> C
 def _changed(ctx: Context, feature: Feature, spine: dict[str, int]) -> int:
     """Spine rows that the batch reads, as the log counts them."""
     path = ctx.warehouse.path(f"tables.{feature.spine}")
-    return tables.row_count(path, spine["upto"]) if spine["after"] < 0 else tables.applied(path, spine["after"], spine["upto"])
-
+    return (
+        tables.row_count(path, spine["upto"])
+        if spine["after"] < 0
+        else tables.applied(path, spine["after"], spine["upto"])
+    )

@@ -8,11 +8,11 @@ from pyspark.sql import functions as F
 
 from pipelines import evaluate, gates
 from pipelines.evaluate import Counts, Histogram
-from pipelines.models.base import SCORE, Inputs, predict
+from pipelines.models.base import LABEL, SCORE, Inputs, predict
+from pipelines.models.splits import Slices
 from pipelines.registry import Registry, Version
 from pipelines.run.scorer import inputs_of
 from pipelines.spec import Feature, Model
-from pipelines.models.splits import LABEL, Slices
 from pipelines.tune import Trial
 
 
@@ -30,10 +30,11 @@ def judge(
     same = rival.on(scored, slices.test, key) if rival else None
     by_slice = {c: evaluate.by_slice(scored, c, SCORE, LABEL) for c in model.slices}
     scored.unpersist()
-    evidence = {
-        g.metric: gates.Evidence(*test[g.metric], base[g.metric], _versus(same, g.metric, winner.threshold, g.confidence))
-        for g in model.gates
-    }
+    evidence: dict[str, gates.Evidence] = {}
+    for gate in model.gates:
+        value, low, high = test[gate.metric]
+        versus = _versus(same, gate.metric, winner.threshold, gate.confidence)
+        evidence[gate.metric] = gates.Evidence(value, low, high, base[gate.metric], versus)
     return {
         "test": test,
         "baseline": base,

@@ -10,11 +10,11 @@ from pipelines.columns import refuse_expression
 from pipelines.errors import DataError
 from pipelines.models import splits
 from pipelines.models.base import SCORE, Inputs, predict
+from pipelines.models.splits import Slices
 from pipelines.registry import Logged, Registry, Version
 from pipelines.run.context import Context
 from pipelines.run.judging import Rival, judge
 from pipelines.spec import Feature, Model
-from pipelines.models.splits import Slices
 from pipelines.state import Intent, Record
 
 INTENT = "lakeloom.intent"  # tag of a registered version: the batch that made it

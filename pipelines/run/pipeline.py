@@ -5,11 +5,12 @@ One session serves all stages, and none is started where nothing has to run.
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
+from threading import Thread
 from typing import Any
 
 from pipelines import crash
@@ -19,7 +20,12 @@ from pipelines.run.waiting import waiting
 from pipelines.spec import Pipeline, Target
 from pipelines.state import History, Record, Warehouse
 
-ENTRY = {"tables": ("tables", "refresh"), "features": ("features", "refresh"), "models": ("models", "train"), "scores": ("scores", "publish")}
+ENTRY = {
+    "tables": ("tables", "refresh"),
+    "features": ("features", "refresh"),
+    "models": ("models", "train"),
+    "scores": ("scores", "publish"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,22 @@ class Outcome:
 Tell = Callable[[Stage, str], None]
 
 
+@dataclass(frozen=True)
+class Run:
+    """One call of `run`: what was asked, and where."""
+
+    pipeline: Pipeline
+    target: Target
+    order: Order
+    tell: Tell
+    run_id: str
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The tables of the pipeline on the target."""
+        return _warehouse(self.pipeline, self.target)
+
+
 def planned(pipeline: Pipeline, target: Target, order: Order = Order()) -> tuple[Verdict, ...]:
     """Every selected stage with its verdict as things stand now. No JVM is started."""
     history, running = History.of(_warehouse(pipeline, target)), set[str]()
@@ -59,14 +81,14 @@ def run(pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> Iterato
     A stage whose data or model is refused ends with its error; what needs it goes on with what was published before.
     Errors: any other failure of a stage is recorded as 'failed' and raised.
     """
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    asked = Run(pipeline, target, order, tell, f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}")
     with ExitStack() as sessions:
-        start = cache(lambda: sessions.enter_context(_session(pipeline, target)))
+        start = cache(lambda: sessions.enter_context(_session(asked)))
         for stage in selected(pipeline, order):
-            history = History.of(_warehouse(pipeline, target))
+            history = History.of(asked.warehouse)
             decided = _anew(verdict(stage, waiting(pipeline, target, history, stage)), order)
             _refuse_mixture(decided, history, pipeline, order)
-            yield _attempt(decided, pipeline, target, order, run_id, start, tell) if decided.run else Outcome(decided)
+            yield _attempt(decided, asked, start) if decided.run else Outcome(decided)
             crash.point("between tables", stage.id)
 
 
@@ -80,24 +102,21 @@ def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
     return tuple(s for s in every if not order.select or s.id in order.select)
 
 
-def _attempt(
-    decided: Verdict, pipeline: Pipeline, target: Target, order: Order, run_id: str, start: Callable[[], Any], tell: Tell
-) -> Outcome:
+def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any]) -> Outcome:
     from pipelines.run.context import Context  # the engine, from here on
 
     stage = decided.stage
-    tell(stage, decided.why)
-    spark = start()
+    asked.tell(stage, decided.why)
     ctx = Context(
-        pipeline=pipeline,
-        target=target,
-        warehouse=_warehouse(pipeline, target),
-        spark=spark,
-        run_id=run_id,
+        pipeline=asked.pipeline,
+        target=asked.target,
+        warehouse=asked.warehouse,
+        spark=start(),
+        run_id=asked.run_id,
         stage=stage,
         why=decided.why,
-        full_refresh=stage.id in order.full_refresh,
-        tell=lambda text: tell(stage, text),
+        full_refresh=stage.id in asked.order.full_refresh,
+        tell=lambda text: asked.tell(stage, text),
     )
     module, name = ENTRY[stage.kind]
     try:
@@ -109,10 +128,21 @@ def _attempt(
         raise
 
 
-def _session(pipeline: Pipeline, target: Target) -> Any:
+def _session(asked: Run) -> Any:
     from pipelines.spark import session
 
-    return session(target, pipeline.pipeline)
+    Thread(target=_warm, args=(asked,), daemon=True).start()
+    return session(asked.target, asked.pipeline.pipeline)
+
+
+def _warm(asked: Run) -> None:
+    """Import, beside the JVM's start, what later stages would wait for: GX and MLflow take seconds each."""
+    kinds = {s.kind for s in selected(asked.pipeline, asked.order)}
+    with suppress(Exception):  # the stage that needs it will say so
+        if "tables" in kinds:
+            import_module("pipelines.quality.suites").warm()
+        if kinds & {"models", "scores"}:
+            import_module("pipelines.run.models")
 
 
 def _anew(decided: Verdict, order: Order) -> Verdict:

@@ -74,7 +74,7 @@ def _write(ctx: Context, scorer: Scorer, intent: Intent, rows: DataFrame, fresh:
 
 
 def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:
-    """Structured Streaming over the feature table's change feed, until it has caught up; each micro-batch exactly once."""
+    """Structured Streaming over the feature table's change feed until it has caught up; each micro-batch exactly once."""
     read = intent.inputs[f"features.{score.of}"]
     if read["upto"] > read["start"]:
         _catch_up(ctx, score, scorer, intent, read["start"])
@@ -122,7 +122,9 @@ def _seen(ctx: Context, score: Score, written: DataFrame, scorer: Scorer, now: d
     moments = sorted({known_at[c] for c in refuse_expression(model.label, spine.columns) if c in known_at})
     labels = splits.labels(spine, feature.keys, model.label, moments, now)
     joined = written.join(labels, list(feature.keys), "left").select(SCORE, LABEL).cache()
-    bars = dict(joined.groupBy(F.least((F.col(SCORE) * BARS).cast("int"), F.lit(BARS - 1))).count().collect())
+    bars: dict[int, int] = dict(
+        joined.groupBy(F.least((F.col(SCORE) * BARS).cast("int"), F.lit(BARS - 1))).count().collect()
+    )
     counts = evaluate.histogram(joined, SCORE, LABEL, F.lit(0)).whole
     joined.unpersist()
     both = all(counts.sum(axis=0))

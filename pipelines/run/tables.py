@@ -73,18 +73,24 @@ def _files(ctx: Context, table: Table) -> list[dict[str, Any]]:
 def _refuse_loss(stage: str, taken: Sequence[Any], held: set[str]) -> None:
     gone = [f["path"] for f in taken if f["content"] not in held and not f["duplicate"]]
     if gone:
-        raise DataError(f"{stage}: a full refresh would lose the rows of {gone[0]} ({len(gone)} files), which is no longer there; land it again")
+        raise DataError(
+            f"{stage}: a full refresh would lose the rows of {gone[0]} ({len(gone)} files): it is gone; land it again"
+        )
 
 
 def _refuse_changed(taken: Sequence[Any], found: Sequence[landing.Landed]) -> None:
     before = {f["path"]: f["content"] for f in taken}
     for file in found:
         if before.get(file.path, file.content) != file.content:
-            raise DataError(f"{file.path}: was changed after it was read, and a table without keys cannot tell which rows are new; land it under a new name")
+            raise DataError(
+                f"{file.path}: was changed after it was read, and a table without keys cannot tell which rows "
+                f"are new; land it under a new name"
+            )
 
 
 def _batch(ctx: Context, table: Table, intent: Intent) -> tuple[dict[str, int], Commit | None, dict[str, int]]:
     """Stage, then commit clean and quarantine. Returns counts, the clean commit, and rows by reason."""
+    assert table.source
     files = intent.inputs[table.source]["files"]
     rules = _rules(table)
     rows_in = sum(f["rows"] for f in files)
@@ -134,7 +140,12 @@ def _flagged(
     refused = F.when(F.col(fused.FLAWS) != 0, F.coalesce(row.text, F.to_json(row.record)))
     outputs = [F.col(f"`{c}`") for c in selected.columns if c != ingest.ROW]
     return flagged.select(
-        *outputs, row.hash.alias("_hash"), row.file.alias("_file"), fused.FLAWS, refused.alias("_record"), fused.fate(rules)
+        *outputs,
+        row.hash.alias("_hash"),
+        row.file.alias("_file"),
+        fused.FLAWS,
+        refused.alias("_record"),
+        fused.fate(rules),
     )
 
 
@@ -153,7 +164,9 @@ def _select(spark: SparkSession, select: str, relations: dict[str, DataFrame]) -
 
 def _refuse_multiplied(stage: str, staged: int, read: int) -> None:
     if staged != read:
-        raise DataError(f"{stage}: its select made {staged:,} rows of {read:,}; a join that finds several rows or none multiplies or loses rows")
+        raise DataError(
+            f"{stage}: its select made {staged:,} rows of {read:,}; a LEFT JOIN that finds several rows multiplies them"
+        )
 
 
 def _write_clean(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) -> tuple[Commit | None, int]:
@@ -218,7 +231,10 @@ def _write_quarantine(
             rows = staged.read(ctx.spark, fate).withColumn("_reasons", fused.reasons(rules))
             grouped = rows.select(F.explode("_reasons").alias("reason")).groupBy("reason").count().collect()
             found.update({r.reason: r["count"] for r in grouped})
-    path, anew = ctx.path("quarantine"), intent.batch == 0 and ctx.warehouse.version(ctx.stage.id, "quarantine") is not None
+    path, anew = (
+        ctx.path("quarantine"),
+        intent.batch == 0 and ctx.warehouse.version(ctx.stage.id, "quarantine") is not None,
+    )
     if staged.of("quarantine") or anew:
         rows = staged.read(ctx.spark, "quarantine").withColumn("_reasons", fused.reasons(rules)).drop(fused.FLAWS)
         marked = rows.withColumns({"_arrived_at": F.lit(intent.now), "_batch": F.lit(intent.batch)})

@@ -8,7 +8,7 @@ from pipelines.state import History, Record
 
 
 def waiting(pipeline: Pipeline, target: Target, history: History, stage: Stage) -> Waiting:
-    """Cost: one listing of the landing folder for a streaming table, else nothing. Errors: SpecError without a folder."""
+    """Cost: a streaming table lists its landing folder, others nothing. Errors: SpecError without a folder."""
     last = history.last(stage.id)
     good = last if last and last.status != "failed" else None
     news = _NEWS[stage.kind](pipeline, target, history, stage, good)
@@ -64,7 +64,9 @@ def _score(pipeline: Pipeline, target: Target, history: History, stage: Stage, l
 
 def champion(history: History, stage: str) -> int | None:
     """The version that a model stage promoted last; None before the first."""
-    return next((r.model_version for r in reversed(history.records) if r.stage == stage and r.model_version is not None), None)
+    return next(
+        (r.model_version for r in reversed(history.records) if r.stage == stage and r.model_version is not None), None
+    )
 
 
 def _moved(history: History, last: Record | None, stages: list[str]) -> str:
@@ -72,7 +74,11 @@ def _moved(history: History, last: Record | None, stages: list[str]) -> str:
         return last.inputs.get(stage, {}).get("upto") if last else None
 
     moved = [(s, read(s), history.published(s)) for s in stages]
-    told = [f"{s} went from version {a} to {b}" if a is not None else f"{s} is at version {b}" for s, a, b in moved if a != b]
+    told = [
+        f"{s} went from version {a} to {b}" if a is not None else f"{s} is at version {b}"
+        for s, a, b in moved
+        if a != b
+    ]
     return "; ".join(told)
 
 

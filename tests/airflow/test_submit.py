@@ -18,9 +18,10 @@ CODES = (0, 1, 2, 3, 4, 70)
 
 @pytest.fixture
 def ends(home: Path) -> Path:
-    tables = [f"  ends_{code}: {{select: SELECT 1 AS one}}" for code in CODES]
+    source = '  ones: {kind: files, format: csv, path: ones, schema: "one INT"}'
+    tables = [f"  ends_{code}: {{from: ones, select: SELECT one FROM ones}}" for code in CODES]
     conf = home / "conf" / "ends.yml"
-    conf.write_text("\n".join(["pipeline: ends", "tables:", *tables]))
+    conf.write_text("\n".join(["pipeline: ends", "sources:", source, "tables:", *tables]))
     return conf
 
 

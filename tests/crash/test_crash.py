@@ -11,9 +11,9 @@ from pathlib import Path
 from signal import SIGKILL
 
 import pytest
-from crash.trials import Evidence, arrive, evidence, killed, landed, unlike
 from e2e.project import Project
 
+from crash.trials import Evidence, arrive, evidence, killed, landed, unlike
 from pipelines.crash import POINTS, VARIABLE
 
 pytestmark = pytest.mark.spark

@@ -53,7 +53,7 @@ def unlike(project: Project, undisturbed: Evidence) -> str:
 
 
 def killed(project: Project, seed: int, seconds: float) -> Iterator[float]:
-    """Start a run and kill it at a random moment within `seconds`, once or, for an even seed, twice; yields the moments."""
+    """Start a run and kill it at a random moment within `seconds`, twice for an even seed; yields the moments."""
     moments = random.Random(seed)
     for _ in range(2 - seed % 2):
         moment = moments.uniform(0, seconds)

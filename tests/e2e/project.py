@@ -80,7 +80,7 @@ class Project:
 
     def lakeloom_apart(self, verb: str, *options: str, limit_s: float = LIMIT_S, **env: str) -> Said:
         """The command in a process group of its own, which gets SIGKILL after limit_s."""
-        command = [COMMAND, verb, self.conf, *options]
+        command = [str(COMMAND), verb, str(self.conf), *options]
         with subprocess.Popen(
             command, env=os.environ | env, stdout=-1, stderr=-1, text=True, start_new_session=True
         ) as process:
@@ -111,13 +111,13 @@ class Project:
 
     def rows(self, stage: str, part: str = "") -> list[dict[str, Any]]:
         """The newest version of a table; nothing where there is none."""
-        table = self.warehouse.delta(stage, part)
-        return table.to_pyarrow_table().to_pylist() if table else []
+        path = Path(self.warehouse.path(stage, part))
+        return rows_of(path) if path.exists() else []
 
     def published(self, stage: str) -> list[dict[str, Any]]:
         """What readers of a table see."""
         versions = [r.published_version for r in self.records(stage) if r.published_version is not None]
-        return DeltaTable(self.warehouse.path(stage), version=versions[-1]).to_pyarrow_table().to_pylist()
+        return rows_of(Path(self.warehouse.path(stage)), versions[-1])
 
     def records(self, stage: str = "") -> list[Record]:
         """Rows of `_runs`, oldest first."""
@@ -141,12 +141,11 @@ class Project:
         found = (p for p in self.root.rglob("*") if p.is_file())
         return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in found}
 
-    def content(self, without: Iterable[str] = ()) -> dict[str, tuple[int, str]]:
-        """Each table, quarantine included: its rows and an order-independent checksum of all columns that must repeat."""
+    def content(self) -> dict[str, tuple[int, str]]:
+        """Each table, quarantines included: its rows, and a checksum of what must repeat in any order."""
         root = Path(self.warehouse.root) / self.name
         logs = sorted(p.parent for p in root.glob("*/*/_delta_log"))
-        left_out = {*WHEN_AND_WHERE, *without}
-        return {str(t.relative_to(root)): checksum(rows_of(t), left_out) for t in logs}
+        return {str(t.relative_to(root)): checksum(rows_of(t), WHEN_AND_WHERE) for t in logs}
 
     def attempts(self) -> list[tuple[object, ...]]:
         """`_runs` without clocks and ids."""
@@ -156,9 +155,9 @@ class Project:
         )
 
 
-def rows_of(table: Path) -> list[dict[str, Any]]:
-    """The newest version of a Delta table."""
-    rows: list[dict[str, Any]] = DeltaTable(table).to_pyarrow_table().to_pylist()
+def rows_of(table: Path, version: int | None = None) -> list[dict[str, Any]]:
+    """A version of a Delta table; the newest, if none is named."""
+    rows: list[dict[str, Any]] = DeltaTable(table, version=version).to_pyarrow_table().to_pylist()
     return rows
 
 
@@ -214,7 +213,6 @@ _FEED: dict[str, dict[str, bytes]] = {}
 
 
 def _unpacked(name: str) -> dict[str, bytes]:
-    from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
         landed = [path for path, _ in land.land(land.feed(), Path(folder), "2013-12")]

@@ -1,0 +1,82 @@
+"""A real standalone cluster on loopback: a master and two workers of one core each, in processes of their own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+LIMIT_S = 60
+WORKERS = 2
+
+
+def free_port() -> int:
+    """One that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """spark://127.0.0.1:PORT, once both workers are known there; at the end these processes are ended, no other."""
+    logs = tmp_path_factory.mktemp("cluster")
+    port, page = free_port(), free_port()
+    url = f"spark://127.0.0.1:{port}"
+    with ExitStack() as stack:
+        _start(stack, logs / "master", "master.Master", "--port", str(port), "--webui-port", str(page))
+        for number in range(WORKERS):
+            work = ("--cores", "1", "--memory", "1g", "--work-dir", str(logs / f"work-{number}"))
+            _start(stack, logs / f"worker-{number}", "worker.Worker", *work, "--webui-port", str(free_port()), url)
+        _wait(f"http://127.0.0.1:{page}/json/", logs)
+        yield url
+
+
+def _start(stack: ExitStack, log: Path, role: str, *options: str) -> None:
+    import pyspark
+
+    home = Path(pyspark.__file__).parent
+    env = os.environ | {
+        "SPARK_HOME": str(home),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_DAEMON_MEMORY": "256m",
+        "PYSPARK_PYTHON": sys.executable,
+    }
+    command = [home / "bin" / "spark-class", f"org.apache.spark.deploy.{role}", "--host", "127.0.0.1", *options]
+    output = stack.enter_context(log.open("w"))
+    process = subprocess.Popen(command, env=env, stdout=output, stderr=output)
+    stack.callback(_end, process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _wait(page: str, logs: Path) -> None:
+    until = time.monotonic() + LIMIT_S
+    while time.monotonic() < until:
+        if _alive(page) == WORKERS:
+            return
+        time.sleep(0.3)
+    raise AssertionError("\n".join(log.read_text()[-2000:] for log in logs.iterdir() if log.is_file()))
+
+
+def _alive(page: str) -> int:
+    try:
+        with urlopen(page, timeout=5) as answer:
+            return answer.read().decode().count('"state" : "ALIVE"') - 1  # the master is one of them
+    except (URLError, OSError):
+        return 0

@@ -1,0 +1,220 @@
+"""Bad input through the command: one sentence or a quarantined row, nothing half-published; once mended, it goes on."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from e2e.project import WHEN_AND_WHERE, Project, Said, checksum, project
+
+pytestmark = pytest.mark.spark
+
+SCHEMA = "id INT, revision INT, amount INT"
+HEADER = "id,revision,amount\n"
+POSITIVE = {"expect_column_values_to_be_between": {"column": "amount", "min_value": 0}, "on_fail": "fail"}
+
+
+@pytest.fixture
+def orders(spark, tmp_path: Path) -> Project:
+    """Corrections go by revision; nothing with a negative amount is published; `large` stands downstream."""
+    made = project(tmp_path, "orders")
+    made.write(
+        sources={"raw": {"kind": "files", "format": "csv", "path": "orders", "schema": SCHEMA}},
+        tables={
+            "orders": {
+                "from": "raw",
+                "keys": ["id"],
+                "sequence_by": "revision",
+                "select": "SELECT id, revision, amount FROM raw",
+                "expect": [POSITIVE],
+            },
+            "large": {"select": "SELECT id FROM orders WHERE amount >= 100"},
+        },
+    )
+    made.land("orders/1.csv", HEADER + "1,1,10\n2,1,200\n")
+    return made
+
+
+def found(orders: Project) -> list[tuple[int, int, int]]:
+    return sorted((r["id"], r["revision"], r["amount"]) for r in orders.published("tables.orders"))
+
+
+def refused(orders: Project, said: Said, sentence: str) -> None:
+    """Exit 3, one sentence, no traceback, and readers see what they saw before."""
+    assert (said.code, said.error) == (3, sentence)
+    assert "Traceback" not in said.err
+    assert found(orders) == [(1, 1, 10), (2, 1, 200)]
+    assert [r["id"] for r in orders.published("tables.large")] == [2]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "{file}: is empty; remove it, or land it again whole"),
+        (
+            HEADER.encode() + b"3,1,\xff\n",
+            "{file}: is not UTF-8 (invalid start byte) in b'3,1,\\xff\\n'; land it again as UTF-8",
+        ),
+        (
+            b"id,revision,price\n3,1,30\n",
+            "{file}: the header has 'price', which the schema has not and lacks 'amount'; "
+            "mend the file or the source's schema",
+        ),
+    ],
+    ids=["empty", "not UTF-8", "changed header"],
+)
+def test_a_file_that_cannot_be_read_is_one_sentence_and_stops_only_its_table(orders, content, sentence):
+    assert orders.lakeloom("run").error == ""
+    file = orders.land("orders/2.csv", content)
+
+    said = orders.lakeloom("run")
+
+    refused(orders, said, sentence.format(file=file))
+    file.write_text(HEADER + "3,1,30\n")
+    assert orders.lakeloom("run").error == ""
+    assert found(orders) == [(1, 1, 10), (2, 1, 200), (3, 1, 30)]
+
+
+def test_the_command_itself_ends_with_3_and_one_sentence(orders):
+    file = orders.land("orders/2.csv", "")
+
+    said = orders.lakeloom_apart("run")
+
+    assert (said.code, said.error) == (3, f"{file}: is empty; remove it, or land it again whole")
+    assert "Traceback" not in said.err
+    assert orders.records() == []
+
+
+def test_a_line_that_cannot_be_read_is_quarantined_as_it_stands(orders):
+    bad = ["3,1", "4,1,40,extra", "5,1,fifty", ",1,60"]
+    orders.land("orders/2.csv", HEADER + "\n".join([*bad, "7,1,70"]) + "\n")
+
+    assert orders.lakeloom("run").error == ""
+
+    quarantine = {r["_record"]: r["_reasons"] for r in orders.rows("tables.orders", "quarantine")}
+    assert quarantine == {
+        **{line: ["malformed record"] for line in bad[:3]},
+        '{"revision":1,"amount":60}': ["id: not be null"],
+    }
+    assert found(orders) == [(1, 1, 10), (2, 1, 200), (7, 1, 70)]
+    assert orders.records("tables.orders")[0].counts == {
+        **{"rows_in": 7, "applied": 3, "superseded": 0, "quarantined": 4, "dropped": 0},
+        **{"files": 2, "duplicate_files": 0},
+    }
+
+
+def test_a_file_under_another_name_adds_no_row(orders):
+    assert orders.lakeloom("run").error == ""
+    orders.land("orders/copy.csv", (orders.landing / "orders" / "1.csv").read_bytes())
+
+    assert orders.lakeloom("run").error == ""
+
+    assert found(orders) == [(1, 1, 10), (2, 1, 200)]
+    assert orders.records("tables.orders")[-1].counts["superseded"] == 2
+    assert orders.records("tables.orders")[-1].published_version == 0
+    assert [r.stage for r in orders.records()] == ["tables.orders", "tables.large", "tables.orders"]
+
+
+def test_a_file_changed_after_it_was_read_is_read_again_by_key(orders):
+    assert orders.lakeloom("run").error == ""
+    orders.land("orders/1.csv", HEADER + "1,2,11\n2,1,200\n")
+
+    assert orders.lakeloom("run").error == ""
+
+    assert found(orders) == [(1, 2, 11), (2, 1, 200)]
+    assert orders.records("tables.orders")[-1].counts["superseded"] == 1
+
+
+def test_a_file_changed_after_it_was_read_is_refused_where_no_key_tells_its_rows(orders):
+    orders.change(_without_keys)
+    assert orders.lakeloom("run").error == ""
+    file = orders.land("orders/1.csv", HEADER + "1,2,11\n2,1,200\n")
+
+    said = orders.lakeloom("run")
+
+    why = "was changed after it was read, and a table without keys cannot tell which rows are new"
+    refused(orders, said, f"{file}: {why}; land it under a new name")
+
+
+def _without_keys(conf) -> None:
+    for key in ("keys", "sequence_by"):
+        del conf["tables"]["orders"][key]
+
+
+def test_a_broken_promise_keeps_readers_on_the_version_before_until_it_is_mended(orders):
+    assert orders.lakeloom("run").error == ""
+    orders.land("orders/2.csv", HEADER + "3,1,-30\n4,1,400\n")
+
+    said = orders.lakeloom("run")
+
+    assert said.error.startswith("tables.orders: version 1 is not published: amount: ")
+    refused(orders, said, said.error)
+    orders.land("orders/3.csv", HEADER + "3,2,30\n")
+    assert orders.lakeloom("run").error == ""
+    assert found(orders) == [(1, 1, 10), (2, 1, 200), (3, 2, 30), (4, 1, 400)]
+    assert sorted(r["id"] for r in orders.published("tables.large")) == [2, 4]
+
+
+def test_a_select_that_multiplies_rows_is_refused_and_may_be_mended(orders):
+    good = "SELECT id, revision, amount FROM raw"
+    twice = f"{good} LATERAL VIEW explode(array(1, 2)) e AS n"
+    orders.change(lambda conf: conf["tables"]["orders"].update(select=twice))
+
+    said = orders.lakeloom("run")
+
+    assert (said.code, said.error.partition(";")[0]) == (3, "tables.orders: its select made 4 rows of 2")
+    orders.change(lambda conf: conf["tables"]["orders"].update(select=good))
+    assert orders.lakeloom("run").error == ""
+    assert found(orders) == [(1, 1, 10), (2, 1, 200)]
+    assert "nothing to do" in orders.lakeloom("run").out
+
+
+def test_a_changed_definition_is_refused_with_the_recipe_and_made_anew_by_it(orders):
+    assert orders.lakeloom("run").error == ""
+    tenfold = "SELECT id, revision, amount * 10 AS amount FROM raw"
+    orders.change(lambda conf: conf["tables"]["orders"].update(select=tenfold))
+
+    said = orders.lakeloom("run")
+
+    assert (said.code, said.error) == (
+        2,
+        "tables.orders: its select or expectations changed since its last refresh; "
+        "`lakeloom run --full-refresh tables.orders` makes it anew from all that landed",
+    )
+    assert found(orders) == [(1, 1, 10), (2, 1, 200)]
+    assert orders.lakeloom("run", "--full-refresh", "tables.orders").error == ""
+    assert found(orders) == [(1, 1, 100), (2, 1, 2000)]
+    assert sorted(r["id"] for r in orders.published("tables.large")) == [1, 2]
+
+
+def test_a_full_refresh_refuses_to_lose_rows_that_no_file_holds_any_more(orders):
+    assert orders.lakeloom("run").error == ""
+    file = orders.landing / "orders" / "1.csv"
+    file.unlink()
+
+    said = orders.lakeloom("run", "--full-refresh", "tables.orders")
+
+    lost = f"a full refresh would lose the rows of {file} (1 files), which is no longer there; land it again"
+    refused(orders, said, f"tables.orders: {lost}")
+
+
+def test_corrections_and_duplicates_give_the_same_table_in_every_order_of_files(spark, orders, tmp_path):
+    files = (
+        HEADER + "1,3,13\n3,1,30\n",
+        HEADER + "1,2,12\n2,1,20\n2,1,20\n",
+        HEADER + "2,1,200\n2,1,9\n3,1,31\n",  # 2 and 3: equal revisions, other content
+    )
+    seen = set()
+    for number, order in enumerate(itertools.islice(itertools.permutations(files), 0, 6, 2)):
+        again = project(tmp_path / str(number), "orders")
+        again.conf.write_bytes(orders.conf.read_bytes())
+        for name, content in enumerate(order):
+            again.land(f"orders/{name}.csv", content)
+            assert again.lakeloom("run", "--select", "tables.orders").error == ""
+        seen.add(checksum(again.rows("tables.orders"), WHEN_AND_WHERE))
+        assert [r[:2] for r in found(again)] == [(1, 3), (2, 1), (3, 1)]
+        counts = [r.counts for r in again.records()]
+        assert sum(c["rows_in"] for c in counts) == 8
+        assert all(c["rows_in"] == c["applied"] + c["superseded"] for c in counts)
+
+    assert len(seen) == 1

@@ -1,0 +1,149 @@
+"""The warehouse without a JVM: what was intended, what was done, and what follows from both."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+from pipelines.state import History, Intent, Record, Warehouse
+
+FIRST = datetime(2013, 12, 1, 5, tzinfo=UTC)
+FLIGHTS = "tables.flights"
+
+
+def intent(batch: int = 0, generation: int = 0, stage: str = FLIGHTS, **inputs: object) -> Intent:
+    now = FIRST + timedelta(hours=batch, days=generation)
+    return Intent("flights", stage, generation, batch, f"run{batch}", "d1", now, inputs)
+
+
+def record(batch: int = 0, generation: int = 0, stage: str = FLIGHTS, status="ok", **found) -> Record:
+    started = FIRST + timedelta(hours=batch, days=generation)
+    return Record("flights", stage, generation, batch, f"run{batch}", "d1", status, started, 1.5, **found)
+
+
+def history(*rows: Intent | Record) -> History:
+    records = tuple(r for r in rows if isinstance(r, Record))
+    return History(records, tuple(r for r in rows if isinstance(r, Intent)))
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    return Warehouse(str(tmp_path), "flights")
+
+
+def test_what_is_written_is_read_back_whole(warehouse):
+    meant = intent(
+        raw={"files": [{"path": "a'b.csv", "rows": 2, "duplicate": False}]}, **{"tables.planes": {"upto": 3}}
+    )
+    done = record(
+        published_version=4, counts={"rows_in": 2}, detail={"reasons": {"é": 1}, "test": [0.5, None]}, error="x\ny"
+    )
+
+    warehouse.write(meant)
+    warehouse.write(done)
+
+    assert warehouse.intents() == (meant,)
+    assert warehouse.records() == (done,)
+
+
+def test_a_warehouse_that_is_not_there_yet_is_empty(warehouse):
+    assert History.of(warehouse) == History((), ())
+    assert warehouse.version(FLIGHTS) is None
+    assert warehouse.delta(FLIGHTS) is None
+    assert warehouse.committed(FLIGHTS, "", "app") == -1
+
+
+def test_records_of_a_stage_come_oldest_first(warehouse):
+    rows = [record(2), record(0), record(0, generation=1), record(1, status="failed")]
+    rows.append(replace(rows[-1], status="ok", started_at=FIRST + timedelta(hours=3)))
+    for row in rows:
+        warehouse.write(row)
+
+    assert [(r.generation, r.batch, r.status) for r in warehouse.records()] == [
+        (0, 0, "ok"), (0, 1, "failed"), (0, 1, "ok"), (0, 2, "ok"), (1, 0, "ok"),
+    ]  # fmt: skip
+
+
+def test_tables_lie_by_kind_and_name(warehouse):
+    assert warehouse.path(FLIGHTS) == f"{warehouse.root}/flights/tables/flights"
+    assert warehouse.path(FLIGHTS, "quarantine") == f"{warehouse.root}/flights/tables/flights_quarantine"
+
+
+def test_versions_and_transactions_come_from_the_log(warehouse):
+    path, rows = warehouse.path(FLIGHTS), pa.table({"id": [1]})
+    for version in (0, 7):
+        write_deltalake(
+            path,
+            rows,
+            mode="append",
+            commit_properties=CommitProperties(app_transactions=[Transaction("app", version)]),
+        )
+
+    assert warehouse.version(FLIGHTS) == 1
+    assert warehouse.committed(FLIGHTS, "", "app") == 7
+    assert warehouse.committed(FLIGHTS, "", "other") == -1
+    assert isinstance(warehouse.delta(FLIGHTS), DeltaTable)
+
+
+def test_the_last_record_is_of_its_own_stage():
+    seen = history(record(0), record(1, status="refused"), record(0, stage="tables.weather"))
+
+    assert seen.last(FLIGHTS).batch == 1
+    assert seen.last(FLIGHTS, "ok").batch == 0
+    assert seen.last(FLIGHTS, "failed") is None
+    assert seen.last("tables.planes") is None
+
+
+def test_a_refusal_or_failure_leaves_what_was_published():
+    seen = history(record(0, published_version=3), record(1, status="refused"), record(2, status="failed"))
+
+    assert seen.published(FLIGHTS) == 3
+    assert seen.published("tables.weather") is None
+
+
+def test_a_version_of_a_new_generation_is_published_over_the_old():
+    assert history(record(5, published_version=9), record(0, 1, published_version=10)).published(FLIGHTS) == 10
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_open"),
+    [
+        ([], False),
+        ([intent(0)], True),
+        ([intent(0), record(0)], False),
+        ([intent(0), record(0, status="refused")], False),
+        ([intent(0), record(0, status="failed")], True),
+        ([intent(0), record(0, status="failed"), record(0)], False),
+        ([intent(0), record(0), intent(1)], True),
+        ([intent(0), record(0), intent(0, generation=1)], True),
+        ([intent(0), record(0, stage="tables.weather")], True),
+    ],
+)
+def test_an_intent_is_open_until_a_record_closes_it(rows, is_open):
+    last = next((r for r in reversed(rows) if isinstance(r, Intent)), None)
+
+    assert history(*rows).open_intent(FLIGHTS) == (last if is_open else None)
+
+
+def test_batches_count_up_within_a_generation():
+    rows = [intent(0), intent(1), intent(7, stage="tables.weather")]
+
+    assert (history().generation(FLIGHTS), history().next_batch(FLIGHTS)) == (0, 0)
+    assert (history(*rows).generation(FLIGHTS), history(*rows).next_batch(FLIGHTS)) == (0, 2)
+    anew = history(*rows, intent(0, generation=1))
+    assert (anew.generation(FLIGHTS), anew.next_batch(FLIGHTS)) == (1, 1)
+
+
+def test_files_are_those_of_the_present_generation():
+    old, a, b = ({"path": p} for p in ("old", "a", "b"))
+    seen = history(
+        intent(0, raw={"files": [old]}),
+        intent(0, generation=1, raw={"files": [a]}),
+        intent(1, generation=1, raw={"files": [b]}, other={"files": [old]}),
+        intent(0, generation=1, stage="tables.weather", raw={"files": [old]}),
+    )
+
+    assert seen.files(FLIGHTS, "raw") == (a, b)
+    assert seen.files("tables.planes", "raw") == ()

@@ -1,0 +1,172 @@
+"""What a run did, in words and figures: every row accounted for, every metric beside its baseline."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.errors import DataError
+from pipelines.plan import Stage, Verdict
+from pipelines.run.pipeline import Outcome
+from pipelines.spec import Target, load
+from pipelines.state import Record
+from pipelines.summary import METRICS, overview_text, summary, table_text
+
+PIPELINE = load(Path(__file__).parent / "golden" / "delays.yml")
+TARGET = Target(warehouse="/lake")
+NOW = datetime(2013, 12, 1, 5, tzinfo=UTC)
+
+
+def outcome(kind: str, name: str, error: str = "", **found) -> Outcome:
+    verdict = Verdict(Stage(kind, name), True, "1 file")
+    if error:
+        return Outcome(verdict, error=DataError(error))
+    return Outcome(verdict, Record("delays", f"{kind}.{name}", 0, 0, "r1", "d1", "ok", NOW, 2.4, **found))
+
+
+FLIGHTS = outcome(
+    "tables",
+    "flights",
+    counts={"rows_in": 1_010, "applied": 1_000, "superseded": 3, "quarantined": 5, "dropped": 2},
+    detail={
+        "reasons": {"malformed record": 4, "origin: not be null": 1},
+        "expectations": [
+            {"label": "rows", "on_fail": "fail", "success": True, "observed": "1,000 rows"},
+            {
+                "label": "arr_delay: not be null",
+                "on_fail": "warn",
+                "success": False,
+                "observed": "9 of 10 rows unexpected",
+            },
+        ],
+    },
+)
+MODEL = outcome(
+    "models",
+    "late_arrival",
+    detail={
+        "winner": "xgboost",
+        "version": 3,
+        "registered": "delays.late_arrival",
+        "splits": {
+            "train": {"rows": 700, "to": "2013-09-01"},
+            "test": {"rows": 150, "from": "2013-10-16", "to": "2013-11-30"},
+        },
+        "test": {name: [0.71, 0.7, 0.72] for name in METRICS},
+        "baseline": dict.fromkeys(METRICS, 0.5),
+        "gates": [{"gate": "roc_auc at least 0.65", "passed": True, "why": "0.7100"}],
+    },
+)
+
+
+def test_a_run_with_nothing_to_do_says_so():
+    nothing = [Outcome(Verdict(Stage("tables", "flights"), False, "nothing new"))]
+
+    text = summary(PIPELINE, TARGET, "conf/delays.yml", nothing)
+
+    assert text == "delays: nothing to do; every stage has read all there is"
+
+
+def test_every_row_of_a_table_is_accounted_for():
+    idle = Outcome(Verdict(Stage("tables", "weather"), False, "nothing new"))
+
+    text = summary(PIPELINE, TARGET, "conf/delays.yml", [FLIGHTS, idle])
+
+    assert text == (
+        "delays: 1 of 2 stages ran in 2 s\n"
+        "\n"
+        "table              rows in      applied   superseded  quarantined      dropped\n"
+        "flights              1,010        1,000            3            5            2\n"
+        "                         4 refused: malformed record\n"
+        "                         1 refused: origin: not be null\n"
+        "                      warn  arr_delay: not be null: 9 of 10 rows unexpected\n"
+        "\n"
+        "data      /lake/delays\n"
+        "\n"
+        "next      lakeloom show conf/delays.yml   |   lakeloom report conf/delays.yml"
+    )
+
+
+def test_metrics_stand_beside_their_baseline():
+    lines = summary(PIPELINE, TARGET, "conf/delays.yml", [MODEL]).splitlines()
+
+    assert lines[2:6] == [
+        "model late_arrival: xgboost is version 3 of delays.late_arrival, champion",
+        "  trained on 700 rows to 2013-09-01, judged on 150 rows from 2013-10-16 to 2013-11-30",
+        "                         model  95% interval      baseline",
+        "  roc_auc               0.7100  0.7000 to 0.7200    0.5000",
+    ]
+    assert "  gate passed: roc_auc at least 0.65: 0.7100" in lines
+
+
+def test_scores_say_what_really_happened_where_it_is_known():
+    truth = {"rows": 1_200, "roc_auc": 0.69, "average_precision": 0.42}
+    first = outcome("scores", "late_daily", counts={"scored": 27_000}, detail={"model_version": 3, "truth": truth})
+    second = outcome("scores", "late_live", counts={"scored": 0}, detail={"model_version": 3, "truth": None})
+
+    lines = summary(PIPELINE, TARGET, "conf/delays.yml", [first, second]).splitlines()
+
+    assert lines[2:4] == [
+        "scores late_daily: 27,000 rows by version 3; against what happened (1,200 known): "
+        "ROC AUC 0.6900, average precision 0.4200",
+        "scores late_live: 0 rows by version 3",
+    ]
+
+
+def test_a_refused_stage_is_told_beside_those_that_ran():
+    refused = outcome("tables", "weather", error="tables.weather: version 2 is not published: rows: observed 0 rows")
+
+    lines = summary(PIPELINE, TARGET, "conf/delays.yml", [FLIGHTS, refused]).splitlines()
+
+    assert "refused   tables.weather: version 2 is not published: rows: observed 0 rows" in lines
+
+
+def test_a_run_of_which_every_stage_was_refused_says_what_was_refused():
+    refused = outcome("tables", "weather", error="tables.weather: version 2 is not published: rows: observed 0 rows")
+
+    text = summary(PIPELINE, TARGET, "conf/delays.yml", [refused])
+
+    assert "nothing to do" not in text
+    assert "refused   tables.weather: version 2 is not published: rows: observed 0 rows" in text.splitlines()
+
+
+def test_the_overview_lines_up():
+    flights = {"stage": "tables.flights", "status": "ok", "version": 4, "rows": 336_776, "at": "2013-12-01T05:00:00"}
+    weather = {"stage": "tables.weather", "status": "never ran", "version": None, "rows": None, "at": None}
+    lines = [{**line, "error": ""} for line in (flights, weather)]
+
+    assert overview_text(lines).splitlines() == [
+        "stage                       status      version        rows  at",
+        "tables.flights              ok                4     336,776  2013-12-01T05:00:00",
+        "tables.weather              never ran",
+    ]
+
+
+def test_a_table_shows_rows_without_our_own_columns():
+    table = {
+        "stage": "tables.flights",
+        "path": "/lake/delays/tables/flights",
+        "published_version": 4,
+        "rows": 2,
+        "columns": {"flight_id": "string", "_hash": "string"},
+        "versions": [
+            {"version": 4, "at": 0, "operation": "MERGE", "rows": 2},
+            {"version": 3, "at": 0, "operation": "x", "rows": None},
+        ],
+        "first_rows": [{"flight_id": "f1", "distance": None, "_hash": "00"}],
+        "quarantine": {"rows": 1, "path": "/lake/q", "first_rows": [{"_reasons": ["a", "b"], "_record": "UA,,1"}]},
+    }
+
+    assert table_text(table).splitlines() == [
+        "tables.flights: 2 rows, version 4 published",
+        "path  /lake/delays/tables/flights",
+        "versions (newest first)",
+        "      4  MERGE              2",
+        "      3  x                   ",
+        "columns",
+        "  flight_id                   string",
+        "  _hash                       string",
+        "first 1 rows",
+        "  flight_id=f1, distance=None",
+        "quarantine: 1 rows in /lake/q",
+        "  a; b",
+        "    UA,,1",
+    ]
