@@ -22,7 +22,7 @@ class Scorer:
     as_of_time: str
 
     def score(self, features: DataFrame, now: datetime) -> DataFrame:
-        """A row for each feature row: keys, as_of_time, score in [0, 1], predicted, model_version, scored_at, event_month.
+        """A row a feature row: keys, as_of_time, score in [0, 1], predicted, model_version, scored_at, event_month.
 
         Cost: one projection through the model; lazy; no shuffle.
         """

@@ -36,7 +36,6 @@ class Transaction:
         """As it stands in the commit's user metadata."""
         return f"{self.app}#{self.version}"
 
-
     @property
     def options(self) -> dict[str, str | int]:
         """Of a DataFrame's write."""
@@ -108,7 +107,7 @@ def append(df: DataFrame, path: str, transaction: Transaction, partition_by: Seq
     if done:
         return done
     writer = df.write.format("delta").mode("append").options(**PROPERTIES).partitionBy(*partition_by)
-        writer.options(**transaction.options).save(path)
+    writer.options(**transaction.options).save(path)
     return _read_back(path, transaction)
 
 
@@ -118,7 +117,7 @@ def overwrite(df: DataFrame, path: str, transaction: Transaction) -> Commit:
     if done:
         return done
     writer = df.write.format("delta").mode("overwrite").option("overwriteSchema", "true").options(**PROPERTIES)
-        writer.options(**transaction.options).save(path)
+    writer.options(**transaction.options).save(path)
     return _read_back(path, transaction)
 
 

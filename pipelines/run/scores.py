@@ -74,7 +74,7 @@ def _write(ctx: Context, scorer: Scorer, intent: Intent, rows: DataFrame, fresh:
 
 
 def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:
-    """Structured Streaming over the feature table's change feed until it has caught up; each micro-batch exactly once."""
+    """Structured Streaming over the feature table's change feed until it has caught up, each micro-batch once."""
     read = intent.inputs[f"features.{score.of}"]
     if read["upto"] > read["start"]:
         _catch_up(ctx, score, scorer, intent, read["start"])
