@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 
@@ -32,6 +33,7 @@ ALWAYS = {
     "spark.ui.showConsoleProgress": "false",
 }
 SHUFFLE_TASKS_A_CORE = 2
+LOGGING = Path(__file__).with_name("log4j2.properties").resolve()
 
 
 @contextmanager
@@ -55,10 +57,11 @@ def start(target: Target, name: str) -> SparkSession:
     builder = SparkSession.builder.appName(f"lakeloom {name}")
     if target.master is not None:
         builder = builder.master(target.master).config("spark.driver.memory", target.driver_memory)
+        builder = builder.config(map=_quiet())
         if target.master.startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             builder = builder.config("spark.driver.bindAddress", "127.0.0.1")
-    for key, value in {**ALWAYS, **_jvm(), **target.spark}.items():
+    for key, value in {**ALWAYS, **target.spark}.items():
         builder = builder.config(key, value)
     try:
         spark = builder.getOrCreate()
@@ -71,12 +74,9 @@ def start(target: Target, name: str) -> SparkSession:
     return spark
 
 
-def _jvm() -> dict[str, str]:
-    """Quick start for the driver: the shared class archive where the set-up made one."""
-    archive = os.environ.get("LAKELOOM_CLASS_ARCHIVE", "")
-    log = "-Dlog4j2.level=ERROR"
-    share = f" -XX:SharedArchiveFile={archive} -Xshare:auto -Xlog:disable" if os.path.exists(archive) else ""
-    return {"spark.driver.extraJavaOptions": log + share}
+def _quiet() -> dict[str, str]:
+    """Only errors reach a terminal; under spark-submit, logging is as the cluster has it."""
+    return {"spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOGGING.as_uri()}"}
 
 
 def _first_line(found: Exception) -> str:

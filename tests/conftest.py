@@ -21,8 +21,7 @@ MARK = "pytestmark = pytest.mark.spark"
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """A run without Spark does not import the files that need it; None leaves the others to pytest."""
-    without = "not spark" in config.getoption("markexpr")
-    return (without and collection_path.suffix == ".py" and f"\n{MARK}\n" in collection_path.read_text()) or None
+    return (_without_spark(config) and collection_path.suffix == ".py" and _marked(collection_path)) or None
 
 
 def pytest_pycollect_makemodule(module_path: Path) -> None:
@@ -31,10 +30,19 @@ def pytest_pycollect_makemodule(module_path: Path) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse a file that brought pyspark into a run without it."""
-    if "not spark" in session.config.getoption("markexpr") and "pyspark" in sys.modules:
-        clean = [path for path, loaded in _before.items() if not loaded]
-        raise pytest.UsageError(f"{clean[-1]} imports pyspark; a file that does says `{MARK}`")
+    """Refuse a file that brought pyspark into a run without it; one that was named to pytest itself may."""
+    if _without_spark(session.config) and "pyspark" in sys.modules:
+        first = [path for path, loaded in _before.items() if not loaded][-1]
+        if not _marked(first):
+            raise pytest.UsageError(f"{first} imports pyspark; a file that does says `{MARK}`")
+
+
+def _without_spark(config: pytest.Config) -> bool:
+    return "not spark" in config.getoption("markexpr")
+
+
+def _marked(path: Path) -> bool:
+    return f"\n{MARK}\n" in path.read_text()
 
 
 _before: dict[Path, bool] = {}

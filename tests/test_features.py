@@ -163,10 +163,10 @@ def test_the_look_back_is_the_longest_of_all():
 
 
 def world(rng: random.Random) -> tuple[list[tuple], list[tuple]]:
-    """A day of trips and weather on a coarse clock, so that ties are common; some are never known."""
+    """A day of trips and weather, of which some is never known."""
 
     def moment() -> datetime:
-        return NOON + timedelta(minutes=5 * rng.randrange(-144, 144))
+        return NOON + timedelta(minutes=5 * rng.choice([0, rng.randrange(-144, 144)]))  # half of them at noon: a tie
 
     trips = []
     for number in range(150):
@@ -224,5 +224,5 @@ def test_nothing_that_becomes_known_later_changes_a_feature(frame, seed):
 
     assert len(before) == len(asked) > 50
     assert sum(row[3] is not None for row in before.values()) > 10  # some weather is seen
-    assert sum(row[5] for row in before.values()) > 50  # and some trips
+    assert sum(row[5] for row in before.values()) > 20  # and some trips
     assert after == before

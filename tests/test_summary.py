@@ -66,18 +66,20 @@ def test_a_run_with_nothing_to_do_says_so():
 
 
 def test_every_row_of_a_table_is_accounted_for():
+    view = outcome("tables", "busy", counts={"rows_in": 3, "applied": 3}, detail={"expectations": []})
     idle = Outcome(Verdict(Stage("tables", "weather"), False, "nothing new"))
 
-    text = summary(PIPELINE, TARGET, "conf/delays.yml", [FLIGHTS, idle])
+    text = summary(PIPELINE, TARGET, "conf/delays.yml", [FLIGHTS, view, idle])
 
     assert text == (
-        "delays: 1 of 2 stages ran in 2 s\n"
+        "delays: 2 of 3 stages ran in 5 s\n"
         "\n"
         "table              rows in      applied   superseded  quarantined      dropped\n"
         "flights              1,010        1,000            3            5            2\n"
         "                         4 refused: malformed record\n"
         "                         1 refused: origin: not be null\n"
         "                      warn  arr_delay: not be null: 9 of 10 rows unexpected\n"
+        "busy                     3            3            0            0            0\n"
         "\n"
         "data      /lake/delays\n"
         "\n"

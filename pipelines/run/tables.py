@@ -8,6 +8,7 @@ it can be replayed, because the intent fixes what the batch reads.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -16,6 +17,7 @@ from pyspark.sql import functions as F
 from pipelines import crash, ingest, landing, staging, tables
 from pipelines.columns import carry, replace_now
 from pipelines.errors import DataError
+from pipelines.plan import definition
 from pipelines.quality import fused, suites
 from pipelines.run.context import Context
 from pipelines.run.waiting import fresh_files, side_tables
@@ -28,6 +30,8 @@ def refresh(ctx: Context) -> Record:
     """One batch of one table. Errors: DataError where the batch cannot be read or must not be published."""
     table = ctx.pipeline.tables[ctx.stage.name]
     intent = ctx.history.open_intent(ctx.stage.id)
+    if intent and intent.definition != definition(ctx.pipeline, ctx.stage):
+        ctx = replace(ctx, full_refresh=True)  # cut off under another definition: one batch is never of two
     if intent is None or ctx.full_refresh:
         intent = _intend(ctx, table)
     if table.source is None:

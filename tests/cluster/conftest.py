@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
@@ -29,14 +27,14 @@ def free_port() -> int:
 def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """spark://127.0.0.1:PORT, once both workers are known there; at the end these processes are ended, no other."""
     logs = tmp_path_factory.mktemp("cluster")
-    port, page = free_port(), free_port()
+    port = free_port()
     url = f"spark://127.0.0.1:{port}"
     with ExitStack() as stack:
-        _start(stack, logs / "master", "master.Master", "--port", str(port), "--webui-port", str(page))
+        _start(stack, logs / "master", "master.Master", "--port", str(port), "--webui-port", str(free_port()))
         for number in range(WORKERS):
             work = ("--cores", "1", "--memory", "1g", "--work-dir", str(logs / f"work-{number}"))
             _start(stack, logs / f"worker-{number}", "worker.Worker", *work, "--webui-port", str(free_port()), url)
-        _wait(f"http://127.0.0.1:{page}/json/", logs)
+        _wait(logs)
         yield url
 
 
@@ -48,6 +46,7 @@ def _start(stack: ExitStack, log: Path, role: str, *options: str) -> None:
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_DAEMON_MEMORY": "256m",
+        "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",  # it would listen on a fixed port
         "PYSPARK_PYTHON": sys.executable,
     }
     command = [home / "bin" / "spark-class", f"org.apache.spark.deploy.{role}", "--host", "127.0.0.1", *options]
@@ -65,18 +64,9 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _wait(page: str, logs: Path) -> None:
+def _wait(logs: Path) -> None:
     until = time.monotonic() + LIMIT_S
-    while time.monotonic() < until:
-        if _alive(page) == WORKERS:
-            return
+    while (logs / "master").read_text().count("Registering worker") < WORKERS:
+        if time.monotonic() > until:
+            raise AssertionError("\n".join(log.read_text()[-2000:] for log in logs.iterdir() if log.is_file()))
         time.sleep(0.3)
-    raise AssertionError("\n".join(log.read_text()[-2000:] for log in logs.iterdir() if log.is_file()))
-
-
-def _alive(page: str) -> int:
-    try:
-        with urlopen(page, timeout=5) as answer:
-            return answer.read().decode().count('"state" : "ALIVE"') - 1  # the master is one of them
-    except (URLError, OSError):
-        return 0

@@ -60,10 +60,11 @@ def battered(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return landed(tmp_path_factory.mktemp("battered"))
 
 
-def kills(project: Project, places: tuple[str, ...]) -> Iterator[int]:
+def kills(project: Project, places: tuple[str, ...]) -> Iterator[tuple[int, str]]:
     """How a run ended that was to die at each place, one after another."""
     for place in places:
-        yield project.lakeloom_apart("run", **{VARIABLE: place}).code
+        said = project.lakeloom_apart("run", **{VARIABLE: place})
+        yield said.code, "" if said.code == -SIGKILL else said.error
 
 
 def test_every_named_point_is_hit():
@@ -71,7 +72,7 @@ def test_every_named_point_is_hit():
 
 
 def test_a_first_run_killed_at_every_point_in_turn_ends_as_if_undisturbed(undisturbed, battered):
-    assert list(kills(battered, FIRST_RUN)) == [-SIGKILL] * len(FIRST_RUN)
+    assert list(kills(battered, FIRST_RUN)) == [(-SIGKILL, "")] * len(FIRST_RUN)
 
     assert battered.lakeloom("run").error == ""
 
@@ -80,7 +81,7 @@ def test_a_first_run_killed_at_every_point_in_turn_ends_as_if_undisturbed(undist
 
 def test_the_next_month_killed_on_its_way_ends_as_if_undisturbed(undisturbed, battered):
     arrive(battered, (3,))
-    assert list(kills(battered, NEXT_MONTH)) == [-SIGKILL] * len(NEXT_MONTH)
+    assert list(kills(battered, NEXT_MONTH)) == [(-SIGKILL, "")] * len(NEXT_MONTH)
 
     assert battered.lakeloom("run").error == ""
 
