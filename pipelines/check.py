@@ -114,6 +114,8 @@ def _table(name: str, table: Table, seen: _Seen) -> Iterator[Flaw]:
     place = ("tables", name)
     if name in seen.pipeline.sources:
         yield Flaw(place, "a source has the same name")
+    if name.removesuffix("_quarantine") != name and name.removesuffix("_quarantine") in seen.pipeline.tables:
+        yield Flaw(place, "is the name of a quarantine; name it otherwise")
     if table.source is not None and table.source not in seen.pipeline.sources:
         yield Flaw((*place, "from"), f"no source '{table.source}'{near(table.source, seen.pipeline.sources)}")
     try:

@@ -229,7 +229,7 @@ def _show(format: str, data: Any, text: Callable[[Any], str]) -> None:
     if format not in ("text", "json"):
         raise SpecError(f"--format {format}: can be text or json")
     print_ = out.print_json if format == "json" else out.print
-    print_(json.dumps(data) if format == "json" else text(data))
+    print_(json.dumps(data, default=str) if format == "json" else text(data))
 
 
 def _plan_text(verdicts: list[dict[str, Any]]) -> str:

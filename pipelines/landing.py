@@ -139,6 +139,8 @@ def _records(path: str, lines: list[bytes], form: str) -> list[bytes]:
         raise DataError(f"{path}: {listed[:40].strip()!r} is a list; land one object a line")
     if form == "csv" and any(h.count(b",") >= MOST_FIELDS for h in held if len(h) >= MOST_FIELDS):
         raise DataError(f"{path}: a line has more than {MOST_FIELDS} fields; land it as lines")
+    if form == "csv" and (torn := next((h for h in held if h.count(b'"') % 2), None)):
+        raise DataError(f"{path}: {torn[:40].strip()!r} opens a quote and does not close it; a record is one line")
     return held
 
 

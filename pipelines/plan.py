@@ -113,5 +113,10 @@ def definition(pipeline: Pipeline, stage: Stage) -> str:
     """A short hash of the part of the conf that decides what the stage makes."""
     spec: Spec = getattr(pipeline, stage.kind)[stage.name]
     source = pipeline.sources.get(pipeline.tables[stage.name].source or "") if stage.kind == "tables" else None
-    text = spec.model_dump_json(by_alias=True) + (source.model_dump_json(by_alias=True) if source else "")
+    text = _text(spec) + (_text(source) if source else "")
     return sha256(text.encode()).hexdigest()[:16]
+
+
+def _text(spec: Spec) -> str:
+    """What the conf says; a default is left out, so that a new key in a new release changes no definition."""
+    return spec.model_dump_json(by_alias=True, exclude_defaults=True)

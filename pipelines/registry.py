@@ -22,6 +22,7 @@ from pipelines.errors import DataError, PlatformError
 from pipelines.spec import Target
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow

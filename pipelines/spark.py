@@ -74,7 +74,7 @@ def start(target: Target, name: str) -> SparkSession:
     return spark
 
 
-def _quiet() -> dict[str, str]:
+def _quiet() -> dict[str, bool | float | int | str | None]:
     """Only errors reach a terminal; under spark-submit, logging is as the cluster has it."""
     return {"spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOGGING.as_uri()}"}
 

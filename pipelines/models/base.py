@@ -21,6 +21,7 @@ from pipelines.spec import Candidate
 
 LABEL, SCORE = "_label", "score"
 SEED = 20130101
+RESERVED = frozenset({"features", "probability", "prediction", "rawPrediction", LABEL, SCORE})
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Inputs:
     def of(cls, df: DataFrame, columns: Sequence[str]) -> "Inputs":
         """Text is a category, numbers and booleans are numbers. Errors: SpecError for any other type."""
         kinds = dict(df.dtypes)
+        if taken := RESERVED & set(columns):
+            raise SpecError(f"feature {min(taken)} has the name of a column that Spark ML makes; name it otherwise")
         number = [
             c
             for c in columns

@@ -14,7 +14,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-from pipelines.errors import DataError
+from pipelines.errors import DataError, PlatformError
 from pipelines.spec import Expectation
 
 PLACE = "lakeloom.place"  # of an expectation among those asked
@@ -93,8 +93,13 @@ def _quietly_imported() -> tuple[Any, Any]:
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import great_expectations as gx
-        import great_expectations.expectations as names
+        try:
+            import great_expectations as gx
+            import great_expectations.expectations as names
+        except SystemExit as stop:  # pyspark.sql.connect ends a process that has no main file
+            raise PlatformError(
+                "Great Expectations cannot be imported without a main file; use `lakeloom run`"
+            ) from stop
     return gx, names
 
 

@@ -45,6 +45,9 @@ def judge(
     }
 
 
+WIDEST = 100.0  # the high end of an interval that has none; every metric is far below
+
+
 class Rival:
     """The present champion, to be beaten on rows that neither model has seen."""
 
@@ -64,7 +67,12 @@ class Rival:
 
 def _intervals(found: Histogram, threshold: float) -> dict[str, list[float]]:
     names = evaluate.metrics(found.whole, threshold)
-    return {n: [round(v, 6) for v in evaluate.interval(found, _figure(n, threshold))] for n in names}
+    return {n: [_bounded(v) for v in evaluate.interval(found, _figure(n, threshold))] for n in names}
+
+
+def _bounded(value: float) -> float:
+    """Six digits, and no infinity, which JSON has not: too few rows make an interval of no bound."""
+    return round(min(max(value, 0.0), WIDEST), 6)
 
 
 def _figure(name: str, threshold: float) -> Any:

@@ -37,7 +37,9 @@ def refresh(ctx: Context) -> Record:
     if table.source is None:
         return _publish(ctx, table, intent, _view(ctx, table, intent), {})
     counts, clean, reasons = _batch(ctx, table, intent)
-    return _publish(ctx, table, intent, clean, counts, reasons)
+    record = _publish(ctx, table, intent, clean, counts, reasons)
+    staging.remove(_staging(ctx))
+    return record
 
 
 def _intend(ctx: Context, table: Table) -> Intent:
@@ -101,8 +103,7 @@ def _batch(ctx: Context, table: Table, intent: Intent) -> tuple[dict[str, int], 
     again = sum(f["rows"] for f in files if f["duplicate"])
     ctx.tell(f"reads {rows_in - again:,} rows, checks {len(rules)} rules in the pass that writes")
     flagged = _flagged(ctx, table, intent, [f["path"] for f in files if not f["duplicate"]], rules)
-    place = f"{ctx.warehouse.root}/{ctx.pipeline.pipeline}/_staging/{ctx.stage.name}"
-    staged = staging.write(flagged, place, fused.FATE)
+    staged = staging.write(flagged, _staging(ctx), fused.FATE)
     _refuse_multiplied(ctx.stage.id, staged.rows, rows_in - again)
     crash.point("before the clean commit", ctx.stage.id)
     clean, superseded = _write_clean(ctx, table, intent, staged)
@@ -119,6 +120,10 @@ def _batch(ctx: Context, table: Table, intent: Intent) -> tuple[dict[str, int], 
     }
     _conserve(ctx.stage.id, counts)
     return counts, clean, reasons
+
+
+def _staging(ctx: Context) -> str:
+    return f"{ctx.warehouse.root}/{ctx.pipeline.pipeline}/_staging/{ctx.stage.name}"
 
 
 def _rules(table: Table) -> tuple[Expectation, ...]:

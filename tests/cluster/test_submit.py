@@ -1,12 +1,10 @@
 """Every stage by spark-submit on a real cluster gives what one local process gives."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from e2e.project import Project, flights, land_flights
+from e2e.project import Project, Said, apart, flights, land_flights
 
 pytestmark = [pytest.mark.spark, pytest.mark.cluster]
 
@@ -45,20 +43,19 @@ def submitted(master: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = landed(tmp_path_factory.mktemp("submitted"))
     for stage in STAGES:
         ended = submit(master, stage, project.conf)
-        assert ended.returncode == 0, f"{stage}: {(ended.stdout + ended.stderr)[-3000:]}"
+        assert ended.code == 0, f"{stage}: {(ended.out + ended.err)[-3000:]}"
     return project
 
 
-def submit(master: str, stage: str, conf: Path) -> "subprocess.CompletedProcess[str]":
+def submit(master: str, stage: str, conf: Path) -> Said:
     import pyspark
 
     command = [
-        *(Path(pyspark.__file__).parent / "bin" / "spark-submit", "--master", master),
+        *(str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", master),
         *("--driver-memory", "1g", "--executor-memory", "800m", "--conf", "spark.driver.host=127.0.0.1"),
-        *(ROOT / "jobs" / "batch.py", stage, conf, "--target", "submit"),
+        *(str(ROOT / "jobs" / "batch.py"), stage, str(conf), "--target", "submit"),
     ]
-    env = os.environ | {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1"}
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT_S)
+    return apart(command, LIMIT_S, PYSPARK_PYTHON=sys.executable, PYTHONPATH=str(ROOT), SPARK_LOCAL_IP="127.0.0.1")
 
 
 def test_tables_and_features_have_the_same_rows_and_checksums(local, submitted):

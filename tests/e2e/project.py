@@ -80,16 +80,7 @@ class Project:
 
     def lakeloom_apart(self, verb: str, *options: str, limit_s: float = LIMIT_S, **env: str) -> Said:
         """The command in a process group of its own, which gets SIGKILL after limit_s."""
-        command = [str(COMMAND), verb, str(self.conf), *options]
-        with subprocess.Popen(
-            command, env=os.environ | env, stdout=-1, stderr=-1, text=True, start_new_session=True
-        ) as process:
-            try:
-                out, err = process.communicate(timeout=limit_s)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                out, err = process.communicate()
-        return Said(process.returncode, out, err)
+        return apart([str(COMMAND), verb, str(self.conf), *options], limit_s, **env)
 
     def write(self, **tables: Any) -> None:
         """Replace the conf by one of these parts."""
@@ -153,6 +144,20 @@ class Project:
             (r.stage, r.generation, r.batch, r.status, sorted(r.counts.items()), r.published_version, r.model_version)
             for r in self.records()
         )
+
+
+def apart(command: list[str], limit_s: float, **env: str) -> Said:
+    """A command in a process group of its own, which gets SIGKILL after limit_s."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=os.environ | env, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+    return Said(process.returncode, out, err)
 
 
 def rows_of(table: Path, version: int | None = None) -> list[dict[str, Any]]:
