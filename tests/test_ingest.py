@@ -37,7 +37,8 @@ NASTY = [
     "\x1a",
     "#",
 ]
-LINES = st.lists(st.lists(st.sampled_from(NASTY), max_size=5).map("".join), max_size=8)
+LINE = st.lists(st.sampled_from(NASTY), max_size=5).map("".join).filter(lambda text: text.count('"') % 2 == 0)
+LINES = st.lists(LINE, max_size=8)
 ENDS = st.sampled_from(["\n", "\r\n", "\r"])
 FILES = st.lists(st.tuples(st.sampled_from(["", "\ufeff"]), LINES, ENDS, st.booleans()), min_size=6, max_size=6)
 

@@ -135,6 +135,12 @@ def test_a_csv_file_that_cannot_be_taken_is_one_sentence(land, tmp_path, body, s
     assert said(tmp_path) == f"{path}: {sentence}"
 
 
+def test_a_quote_that_is_not_closed_is_refused_for_it_would_tear_a_record(land, tmp_path):
+    path = land("a.csv", b'a,b\n1,"x\ny"\n')
+
+    assert said(tmp_path) == f"{path}: b'1,\"x' opens a quote and does not close it; a record is one line"
+
+
 def test_a_list_is_not_taken_for_one_json_record(land, tmp_path):
     path = land("a.json", b'{"a": 1}\n [{"a": 2}, {"a": 3}]\n')
 

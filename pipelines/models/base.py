@@ -6,6 +6,7 @@ the pipeline and is fitted on the training slice only. To add a learner: a spec
 in spec/model.py, a module here, a line in LEARNERS.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,6 +22,7 @@ from pipelines.spec import Candidate
 
 LABEL, SCORE = "_label", "score"
 SEED = 20130101
+logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)  # it tells of every fit and every batch
 RESERVED = frozenset({"features", "probability", "prediction", "rawPrediction", LABEL, SCORE})
 
 

@@ -4,7 +4,6 @@ Rows are dealt to the workers by the hash of the key and sorted there, so that
 the same rows give the same trees on any cluster of the same number of workers.
 """
 
-import logging
 import warnings
 from typing import Any
 
@@ -21,7 +20,6 @@ def estimator(candidate: Candidate, inputs: Inputs) -> Pipeline:
         warnings.simplefilter("ignore")
         from xgboost.spark import SparkXGBClassifier
 
-    logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     boost = SparkXGBClassifier(
         features_col=_columns(inputs),
         label_col=LABEL,

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any
 
 from pipelines import crash
-from pipelines.errors import DataError, SpecError
+from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, stages, verdict
 from pipelines.run.waiting import waiting
 from pipelines.spec import Pipeline, Target
@@ -125,7 +125,19 @@ def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any]) -> Outcome:
         return Outcome(decided, error=error)
     except Exception as error:
         ctx.fail(error)
+        from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+        from pyspark.errors import PySparkException
+
+        if isinstance(error, PySparkException | Py4JJavaError | OSError):
+            raise PlatformError(f"{stage.id}: {_sentence(error)}") from error
         raise
+
+
+def _sentence(error: Exception) -> str:
+    """Spark's own first line, without its error class's stack."""
+    java = getattr(error, "java_exception", None)
+    lines = str(java.toString() if java is not None else error).splitlines() or [type(error).__name__]
+    return lines[0][:400]
 
 
 def _session(asked: Run) -> Any:

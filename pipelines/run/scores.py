@@ -33,17 +33,22 @@ def publish(ctx: Context) -> Record:
 
 
 def _intend(ctx: Context, score: Score, version: Version) -> Intent:
-    """A batch begins with every row after the model's cutoff, a stream with the first row after it went live."""
+    """A batch begins with every row after the model's cutoff, a stream with the first row after it went live.
+
+    A feature table made anew holds rows that were scored already: the stream begins again behind it.
+    """
     features = f"features.{score.of}"
-    last = ctx.history.last(ctx.stage.id, "ok")
-    upto = ctx.published(features)
+    last, upto, made = ctx.history.last(ctx.stage.id, "ok"), ctx.published(features), ctx.history.generation(features)
+    rebuilt = last is not None and score.mode == "stream" and last.inputs[features].get("generation") != made
+    anew = ctx.full_refresh or rebuilt
+    last = None if anew else last
     begin = -1 if score.mode == "batch" else upto
-    after = last.inputs[features]["upto"] if last and not ctx.full_refresh else begin
+    after = last.inputs[features]["upto"] if last else begin
     since = version.tags["lakeloom.cutoff"] if score.mode == "batch" else NEVER
-    start = last.inputs[features]["start"] if last and not ctx.full_refresh else after
+    start = last.inputs[features]["start"] if last else after
     before = ctx.warehouse.version(ctx.stage.id)
     read = {"after": after, "upto": upto, "since": since, "start": start, "before": -1 if before is None else before}
-    return ctx.intend({features: read}, new_generation=ctx.full_refresh)
+    return ctx.intend({features: {**read, "generation": made}}, new_generation=anew)
 
 
 def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 1200  # four minutes on two idle cores
+LIMIT_S = 1200  # the whole pipeline, on a busy machine
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from deltalake import DeltaTable
 from ruamel.yaml import YAML
 
 from pipelines.cli import app, guarded
-from pipelines.state import Intent, Record, Warehouse
+from pipelines.state import Intent, Record, Warehouse, dataset
 
 CONF = Path(__file__).parents[2] / "conf" / "flights.yml"
 COMMAND = Path(sys.executable).with_name("lakeloom")
@@ -162,7 +162,7 @@ def apart(command: list[str], limit_s: float, **env: str) -> Said:
 
 def rows_of(table: Path, version: int | None = None) -> list[dict[str, Any]]:
     """A version of a Delta table; the newest, if none is named."""
-    rows: list[dict[str, Any]] = DeltaTable(table, version=version).to_pyarrow_table().to_pylist()
+    rows: list[dict[str, Any]] = dataset(DeltaTable(table, version=version)).to_table().to_pylist()
     return rows
 
 
