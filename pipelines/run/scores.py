@@ -39,7 +39,7 @@ def _intend(ctx: Context, score: Score, version: Version) -> Intent:
     """
     features = f"features.{score.of}"
     last, upto, made = ctx.history.last(ctx.stage.id, "ok"), ctx.published(features), ctx.history.generation(features)
-    rebuilt = last is not None and score.mode == "stream" and last.inputs[features].get("generation") != made
+    rebuilt = last is not None and score.mode == "stream" and last.inputs[features].get("generation", made) != made
     anew = ctx.full_refresh or rebuilt
     last = None if anew else last
     begin = -1 if score.mode == "batch" else upto

@@ -200,7 +200,7 @@ def test_a_full_refresh_refuses_to_lose_rows_that_no_file_holds_any_more(orders)
 
     said = orders.lakeloom("run", "--full-refresh", "tables.orders")
 
-    lost = f"a full refresh would lose the rows of {file} (1 files), which is no longer there; land it again"
+    lost = f"a full refresh would lose the rows of {file} (1 files): it is gone; land it again"
     refused(orders, said, f"tables.orders: {lost}")
 
 
