@@ -1,0 +1,48 @@
+"""The face of the command line: its help is a golden file, its failures are sentences with the exit code that fits."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import app, guarded
+from pipelines.errors import ConflictError, DataError, PlatformError, SpecError
+
+GOLDEN = Path(__file__).parent / "golden" / "help.txt"
+VERBS = ("check", "plan", "run", "show", "report", "doctor", "init", "schema")
+
+
+def shown() -> str:
+    run = CliRunner(env={"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"})
+    return "".join(run.invoke(app, [*verb, "--help"]).output for verb in ((), *((v,) for v in VERBS)))
+
+
+def test_the_help_is_as_it_was():
+    # a change of face is a visible line: python -m tests.test_cli > tests/golden/help.txt
+    assert shown() == GOLDEN.read_text()
+
+
+def test_no_verb_is_missing_from_the_golden_help():
+    assert sorted(VERBS) == sorted(c.name or c.callback.__name__ for c in app.registered_commands)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(PlatformError, 1), (SpecError, 2), (DataError, 3), (ConflictError, 4), (RuntimeError, 70)]
+)
+def test_each_kind_of_failure_has_its_exit_code(error, code, capsys):
+    def fail() -> None:
+        raise error("one sentence")
+
+    assert guarded(fail) == code
+    assert ("Traceback" in capsys.readouterr().err) is (code == 70)
+
+
+def test_the_schema_is_json_on_stdout():
+    assert json.loads(CliRunner().invoke(app, ["schema"]).stdout)["title"] == "Lakeloom pipeline"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(shown())
