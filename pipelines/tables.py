@@ -7,7 +7,7 @@ Transaction options stand on the write, never on the shared session: two
 streams would race on it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +98,7 @@ def find(path: str, transaction: Transaction) -> Commit | None:
     return next((c for c in _history(path) if c.tag == transaction.tag), None)
 
 
-def append(df: DataFrame, path: str, transaction: Transaction, partition_by: Sequence[str] = ()) -> Commit:
+def append(df: DataFrame, path: str, transaction: Transaction) -> Commit:
     """Append all rows in one commit; the table is made by the first. A replay writes nothing.
 
     Errors: ConflictError if another writer holds the same transaction.
@@ -106,7 +106,7 @@ def append(df: DataFrame, path: str, transaction: Transaction, partition_by: Seq
     done = find(path, transaction)
     if done:
         return done
-    writer = df.write.format("delta").mode("append").options(**PROPERTIES).partitionBy(*partition_by)
+    writer = df.write.format("delta").mode("append").options(**PROPERTIES)
     writer.options(**transaction.options).save(path)
     return _read_back(path, transaction)
 
