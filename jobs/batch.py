@@ -1,4 +1,4 @@
-"""The spark-submit door: one stage of one conf. `spark-submit jobs/batch.py STAGE CONF --target T`."""
+"""The spark-submit door: one stage, or one kind of stages, of one conf. `spark-submit jobs/batch.py STAGE CONF --target T`."""
 
 import argparse
 import sys
@@ -8,9 +8,9 @@ from pipelines.cli import run_stage
 
 
 def main() -> None:
-    """Run one stage; exit codes as in pipelines/errors.py."""
+    """Run it; exit codes as in pipelines/errors.py."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", help="such as tables.flights")
+    parser.add_argument("stage", help="such as tables.flights, or all of a kind: tables")
     parser.add_argument("conf", type=Path, help="such as conf/flights.yml")
     parser.add_argument("--target", default="submit", help="a file of conf/targets, without .yml")
     given = parser.parse_args()

@@ -3,18 +3,16 @@
 import csv
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
-import land
 import pytest
+from e2e.project import LIMIT_S, Project, flights, land_flights
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "notebooks" / "flights.py"
-COMMAND = Path(sys.executable).with_name("lakeloom")
 # Runs the notebook, and says on the last line what it found; an altair chart is checked against its schema by to_dict.
 LOOK = """
 import json, runpy, sys
@@ -25,46 +23,35 @@ sys.stdout.write("\\n" + json.dumps(said, default=float))
 """
 
 
-def done(*command: str | Path, at: Path) -> str:
-    """What a command said on stdout; it has to end well."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(command, cwd=at, env=environment, capture_output=True, text=True, timeout=600)
-    assert ended.returncode == 0, ended.stderr[-4000:]
-    return ended.stdout
-
-
-def thinned(file: Path, keep: int) -> None:
-    """The header and every so-manieth line, so that a run takes a minute."""
-    header, *lines = file.read_text().splitlines(keepends=True)
-    file.write_text(header + "".join(lines[::keep]))
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder like a checkout: the flights conf with one small candidate, January landed in part, one run done."""
-    at = tmp_path_factory.mktemp("notebook")
-    shutil.copytree(ROOT / "conf", at / "conf")
-    conf = at / "conf" / "flights.yml"
-    small = conf.read_text().replace("rounds: 200", "rounds: 20").replace("min: 0.65", "min: 0.5")
-    conf.write_text(small.replace("      - {kind: logistic_regression}\n", ""))
-    landing = at / ".lakeloom" / "landing"
-    list(land.land(land.feed(), landing, "2013-01"))
-    thinned(landing / "flights" / "flights-2013-01.csv", 3)
-    done(COMMAND, "run", "conf/flights.yml", at=at)
-    return at
+def place(spark, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The flights conf after one run on a few days."""
+    project = flights(tmp_path_factory.mktemp("notebook"))
+    land_flights(project, months=(1, 2), days=(1, 2, 3))
+    assert project.lakeloom("run").error == ""
+    return project
 
 
 @pytest.fixture(scope="module")
 def found(place):
-    look = place / "look.py"
+    look = place.root / "look.py"
     look.write_text(LOOK)
-    return json.loads(done(sys.executable, look, NOTEBOOK, at=place).splitlines()[-1])
+    ended = subprocess.run(
+        [sys.executable, look, NOTEBOOK],
+        cwd=place.root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return json.loads(ended.stdout.splitlines()[-1])
 
 
 @pytest.mark.spark
 def test_the_figures_of_the_notebook_are_those_of_the_files(place, found):
-    with (place / ".lakeloom" / "landing" / "flights" / "flights-2013-01.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    files = sorted((place.landing / "flights").glob("*.csv"))
+    rows = [row for file in files for row in csv.DictReader(file.read_text().splitlines())]
     arrived = [row for row in rows if row["arr_delay"] != "NA"]
     late = Counter(row["origin"] for row in arrived if int(row["arr_delay"]) >= 15)
     flights, known = (Counter(row["origin"] for row in part) for part in (rows, arrived))

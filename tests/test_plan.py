@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.errors import SpecError
 from pipelines.plan import Stage, Verdict, Waiting, definition, stages, verdict
+from pipelines.run.pipeline import Order, selected
 from pipelines.spec import Pipeline, load
 
 GOLDEN = Path(__file__).parent / "golden" / "delays.yml"
@@ -84,3 +86,14 @@ def test_a_definition_changes_with_its_own_part_of_the_conf_alone(tmp_path):
 
     changed = [s.id for s in stages(before) if definition(before, s) != definition(after, s)]
     assert changed == ["features.departures"]
+
+
+def test_a_kind_stands_for_all_its_stages():
+    delays = load(GOLDEN)
+
+    assert [s.id for s in selected(delays, Order(select=("scores", "tables.weather")))] == [
+        "tables.weather",
+        "scores.late_daily",
+    ]
+    with pytest.raises(SpecError, match="no stage 'tables'; there is tables.flights"):
+        selected(delays, Order(full_refresh=("tables",)))

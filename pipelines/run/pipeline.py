@@ -30,7 +30,7 @@ ENTRY = {
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked: which stages (none named: all), and which of them anew."""
+    """What was asked: which stages or kinds of stages (none named: all), and which stages anew."""
 
     select: tuple[str, ...] = ()
     full_refresh: tuple[str, ...] = ()
@@ -95,11 +95,11 @@ def run(pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> Iterato
 def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
     """The stages asked for, in their order. Errors: SpecError for one that the conf has not."""
     every = stages(pipeline)
-    named = {s.id for s in every}
+    named, kinds = {s.id for s in every}, {s.kind for s in every}
     for asked in (*order.select, *order.full_refresh):
-        if asked not in named:
+        if asked not in named and not (asked in kinds and asked in order.select):
             raise SpecError(f"no stage '{asked}'; there is {', '.join(s.id for s in every)}")
-    return tuple(s for s in every if not order.select or s.id in order.select)
+    return tuple(s for s in every if not order.select or {s.id, s.kind} & set(order.select))
 
 
 def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any]) -> Outcome:

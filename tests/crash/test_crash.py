@@ -20,16 +20,13 @@ pytestmark = pytest.mark.spark
 
 FIRST_RUN = (  # in the order in which a run comes by
     "before the clean commit @ tables.airports",
-    "between clean and quarantine @ tables.airports",
     "between tables @ tables.planes",
     "between clean and quarantine @ tables.flights",
-    "before the run record @ features.departures",
     "after the model is logged",
     "before the alias moves",
     "before the run record @ scores.late_arrival_daily",
 )
 NEXT_MONTH = (
-    "between clean and quarantine @ tables.flights",
     "before the clean commit @ features.departures",
     "before the run record @ scores.late_arrival_live",
 )
