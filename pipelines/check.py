@@ -14,7 +14,20 @@ from dataclasses import dataclass, field
 
 from pipelines.columns import Columns, Origin, carry, ddl, filters, lineage, near, refuse, refuse_expression, relations
 from pipelines.errors import SpecError
-from pipelines.spec import AsOf, Expectation, Feature, Lines, Model, Pipeline, Table, Window
+from pipelines.promises import broken
+from pipelines.spec import (
+    HISTORY,
+    AsOf,
+    Feature,
+    Files,
+    Jdbc,
+    Lines,
+    Model,
+    Pipeline,
+    Source,
+    Table,
+    Window,
+)
 
 MOST_FLAWS = 10  # said at once
 TIMELESS = "table {} has no event_time, so nothing says when its rows are known"
@@ -77,10 +90,26 @@ def _sources(seen: _Seen) -> Iterator[Flaw]:
         except SpecError as error:
             yield Flaw(("sources", name, "schema"), str(error))
             continue
-        seen.sources[name] = tuple(columns)
-        nested = [c for c, kind in columns.items() if "<" in kind or kind == "BINARY"]
-        if source.format == "csv" and nested:
-            yield Flaw(("sources", name, "schema"), f"csv cannot hold column '{nested[0]}' ({columns[nested[0]]})")
+        seen.sources[name] = (*columns, *source.beside)
+        yield from _held(("sources", name), source, columns)
+
+
+def _held(place: Place, source: Source, columns: Mapping[str, str]) -> Iterator[Flaw]:
+    """What a kind of source can hold, and cannot."""
+    nested = [c for c, kind in columns.items() if "<" in kind or kind == "BINARY"]
+    if isinstance(source, Files) and source.format == "csv" and nested:
+        yield Flaw((*place, "schema"), f"csv cannot hold column '{nested[0]}' ({columns[nested[0]]})")
+    for column in source.beside:
+        if column in [c.lower() for c in columns]:
+            yield Flaw((*place, "schema"), f"column '{column}' is what the source says of a record; name it otherwise")
+    if isinstance(source, Jdbc):
+        if source.increment_by not in columns:
+            where = f"no column '{source.increment_by}'{near(source.increment_by, columns)}"
+            yield Flaw((*place, "increment_by"), where)
+        elif source.overlap and isinstance(source.overlap, int) != columns[source.increment_by].endswith("INT"):
+            wanted = "a length such as '10 minutes'" if isinstance(source.overlap, int) else "a number such as 1000"
+            kind = columns[source.increment_by]
+            yield Flaw((*place, "overlap"), f"behind {source.increment_by} ({kind}) should be {wanted}")
 
 
 def _order(pipeline: Pipeline) -> tuple[list[str], list[list[str]]]:
@@ -114,10 +143,14 @@ def _table(name: str, table: Table, seen: _Seen) -> Iterator[Flaw]:
     place = ("tables", name)
     if name in seen.pipeline.sources:
         yield Flaw(place, "a source has the same name")
-    if name.removesuffix("_quarantine") != name and name.removesuffix("_quarantine") in seen.pipeline.tables:
-        yield Flaw(place, "is the name of a quarantine; name it otherwise")
+    for part in ("quarantine", "deleted"):
+        if name.removesuffix(f"_{part}") != name and name.removesuffix(f"_{part}") in seen.pipeline.tables:
+            yield Flaw(place, f"is the name of what was {part} of another table; name it otherwise")
     if table.source is not None and table.source not in seen.pipeline.sources:
         yield Flaw((*place, "from"), f"no source '{table.source}'{near(table.source, seen.pipeline.sources)}")
+    source = seen.pipeline.sources.get(table.source or "")
+    if isinstance(source, Jdbc) and source.overlap and not table.keys:
+        yield Flaw(place, f"{table.source} reads an overlap again, and without keys its rows would come twice")
     try:
         refuse(table.select, [*seen.pipeline.sources, *seen.pipeline.tables])
         yield from _inputs(name, table, seen.pipeline)
@@ -128,12 +161,36 @@ def _table(name: str, table: Table, seen: _Seen) -> Iterator[Flaw]:
             return  # what it reads is broken, and has been said to be
         made = lineage(table.select, known)
         rows = filters(table.select, known)
+        yield from _changes(name, table, made)
     except SpecError as error:
         yield Flaw((*place, "select"), str(error))
         return
+    made = _timed(table, made)
     seen.tables[name] = made
     misnamed = list(_named(place, table, made))
     yield from misnamed or _leaks(name, table, made, rows, seen)
+
+
+def _changes(name: str, table: Table, made: Columns) -> Iterator[Flaw]:
+    """What deletes, and what a kept history adds."""
+    place = ("tables", name)
+    try:
+        if table.apply_as_deletes and not refuse_expression(table.apply_as_deletes, tuple(made)):
+            yield Flaw((*place, "apply_as_deletes"), f"'{table.apply_as_deletes}' reads no column of the select")
+    except SpecError as error:
+        yield Flaw((*place, "apply_as_deletes"), str(error))
+    for column in HISTORY if table.stored_as_scd_type == 2 else ():
+        if column in made:
+            yield Flaw(
+                place, f"stored_as_scd_type: 2 adds a column '{column}'; name the select's otherwise", ("select",)
+            )
+
+
+def _timed(table: Table, made: Columns) -> Columns:
+    """With the columns that a kept history adds; both come of the sequence."""
+    if table.stored_as_scd_type == 1 or table.sequence_by not in made:
+        return made
+    return {**made, **dict.fromkeys(HISTORY, made[table.sequence_by])}
 
 
 def _inputs(name: str, table: Table, pipeline: Pipeline) -> Iterator[Flaw]:
@@ -154,22 +211,13 @@ def _named(place: Place, table: Table, made: Columns) -> Iterator[Flaw]:
     named: list[tuple[Place, str]] = [(("keys", i), key) for i, key in enumerate(table.keys)]
     named += [((key,), value) for key in ("sequence_by", "event_time") if (value := getattr(table, key))]
     named += [(("known_at", column), c) for column, moment in table.known_at.items() for c in (column, moment)]
-    for i, promise in enumerate(table.expect):
-        named += [(("expect", i, promise.name, key), c) for key, c in _columns_of(promise)]
-        yield from _bounds((*place, "expect", i, promise.name), promise)
+    for i, expectation in enumerate(table.expect):
+        named += [(("expect", i, expectation.name, key), c) for key, c in expectation.promise.columns]
+        for keys, sentence in broken(expectation, made):
+            yield Flaw((*place, "expect", i, expectation.name, *keys), sentence)
     for where, column in named:
         if column not in made:
             yield Flaw((*place, *where), f"no column '{column}'{near(column, made)}")
-
-
-def _columns_of(promise: Expectation) -> list[tuple[str, str]]:
-    return [(key, str(value)) for key, value in promise.arguments.items() if key.startswith("column")]
-
-
-def _bounds(place: Place, promise: Expectation) -> Iterator[Flaw]:
-    low, high = promise.arguments.get("min_value"), promise.arguments.get("max_value")
-    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
-        yield Flaw(place, f"nothing lies between {low:g} and {high:g}")
 
 
 def _leaks(name: str, table: Table, made: Columns, rows: Collection[Origin], seen: _Seen) -> Iterator[Flaw]:

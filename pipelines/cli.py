@@ -57,7 +57,9 @@ def plan(
 def run(
     conf: Conf,
     target: TargetName = "local",
-    select: Annotated[list[str], typer.Option(help="a stage, or a kind: tables; may stand several times; default: all")] = [],  # noqa: B006
+    select: Annotated[
+        list[str], typer.Option(help="a stage, or a kind: tables; may stand several times; default: all")
+    ] = [],  # noqa: B006
     full_refresh: Annotated[list[str], typer.Option(help="a stage to make anew from all that landed")] = [],  # noqa: B006
     format: Format = "text",
 ) -> None:

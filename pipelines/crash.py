@@ -9,13 +9,20 @@ import os
 import signal
 
 VARIABLE = "LAKELOOM_CRASH_AT"
-POINTS = (
+POINTS = (  # in the order in which a run comes by
+    "after the lock",
+    "after the intent",
+    "before the batch is whole",
     "before the clean commit",
+    "between clean and deleted",
     "between clean and quarantine",
-    "before the run record",
-    "between tables",
+    "before judging",
     "after the model is logged",
     "before the alias moves",
+    "between scores and their progress",
+    "before the run record",
+    "after the run record",
+    "between tables",
 )
 
 

@@ -2,7 +2,7 @@
 
 Beside the declared columns a frame has `_row`, a struct that follows the
 record through the table's select (columns.carry):
-  file   STRING  the file it stands in
+  file   STRING  where it stands: its file, or its topic, partition and offset
   hash   STRING  128 bits of its content, in hex: breaks ties between equal sequences
   text   STRING  the line itself where it could not be read, else null
   record STRUCT  the source's columns, for the quarantine
@@ -29,18 +29,28 @@ def read(spark: SparkSession, source: Files, files: Sequence[str]) -> DataFrame:
     Types : as declared; a value that is not of its type makes the whole line malformed.
     Cost  : one scan; two projections.
     """
-    names = list(ddl(source.ddl))
     raw = _scan(spark, source, files) if files else spark.createDataFrame([], f"{source.ddl}, {CORRUPT} STRING")
     file = F.col("_metadata.file_path") if files else F.lit(None).cast("string")
-    well = F.col(CORRUPT).isNull()
+    return shaped(raw, tuple(ddl(source.ddl)), file, F.col(CORRUPT))
+
+
+def shaped(raw: DataFrame, names: Sequence[str], where: Column, text: Column, beside: Sequence[str] = ()) -> DataFrame:
+    """Records with their `_row`, from whatever source.
+
+    names : the declared columns of raw, null in a record that could not be read.
+    where : becomes `_row.file`: where the record stands.
+    text  : the record as it came where it could not be read, else null.
+    beside: columns of raw that are no part of the content: what the source says of a record.
+    """
+    well = text.isNull()
     held = [F.when(well, F.col(f"`{n}`")).alias(n) for n in names]
     row = F.struct(
-        file.alias("file"),
-        F.md5(F.when(well, _content(names)).otherwise(F.col(CORRUPT))).alias("hash"),
-        F.col(CORRUPT).alias("text"),
+        where.alias("file"),
+        F.md5(F.when(well, _content(names)).otherwise(text)).alias("hash"),
+        text.alias("text"),
         F.struct(*[F.col(f"`{n}`") for n in names]).alias("record"),
     )
-    return raw.select(*held, row.alias(ROW))
+    return raw.select(*held, *beside, row.alias(ROW))
 
 
 def _scan(spark: SparkSession, source: Files, files: Sequence[str]) -> DataFrame:

@@ -5,6 +5,7 @@ A stage is named by its place in the conf: 'tables.flights', 'models.late_arriva
 seen of the warehouse and the landing folder.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
@@ -113,10 +114,10 @@ def definition(pipeline: Pipeline, stage: Stage) -> str:
     """A short hash of the part of the conf that decides what the stage makes."""
     spec: Spec = getattr(pipeline, stage.kind)[stage.name]
     source = pipeline.sources.get(pipeline.tables[stage.name].source or "") if stage.kind == "tables" else None
-    text = _text(spec) + (_text(source) if source else "")
+    text = _text(spec) + (_text(source, source.pace) if source else "")
     return sha256(text.encode()).hexdigest()[:16]
 
 
-def _text(spec: Spec) -> str:
+def _text(spec: Spec, pace: Collection[str] = ()) -> str:
     """What the conf says; a default is left out, so that a new key in a new release changes no definition."""
-    return spec.model_dump_json(by_alias=True, exclude_defaults=True)
+    return spec.model_dump_json(by_alias=True, exclude_defaults=True, exclude=set(pace))

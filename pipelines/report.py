@@ -271,7 +271,8 @@ def _path(a: str, b: str, ranks: Mapping[str, int], at: Mapping[Lane, tuple[int,
 def _node(pipeline: Pipeline, node: str, at: tuple[int, int], pasts: Mapping[str, Past]) -> Node:
     kind, _, name = node.partition(".")
     if kind == "sources":
-        return Node(kind, name, *at, f"{pipeline.sources[name].format} {pipeline.sources[name].kind}", "")
+        source = pipeline.sources[name]
+        return Node(kind, name, *at, f"{getattr(source, 'format', '')} {source.kind}".strip(), "")
     past = pasts[node]
     if not past.good:
         return Node(kind, name, *at, WORDS[past.state], past.state)

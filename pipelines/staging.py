@@ -1,5 +1,11 @@
-"""A batch on disk between its source and its tables: Parquet, one folder a fate, counted by its footers."""
+"""A batch on disk between its source and its tables: Parquet, one folder a fate, counted by its footers.
 
+A batch that was staged to its end says so by a file of its own, written last.
+A replay takes such a batch as it lies: what a database or a topic holds may
+have changed since.
+"""
+
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +15,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+COMPLETE = "_complete.json"  # Spark passes over names that begin with '_'
 MOST_ROWS_HERE = 2_000_000  # keys counted by the driver; more go to Spark
 
 
@@ -64,6 +71,25 @@ def write(df: DataFrame, path: str, column: str) -> Staged:
     df.write.mode("overwrite").partitionBy(column).parquet(path)
     schema = StructType([f for f in df.schema if f.name != column])
     return Staged(path, column, schema, _footers(path, column))
+
+
+def complete(staged: Staged, counts: dict[str, int]) -> None:
+    """Say that a batch lies there whole; counts: what its source says of it, kept for a replay."""
+    system, place = pafs.FileSystem.from_uri(staged.path)
+    said = {"schema": staged.schema.jsonValue(), "rows": staged.rows, "counts": counts}
+    with system.open_output_stream(f"{place}/{COMPLETE}") as file:
+        file.write(json.dumps(said).encode())
+
+
+def resumed(path: str, column: str) -> tuple[Staged, dict[str, int]] | None:
+    """A batch that lies there whole, with its counts; None where it has to be staged."""
+    system, place = pafs.FileSystem.from_uri(path)
+    if system.get_file_info(f"{place}/{COMPLETE}").type != pafs.FileType.File:
+        return None
+    with system.open_input_stream(f"{place}/{COMPLETE}") as file:
+        said = json.loads(file.read())
+    staged = Staged(path, column, StructType.fromJson(said["schema"]), _footers(path, column))
+    return (staged, said["counts"]) if staged.rows == said["rows"] else None
 
 
 def remove(path: str) -> None:

@@ -4,7 +4,7 @@ The warehouse is the state: `_runs` and `_intents` are Delta tables beside the
 data. They are the only tables that delta-rs writes; Spark alone writes data,
 and delta-rs reads its logs. A stage is done when its row in `_runs` says so.
 
-Layout under the warehouse: <pipeline>/<kind>/<name>, _runs, _intents.
+Layout under the warehouse: <pipeline>/<kind>/<name>, _runs, _intents, _locks/<stage>.
 """
 
 import json
@@ -85,6 +85,10 @@ class Warehouse:
         """Where the table of 'tables.flights' lies; part names a table beside it: 'quarantine'."""
         kind, name = stage.split(".")
         return f"{self.root}/{self.pipeline}/{kind}/{name}{'_' + part if part else ''}"
+
+    def lock(self, stage: str) -> str:
+        """Where the lock of a stage lies."""
+        return f"{self.root}/{self.pipeline}/_locks/{stage}"
 
     def write(self, row: Intent | Record) -> None:
         """Append one intent or record: one commit."""
@@ -185,7 +189,11 @@ class History:
         mine = [i.batch for i in self.intents if i.stage == stage and i.generation == self.generation(stage)]
         return max(mine, default=-1) + 1
 
+    def taken(self, stage: str, source: str) -> tuple[Json, ...]:
+        """What each batch of a stage took from a source in this generation, oldest first."""
+        mine = (i for i in self.intents if i.stage == stage and i.generation == self.generation(stage))
+        return tuple(i.inputs[source] for i in mine if source in i.inputs)
+
     def files(self, stage: str, source: str) -> tuple[Mapping[str, Json], ...]:
         """Every file that a stage has taken from a source in this generation."""
-        mine = (i for i in self.intents if i.stage == stage and i.generation == self.generation(stage))
-        return tuple(f for i in mine for f in i.inputs.get(source, {}).get("files", ()))
+        return tuple(f for batch in self.taken(stage, source) for f in batch.get("files", ()))

@@ -121,22 +121,21 @@ def overwrite(df: DataFrame, path: str, transaction: Transaction) -> Commit:
     return _read_back(path, transaction)
 
 
-def merge(df: DataFrame, path: str, on: str, newer: str | None, transaction: Transaction) -> Commit:
-    """MERGE df (aliased `s`, at most one row a key) into the table (`t`). A replay writes nothing.
+UPSERT = "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
 
-    on    : the SQL condition of a match, literal bounds included so that files are pruned.
-    newer : the SQL condition under which a matched row is replaced; None: always.
+
+def merge(df: DataFrame, path: str, on: str, when: str, transaction: Transaction) -> Commit:
+    """MERGE df (aliased `s`, at most one row for each of the table's) into the table (`t`). A replay writes nothing.
+
+    on   : the SQL condition of a match, literal bounds included so that files are pruned.
+    when : the WHEN clauses.
     """
     done = find(path, transaction)
     if done:
         return done
     child = _child(df.sparkSession, transaction)
     df.createOrReplaceGlobalTempView("lakeloom_merge")
-    condition = f"AND {newer} " if newer else ""
-    child.sql(
-        f"MERGE INTO delta.`{path}` t USING global_temp.lakeloom_merge s ON {on} "
-        f"WHEN MATCHED {condition}THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
-    )
+    child.sql(f"MERGE INTO delta.`{path}` t USING global_temp.lakeloom_merge s ON {on} {when}")
     df.sparkSession.catalog.dropGlobalTempView("lakeloom_merge")
     return _read_back(path, transaction)
 

@@ -1,4 +1,4 @@
-"""Writes what is generated from the specs: conf/schema.json and docs/conf.md.
+"""Writes what is generated from the specs: conf/schema.json, docs/conf.md and the tables of docs/expectations.md.
 
     python scripts/docs.py           write both
     python scripts/docs.py --check   write nothing; exit 1 if either would change
@@ -12,13 +12,18 @@ from pathlib import Path
 
 from pipelines.spec import (
     AsOf,
+    Delta,
     Expectation,
     Feature,
     Files,
     Gate,
+    Jdbc,
+    Kafka,
+    KafkaBrokers,
     LogisticRegression,
     Model,
     Pipeline,
+    Postgres,
     Score,
     Spec,
     Split,
@@ -27,6 +32,8 @@ from pipelines.spec import (
     Window,
     Xgboost,
 )
+from pipelines.spec.expectations import LEFT_OUT
+from pipelines.spec.expectations.base import SHARED
 from pipelines.spec.model import Search
 from pipelines.spec.schema import json_schema, schema_text
 
@@ -127,6 +134,22 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
         "The schema is declared, never inferred: a changed header is an error, not a new type.",
     ),
     (
+        "`sources`: `kind: kafka`",
+        Kafka,
+        "A value that is no object of the schema is quarantined as it stands. A select may also read `kafka_key`, "
+        "`kafka_partition`, `kafka_offset` and `kafka_timestamp`; see `docs/sources.md`.",
+    ),
+    (
+        "`sources`: `kind: jdbc`",
+        Jdbc,
+        "With an `overlap`, the table needs `keys`: a row that is read twice counts once.",
+    ),
+    (
+        "`sources`: `kind: delta`",
+        Delta,
+        "With `read: changes` a select may also read `change_type` and `commit_version`.",
+    ),
+    (
         "`tables`",
         Table,
         "Append where rows are facts, `keys` where they are corrected. Arrival order never decides which row stays.",
@@ -136,7 +159,8 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
         Expectation,
         "`drop` and `quarantine` are decided in the pass that writes and cost no second reading; `warn` and `fail` "
         "judge the version that was written, and `fail` keeps it from being published. Each name takes the arguments "
-        "it has in Great Expectations.",
+        "it has in Great Expectations; most also take `mostly`, `row_condition` and `severity` "
+        "([expectations.md](expectations.md)).",
     ),
     ("`features`", Feature, "One definition serves training, batch scores and streaming scores."),
     ("`features.as_of`", AsOf, ""),
@@ -153,6 +177,8 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
     ("`models.gates`", Gate, "A model that fails a gate is kept and recorded, and the champion stays."),
     ("`scores`", Score, "Batch and stream call the same function, so they cannot drift apart."),
     ("The target, `conf/targets/<name>.yml`", Target, ""),
+    ("`connections` of the target: `kind: kafka`", KafkaBrokers, ""),
+    ("`connections` of the target: `kind: postgres`", Postgres, "A literal user or password is refused."),
 )
 
 
@@ -173,9 +199,13 @@ def _section(heading: str, spec: type[Spec], why: str) -> str:
 
 
 def _definition(spec: type[Spec]) -> dict[str, object]:
-    schema = json_schema()
-    definitions: dict[str, dict[str, object]] = schema["definitions"]  # type: ignore[assignment]
-    return schema if spec is Pipeline else definitions[spec.__name__]
+    return json_schema() if spec is Pipeline else _definitions()[spec.__name__]
+
+
+def _definitions() -> dict[str, dict[str, object]]:
+    """Of the conf and of the target, by name."""
+    target: dict[str, dict[str, object]] = Target.model_json_schema(by_alias=True)["$defs"]
+    return {**target, **json_schema()["definitions"]}  # type: ignore[dict-item]
 
 
 def _row(key: str, node: dict[str, object], required: bool) -> str:
@@ -205,7 +235,9 @@ def _value(node: object) -> str:
         properties = _referred(node)["properties"]
         assert isinstance(properties, dict)
         kind = properties.get("kind", {}).get("const")
-        return f"`kind: {kind}`" if kind else f"`{{{', '.join([*properties][:6])}}}`"
+        return f"`kind: {kind}`" if kind else f"`{{{', '.join([k for k in properties if k not in SHARED][:6])}}}`"
+    if isinstance(node["type"], list):
+        return f"length, such as `{node['examples'][0]}`, or number"
     if node["type"] == "array":
         return f"list of {_value(node['items'])}"
     if node["type"] == "object":
@@ -221,8 +253,7 @@ def _referred(node: dict[str, object]) -> dict[str, object]:
     """The definition that a node points at, directly or as its only choice beside null; {} where it points at none."""
     parts = [node, *(part for union in ("allOf", "anyOf") for part in node.get(union, []))]  # type: ignore[attr-defined]
     names = [str(part["$ref"]).rsplit("/", 1)[1] for part in parts if "$ref" in part]
-    definitions: dict[str, dict[str, object]] = json_schema()["definitions"]  # type: ignore[assignment]
-    return definitions[names[0]] if len(names) == 1 else {}
+    return _definitions()[names[0]] if len(names) == 1 else {}
 
 
 _NAMED = {"snake_case name": "name", "a column": "column"}
@@ -230,9 +261,51 @@ _TYPES = {"string": "text", "integer": "whole number", "number": "number", "bool
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
+def promised() -> str:
+    """The text of docs/expectations.md: as it stands, its tables written anew."""
+    text = (ROOT / "docs/expectations.md").read_text(encoding="utf-8")
+    rows = ["| expectation | arguments | says | decided by | `on_fail` |", "| --- | --- | --- | --- | --- |"]
+    rows += [_promise(name) for name in sorted(Expectation.names())]
+    left = [f"- `{name}`: {why}" for name, why in sorted(LEFT_OUT.items())]
+    return _between(_between(text, "table", rows), "left out", left)
+
+
+def _promise(name: str) -> str:
+    node = _referred(_definitions()["Expectation"]["properties"][name])  # type: ignore[index]
+    properties, tier = node["properties"], Expectation.kind(name).tier
+    assert isinstance(properties, dict)
+    own = [f"`{key}`" for key in properties if key not in SHARED]
+    shared = [f"`{key}`" for key in SHARED[:2] if key in properties]
+    usable = "any" if tier == "row" else "`warn`, `fail`"
+    cells = (f"`{name}`", ", ".join([*own, *shared]), str(node["description"]), _TIERS[tier], usable)
+    return "| " + " | ".join(cells) + " |"
+
+
+def _between(text: str, mark: str, lines: list[str]) -> str:
+    before, _, rest = text.partition(f"<!-- {mark} -->")
+    return (
+        f"{before}<!-- {mark} -->\n" + "\n".join(lines) + f"\n<!-- /{mark} -->" + rest.partition(f"<!-- /{mark} -->")[2]
+    )
+
+
+_TIERS = {
+    "row": "the pass that writes, or the aggregate",
+    "aggregate": "the aggregate",
+    "values": "the second aggregate",
+    "query": "its own query, in the second aggregate's job",
+    "schema": "the schema",
+    "log": "the log; with `row_condition` the aggregate",
+    "gx": "Great Expectations",
+}
+
+
 def files() -> dict[Path, str]:
     """Every generated file and the text it should have."""
-    return {ROOT / "conf/schema.json": schema_text(), ROOT / "docs/conf.md": page()}
+    return {
+        ROOT / "conf/schema.json": schema_text(),
+        ROOT / "docs/conf.md": page(),
+        ROOT / "docs/expectations.md": promised(),
+    }
 
 
 def main(arguments: list[str]) -> int:

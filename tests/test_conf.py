@@ -59,7 +59,7 @@ def test_a_target_loads(path):
         ("within: 3 hours", "within: 3 moons", "$.features.departures.as_of[0].within"),
         ("expect_column_values_to_not_be_null: {column: origin}", "on_fail: warn #", "$.tables.flights.expect[0]"),
         ("  weather:\n", "  Weather!:\n", "$.tables"),
-        ("path: flights", "path: ../flights", "$.sources.flights_raw.path"),
+        ("path: flights", "path: ../flights", "$.sources.flights_raw"),
         ("models:", "modles: {}\nmodels:", "$"),
     ],
 )

@@ -22,17 +22,20 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors",
         "spec",
         "columns",
+        "promises",
         "check plan gates cost",
         "crash",
-        "state landing onnx spark tables dag",
-        "ingest staging transforms features quality models evaluate monitor registry serve",
-        "tune score",
+        "state locks landing onnx spark tables dag",
+        "ingest staging transforms features versions quality models evaluate monitor registry serve",
+        "tune score intake",
         "run",
         "report summary scaffold doctor studio show lake",
         "cli",
     )
 )
-_ENGINE = "spark tables ingest staging transforms features quality models evaluate monitor registry tune score run lake"
+_ENGINE = (
+    "spark tables ingest staging features versions quality models evaluate monitor registry tune score intake run lake"
+)
 BARRED: dict[str, frozenset[str]] = {
     library: frozenset(modules.split())
     for library, modules in {
@@ -53,7 +56,9 @@ BARRED: dict[str, frozenset[str]] = {
         "ruamel": "spec",
         "pydantic": "spec",
         "typer": "cli",
-        "deltalake": "state tables studio show",
+        "deltalake": "state locks tables studio show intake",
+        "confluent_kafka": "intake",
+        "psycopg": "intake",
     }.items()
 }
 NAMELESS = {"utils", "util", "common", "core", "helpers", "misc", "base_utils"}

@@ -19,6 +19,9 @@ FUZZ = int(os.environ.get("LAKELOOM_FUZZ", "300"))  # mutants; 10,000 before a r
 SEED = int(os.environ.get("LAKELOOM_SEED", "3"))
 
 
+NULLS = "expect_column_values_to_not_be_null: {column: origin}"
+
+
 @pytest.fixture
 def said(tmp_path):
     """A text in the golden conf, replaced -> what loading and checking it says; '' if it is accepted."""
@@ -89,6 +92,29 @@ def test_a_conf_is_a_frozen_value():
          "input should be 'warn', 'drop', 'quarantine' or 'fail', got 'explode'"),
         ("on_fail: fail", "on_fail: drop", "delays.yml:30: tables.flights.expect.1: "
          "expect_table_row_count_to_be_between cannot be decided row by row; on_fail can be warn or fail"),
+        (NULLS, "expect_column_mean_to_be_between: {column: origin, min_value: 1}", "delays.yml:28: "
+         "tables.flights.expect.0: expect_column_mean_to_be_between cannot be decided row by row; "
+         "on_fail can be warn or fail"),
+        (NULLS, "expect_column_values_to_be_between: {column: origin, mostly: 0.5}", "delays.yml:28: "
+         "tables.flights.expect.0.expect_column_values_to_be_between: needs min_value, max_value or both"),
+        (NULLS, "expect_column_values_to_be_between: {column: origin, min_value: soon}", "delays.yml:28: "
+         "tables.flights.expect.0.expect_column_values_to_be_between.min_value: "
+         "should be a number or a moment such as '2013-01-01 12:00:00', got 'soon'"),
+        (NULLS, "expect_column_values_to_be_in_set: {column: origin, value_set: [JFK, [EWR]]}", "delays.yml:28: "
+         "tables.flights.expect.0.expect_column_values_to_be_in_set.value_set.1: "
+         "should be a text, a number, true or false, got ['EWR']"),
+        (NULLS, "expect_column_values_to_match_like_pattern: {column: origin, like_pattern: 'J\\FK'}",
+         "delays.yml:28: tables.flights.expect.0.expect_column_values_to_match_like_pattern: "
+         "in 'J\\FK' nothing follows \\ that it could make literal: _, % or \\"),
+        (NULLS, "expect_multicolumn_sum_to_equal: {column_list: [distance], sum_total: 1}", "delays.yml:28: "
+         "tables.flights.expect.0.expect_multicolumn_sum_to_equal.column_list: "
+         "tuple should have at least 2 items after validation, not 1"),
+        (NULLS, "expect_column_values_to_be_null: {column: origin, severity: bad}", "delays.yml:28: "
+         "tables.flights.expect.0.expect_column_values_to_be_null.severity: "
+         "input should be 'critical', 'warning' or 'info', got 'bad'"),
+        (NULLS, "expect_column_value_lenghts_to_equal: {column: origin, value: 3}", "delays.yml:28: "
+         "tables.flights.expect.0.expect_column_value_lenghts_to_equal: no such key; "
+         "did you mean 'expect_column_value_lengths_to_equal'?"),
         ("pipeline: delays\n", "# " + "x" * 70_000 + "\npipeline: delays\n", "delays.yml: "
          f"{70_003 + len(TEXT)} bytes; a conf has at most 64000"),
     ],

@@ -5,13 +5,14 @@ from deltalake import DeltaTable
 
 from pipelines import tables
 from pipelines.errors import ConflictError
-from pipelines.run.tables import _literal, _matches
+from pipelines.run.applying import _literal, _matches
 from pipelines.spec import Table
 from pipelines.tables import Transaction
 
 pytestmark = pytest.mark.spark
 
 DDL = "k string, v int"
+GREATER = "WHEN MATCHED AND s.v > t.v THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
 ODD = [
     "it's",
     'a "quote"',
@@ -48,10 +49,10 @@ def story(spark, frame, tmp_path_factory):
         once(lambda: tables.append(frame([("c", 3)], DDL), path, Transaction("app", 1))),
         once(
             lambda: tables.merge(
-                frame([("b", 20), ("a", 0), ("d", 4)], DDL), path, "t.k = s.k", "s.v > t.v", Transaction("app", 2)
+                frame([("b", 20), ("a", 0), ("d", 4)], DDL), path, "t.k = s.k", GREATER, Transaction("app", 2)
             )
         ),
-        once(lambda: tables.merge(frame([("e", 5)], DDL), path, "t.k = s.k", None, Transaction("app", 3))),
+        once(lambda: tables.merge(frame([("e", 5)], DDL), path, "t.k = s.k", tables.UPSERT, Transaction("app", 3))),
         once(lambda: tables.overwrite(frame([("z", 9)], DDL), path, Transaction("next", 0))),
     ]
     return path, commits
@@ -137,11 +138,11 @@ def test_a_literal_is_the_key_it_stands_for(spark):
 
 
 def test_a_merge_bounded_by_odd_keys_finds_them(spark, frame, tmp_path):
-    path, spec = str(tmp_path / "t"), Table.model_validate({"keys": ("k",), "select": "SELECT k FROM s"})
+    path, spec = str(tmp_path / "t"), Table.model_validate({"from": "s", "keys": ("k",), "select": "SELECT k FROM s"})
     tables.append(frame([("${env:HOME}", 1), ("it's \\", 1)], DDL), path, Transaction("app", 0))
 
-    on = _matches(spec, "${env:HOME}", "it's \\")
-    tables.merge(frame([("${env:HOME}", 2), ("it's \\", 2)], DDL), path, on, None, Transaction("app", 1))
+    on = _matches(spec, "t", "${env:HOME}", "it's \\")
+    tables.merge(frame([("${env:HOME}", 2), ("it's \\", 2)], DDL), path, on, tables.UPSERT, Transaction("app", 1))
 
     assert rows(spark, path, 1) == {("${env:HOME}", 2), ("it's \\", 2)}
 

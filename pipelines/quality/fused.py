@@ -7,10 +7,12 @@ written (suites.py).
 
 from functools import reduce
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.errors import SpecError
+from pipelines.quality.fitting import first_line, misfit, unread
 from pipelines.quality.rules import bad
 from pipelines.spec import Expectation
 
@@ -30,13 +32,33 @@ def flag(df: DataFrame, rules: tuple[Expectation, ...], malformed: Column) -> Da
     Rows in   : any number; none is dropped or reordered.
     malformed : true where the record could not be read; its other flaws then do not count.
     Cost      : one projection on the caller's scan; no shuffle, no action.
-    Errors    : SpecError for more than 62 rules.
+    Errors    : SpecError for more than 62 rules, or one that does not fit the columns it names.
     """
     if len(rules) > MOST_RULES:
         raise SpecError(f"{len(rules)} drop and quarantine rules on one table; the most is {MOST_RULES}")
+    for rule in rules:
+        _refuse(misfit(rule, df.schema) or unread(rule, df.sparkSession))
     bits = [F.when(bad(rule), F.lit(1 << (i + 1)).cast("bigint")).otherwise(F.lit(0)) for i, rule in enumerate(rules)]
     mask = reduce(lambda a, b: a.bitwiseOR(b), bits, F.lit(0).cast("bigint"))
-    return df.select("*", F.when(malformed, F.lit(1).cast("bigint")).otherwise(mask).alias(FLAWS))
+    try:
+        return df.select("*", F.when(malformed, F.lit(1).cast("bigint")).otherwise(mask).alias(FLAWS))
+    except AnalysisException:
+        for rule in rules:
+            _refuse(_unanalysed(df, rule))
+        raise
+
+
+def _refuse(flaw: str) -> None:
+    if flaw:
+        raise SpecError(flaw)
+
+
+def _unanalysed(df: DataFrame, rule: Expectation) -> str:
+    try:
+        df.select(bad(rule))
+    except AnalysisException as error:
+        return f"{rule.label}: cannot be asked of this table: {first_line(error)}"
+    return ""
 
 
 def fate(rules: tuple[Expectation, ...]) -> Column:

@@ -9,6 +9,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from pipelines import crash
+from pipelines.locks import Lock
 from pipelines.plan import Stage, definition
 from pipelines.spec import Pipeline, Target
 from pipelines.state import History, Intent, Record, Status, Warehouse
@@ -28,6 +29,7 @@ class Context:
     why: str
     full_refresh: bool
     tell: Callable[[str], None]
+    lock: Lock
     begun: float = field(default_factory=time.monotonic)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     history: History = field(init=False)
@@ -59,6 +61,7 @@ class Context:
             inputs=inputs,
         )
         self.warehouse.write(intent)
+        crash.point("after the intent", self.stage.id)
         return intent
 
     def transaction(self, intent: Intent, part: str) -> Transaction:
@@ -68,6 +71,7 @@ class Context:
     def record(self, intent: Intent, status: Status = "ok", **found: Any) -> Record:
         """Write the attempt's row in `_runs`: with it, and only with it, the stage is done."""
         crash.point("before the run record", self.stage.id)
+        self.lock.confirm()
         row = Record(
             pipeline=intent.pipeline,
             stage=intent.stage,
@@ -83,6 +87,7 @@ class Context:
             **found,
         )
         self.warehouse.write(row)
+        crash.point("after the run record", self.stage.id)
         return row
 
     def fail(self, error: Exception) -> None:

@@ -86,7 +86,7 @@ def _write(ctx: Context, feature: Feature, intent: Intent, rows: DataFrame) -> C
     if tables.inserts_only(ctx.warehouse.path(f"tables.{feature.spine}"), spine["after"], spine["upto"]):
         return tables.append(rows, ctx.path(), transaction)
     on = " AND ".join(f"t.`{k}` = s.`{k}`" for k in feature.keys)
-    return tables.merge(rows, ctx.path(), on, None, transaction)
+    return tables.merge(rows, ctx.path(), on, tables.UPSERT, transaction)
 
 
 def _changed(ctx: Context, feature: Feature, spine: dict[str, int]) -> int:

@@ -13,7 +13,7 @@ from importlib import import_module
 from threading import Thread
 from typing import Any
 
-from pipelines import crash
+from pipelines import crash, locks
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, stages, verdict
 from pipelines.run.waiting import waiting
@@ -85,11 +85,24 @@ def run(pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> Iterato
     with ExitStack() as sessions:
         start = cache(lambda: sessions.enter_context(_session(asked)))
         for stage in selected(pipeline, order):
-            history = History.of(asked.warehouse)
-            decided = _anew(verdict(stage, waiting(pipeline, target, history, stage)), order)
-            _refuse_mixture(decided, history, pipeline, order)
-            yield _attempt(decided, asked, start) if decided.run else Outcome(decided)
+            decided = _decided(stage, asked)
+            yield _alone(stage, asked, start) if decided.run else Outcome(decided)
             crash.point("between tables", stage.id)
+
+
+def _decided(stage: Stage, asked: Run) -> Verdict:
+    history = History.of(asked.warehouse)
+    found = _anew(verdict(stage, waiting(asked.pipeline, asked.target, history, stage)), asked.order)
+    _refuse_mixture(found, history, asked.pipeline, asked.order)
+    return found
+
+
+def _alone(stage: Stage, asked: Run, start: Callable[[], Any]) -> Outcome:
+    """The stage under its lock; decided again, for another run may have done it just before."""
+    with locks.held(asked.warehouse.lock(stage.id), asked.run_id) as lock:
+        crash.point("after the lock", stage.id)
+        decided = _decided(stage, asked)
+        return _attempt(decided, asked, start, lock) if decided.run else Outcome(decided)
 
 
 def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
@@ -102,7 +115,7 @@ def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
     return tuple(s for s in every if not order.select or {s.id, s.kind} & set(order.select))
 
 
-def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any]) -> Outcome:
+def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks.Lock) -> Outcome:
     from pipelines.run.context import Context  # the engine, from here on
 
     stage = decided.stage
@@ -117,6 +130,7 @@ def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any]) -> Outcome:
         why=decided.why,
         full_refresh=stage.id in asked.order.full_refresh,
         tell=lambda text: asked.tell(stage, text),
+        lock=lock,
     )
     module, name = ENTRY[stage.kind]
     try:
@@ -152,7 +166,8 @@ def _warm(asked: Run) -> None:
     kinds = {s.kind for s in selected(asked.pipeline, asked.order)}
     with suppress(Exception):  # the stage that needs it will say so
         if "tables" in kinds:
-            import_module("pipelines.quality.suites").warm()
+            promised = (e for table in asked.pipeline.tables.values() for e in table.expect)
+            import_module("pipelines.quality.suites").warm(promised)
         if kinds & {"models", "scores"}:
             import_module("pipelines.run.models")
 

@@ -75,7 +75,7 @@ def _write(ctx: Context, scorer: Scorer, intent: Intent, rows: DataFrame, fresh:
     if fresh or intent.batch == 0:
         return tables.append(rows, ctx.path(), transaction)
     on = " AND ".join(f"t.`{k}` = s.`{k}`" for k in scorer.keys)
-    return tables.merge(rows, ctx.path(), on, None, transaction)
+    return tables.merge(rows, ctx.path(), on, tables.UPSERT, transaction)
 
 
 def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:
@@ -97,6 +97,7 @@ def _catch_up(ctx: Context, score: Score, scorer: Scorer, intent: Intent, start:
     def publish_once(rows: DataFrame, number: int) -> None:
         kept = rows.where(F.col("_change_type").isin("insert", "update_postimage")).drop(*tables.CHANGE)
         tables.append(scorer.score(kept, intent.now), ctx.path(), Transaction(app, number))
+        crash.point("between scores and their progress", ctx.stage.id)
 
     feed = ctx.spark.readStream.format("delta").option("readChangeFeed", "true").option("startingVersion", start + 1)
     checkpoint = f"{ctx.warehouse.root}/{ctx.pipeline.pipeline}/_checkpoints/{ctx.stage.name}/{intent.generation}"

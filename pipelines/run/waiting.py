@@ -1,14 +1,14 @@
-"""What each stage would find if it ran now; read from logs and folders, without a JVM."""
+"""What each stage would find if it ran now; read from logs, folders and servers, without a JVM."""
 
-from pipelines import landing
 from pipelines.columns import relations
+from pipelines.intake import KINDS, Asked
 from pipelines.plan import Stage, Waiting, definition
 from pipelines.spec import Pipeline, Table, Target
 from pipelines.state import History, Record
 
 
 def waiting(pipeline: Pipeline, target: Target, history: History, stage: Stage) -> Waiting:
-    """Cost: a streaming table lists its landing folder, others nothing. Errors: SpecError without a folder."""
+    """Cost: a streaming table asks its source, others nothing. Errors: SpecError, PlatformError without one."""
     last = history.last(stage.id)
     good = last if last and last.status != "failed" else None
     news = _NEWS[stage.kind](pipeline, target, history, stage, good)
@@ -21,12 +21,12 @@ def waiting(pipeline: Pipeline, target: Target, history: History, stage: Stage) 
     )
 
 
-def fresh_files(pipeline: Pipeline, target: Target, history: History, stage: Stage) -> tuple[landing.Arrival, ...]:
-    """The files that a streaming table has not taken in its present generation."""
-    source = pipeline.tables[stage.name].source
-    assert source
-    seen = {f["path"]: f["stamp"] for f in history.files(stage.id, source)}
-    return landing.fresh(landing.arrivals(pipeline.sources[source], target.landing), seen)
+def asked_of(pipeline: Pipeline, target: Target, history: History, stage: Stage, anew: bool = False) -> Asked:
+    """What a streaming table asks its source with; anew: all that the source still holds is new."""
+    table = pipeline.tables[stage.name]
+    assert table.source
+    taken = history.taken(stage.id, table.source)
+    return Asked(stage.id, table, table.source, pipeline.sources[table.source], target, taken, anew)
 
 
 def side_tables(pipeline: Pipeline, table: Table) -> tuple[str, ...]:
@@ -37,9 +37,8 @@ def side_tables(pipeline: Pipeline, table: Table) -> tuple[str, ...]:
 def _table(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
     table = pipeline.tables[stage.name]
     if table.source:
-        new = fresh_files(pipeline, target, history, stage)
-        size = sum(f.size for f in new) / 1e6
-        return f"{len(new)} new file{'s' if len(new) > 1 else ''} of {table.source}, {size:.1f} MB" if new else ""
+        asked = asked_of(pipeline, target, history, stage)
+        return KINDS[asked.source.kind].news(asked)
     return _moved(history, last, [f"tables.{t}" for t in side_tables(pipeline, table)])
 
 

@@ -153,7 +153,7 @@ class _Plain(Composer):
 
 
 def _sentence(error: Mapping[str, object], kind: type[BaseModel], lines: Lines) -> str:
-    place = tuple(p for p in error["loc"] if _stands(p))  # type: ignore[attr-defined]
+    place = _written(error["loc"], lines.tree)  # type: ignore[arg-type]
     where, shown = lines.at(place), ".".join(map(str, place))
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "union_tag_invalid":
@@ -176,9 +176,18 @@ def _no_such_kind(where: str, shown: str, found: Mapping[str, str]) -> str:
     return f"{where}: {shown}.kind: no kind '{found['tag']:.{LONGEST}}'; {tail}"
 
 
-def _stands(part: object) -> bool:
-    """Pydantic adds the union's tag to a location; the file has no such key."""
-    return part not in ("logistic_regression", "xgboost", "[key]")
+def _written(location: Path_, tree: object) -> Path_:
+    """Without what pydantic adds to a location and the file has not: the tag of a union, the mark of a key."""
+    node, place = tree, []
+    for part in location:
+        if part == "[key]" or (isinstance(node, Mapping) and part not in node and part == node.get("kind")):
+            continue
+        place.append(part)
+        try:
+            node = node[part]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            node = None
+    return tuple(place)
 
 
 def _suggestion(place: Path_, kind: type[BaseModel]) -> str:

@@ -7,7 +7,7 @@ names, go. It is a golden file: a change of face is a visible line in a diff.
 
 import json
 
-from pipelines.spec.expectation import Expectation
+from pipelines.spec.expectations import Expectation
 from pipelines.spec.pipeline import Pipeline
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -18,9 +18,8 @@ def json_schema() -> Node:
     """The schema of one conf file, keys as a user writes them."""
     whole = _down(Pipeline.model_json_schema(by_alias=True))
     assert isinstance(whole, dict)
-    names = [n for n in Expectation.model_fields if n.startswith("expect_")]
     expectation = whole["definitions"]["Expectation"]
-    expectation["oneOf"] = [{"required": [name]} for name in names]
+    expectation["oneOf"] = [{"required": [name]} for name in Expectation.names()]
     return {"$schema": DRAFT, "title": "Lakeloom pipeline", **whole}
 
 

@@ -1,10 +1,35 @@
-"""Sources: what arrives. Each kind says where it lies and how it is read, never when."""
+"""Sources: what arrives. Each kind says where it lies and how it is read, never when.
 
-from typing import Literal
+What a source says of its pace (how much a batch takes, how far it looks back)
+decides nothing about the rows that a table ends with: it can be changed
+without making the table anew.
+"""
 
-from pydantic import Field
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal
 
-from pipelines.spec.base import Spec
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from pipelines.spec.base import Column, Name, Spec, length_of
+
+Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_=-]+([./][A-Za-z0-9_=-]+)*/?$")]
+Overlap = Annotated[
+    timedelta | int,
+    BeforeValidator(lambda given: _overlap_of(given)),
+    PlainSerializer(
+        lambda o: f"{int(o.total_seconds())} seconds" if isinstance(o, timedelta) else o, return_type=str | int
+    ),
+    WithJsonSchema({"type": ["string", "integer"], "minimum": 0, "examples": ["10 minutes", 1000]}),
+]
+
+
+def _overlap_of(given: object) -> timedelta | int:
+    """'10 minutes', or a number that is not negative."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        if given < 0:
+            raise ValueError(f"should be 0 or more, got {given}")
+        return given
+    return length_of(given)
 
 
 class Files(Spec):
@@ -12,12 +37,75 @@ class Files(Spec):
 
     kind: Literal["files"]
     format: Literal["csv", "json", "parquet"] = Field(description="csv has a header line; json is one object a line")
-    path: str = Field(
-        description="folder under the target's `landing` root; no '..', no hidden folder",
-        pattern=r"^[A-Za-z0-9_=-]+([./][A-Za-z0-9_=-]+)*/?$",
-    )
+    path: Folder = Field(description="folder under the target's `landing` root; no '..', no hidden folder")
     ddl: str = Field(alias="schema", description="columns as Spark DDL: 'year INT, origin STRING'")
     null: str = Field(default="", description="the text that stands for a missing value (csv)")
+    pace: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Columns that a select may read beside those of the schema."""
+        return ()
 
 
-Source = Files
+class Kafka(Spec):
+    """A topic, from its earliest record on; each record is read once, known by its partition and offset."""
+
+    kind: Literal["kafka"]
+    connection: Name = Field(description="a `kind: kafka` connection of the target, which names the brokers")
+    topic: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,249}$", description="its name")
+    format: Literal["json"] = Field(default="json", description="a record's value is one JSON object")
+    ddl: str = Field(alias="schema", description="columns of the value as Spark DDL: 'id INT, at TIMESTAMP'")
+    most_records: int | None = Field(default=None, gt=0, description="a batch takes no more; the next goes on")
+    expired: Literal["refuse", "skip"] = Field(
+        default="refuse", description="records that the topic dropped before they were read: stop, or count and go on"
+    )
+    pace: ClassVar[frozenset[str]] = frozenset({"most_records", "expired"})
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Where a record stood; the key as text."""
+        return "kafka_key", "kafka_partition", "kafka_offset", "kafka_timestamp"
+
+
+class Jdbc(Spec):
+    """A table of a database; each refresh reads the rows whose `increment_by` is greater than the greatest read."""
+
+    kind: Literal["jdbc"]
+    connection: Name = Field(description="a `kind: postgres` connection of the target")
+    table: str = Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}\.[A-Za-z_][A-Za-z0-9_]{0,62}$", description="schema.table"
+    )
+    increment_by: Column = Field(description="an integer, date or timestamp that only rises as rows are written")
+    overlap: Overlap = Field(
+        default=0,
+        description="what lies this far behind the greatest value read is read again, for rows committed late: "
+        "a length such as `10 minutes`, or a number",
+    )
+    ddl: str = Field(alias="schema", description="columns as Spark DDL; `increment_by` is one of them")
+    pace: ClassVar[frozenset[str]] = frozenset({"overlap"})
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+
+class Delta(Spec):
+    """A Delta table that others write; each refresh reads the versions committed since the last."""
+
+    kind: Literal["delta"]
+    path: Folder = Field(description="its folder under the target's `landing` root; no '..', no hidden folder")
+    read: Literal["rows", "changes"] = Field(
+        default="rows", description="rows of a table that is only appended to, or every change from its change feed"
+    )
+    ddl: str = Field(alias="schema", description="the columns that are read, as Spark DDL")
+    pace: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What happened to a row (insert, update_preimage, update_postimage, delete), and in which version."""
+        return ("change_type", "commit_version") if self.read == "changes" else ()
+
+
+Source = Annotated[Files | Kafka | Jdbc | Delta, Field(discriminator="kind")]

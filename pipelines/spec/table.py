@@ -5,7 +5,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pipelines.spec.base import Column, Name, Spec
-from pipelines.spec.expectation import Expectation
+from pipelines.spec.expectations import Expectation
+
+HISTORY = ("valid_from", "valid_to")  # added by stored_as_scd_type: 2; valid_to is null for the present row
 
 
 class Table(Spec):
@@ -19,7 +21,12 @@ class Table(Spec):
         default=None,
         description="of two rows with the same keys the greater stays; ties, and its absence, go by content hash",
     )
-    stored_as_scd_type: Literal[1] = Field(default=1, description="1 keeps the newest row of a key")
+    stored_as_scd_type: Literal[1, 2] = Field(
+        default=1, description="1 keeps the newest row of a key; 2 keeps all, from `valid_from` until `valid_to`"
+    )
+    apply_as_deletes: str | None = Field(
+        default=None, description="condition over the select's columns: such a record deletes its key"
+    )
     event_time: Column | None = Field(default=None, description="when the row happened in the world")
     known_at: dict[Column, Column] = Field(
         default={}, description="column -> the timestamp column at which it becomes known; event_time where unstated"
@@ -31,16 +38,28 @@ class Table(Spec):
     def _coherent(self) -> "Table":
         if self.sequence_by and not self.keys:
             raise ValueError("sequence_by orders rows of the same keys, and there are no keys")
+        if self.sequence_by is None and (self.apply_as_deletes or self.stored_as_scd_type == 2):
+            what = "stored_as_scd_type: 2" if self.stored_as_scd_type == 2 else "apply_as_deletes"
+            raise ValueError(f"{what} needs keys and sequence_by, which order the events of a key")
+        if self.source is None and self.keys:
+            raise ValueError("a materialized view is made whole; keys are for a table with `from`")
         if self.known_at and not self.event_time:
             raise ValueError("known_at needs event_time: the moment at which the other columns are known")
         if self.source is None and any(e.fused for e in self.expect):
             raise ValueError("a materialized view has no quarantine; on_fail can be warn or fail")
         return self
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The columns without which a row has no place: its keys, and where order decides more, its sequence."""
+        ordered = self.apply_as_deletes or self.stored_as_scd_type == 2
+        return tuple(dict.fromkeys((*self.keys, *([self.sequence_by] if ordered and self.sequence_by else []))))
+
     def known(self, column: str) -> str | None:
         """The timestamp column at which `column` becomes known; None for a table without time.
 
         A moment that known_at names (actual_departure) is known at itself unless stated otherwise.
         """
-        unstated = column if column in self.known_at.values() else self.event_time
+        ended = self.stored_as_scd_type == 2 and column == HISTORY[1]  # by a later event, known at that event
+        unstated = column if ended or column in self.known_at.values() else self.event_time
         return self.known_at.get(column, unstated)

@@ -1,0 +1,65 @@
+"""What every kind of source answers, and the words it is asked in."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from pipelines.spec import Source, Table, Target
+from pipelines.state import Json
+
+if TYPE_CHECKING:  # `plan` asks what is new and starts no engine
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A streaming table that asks its source: what it took before, in this generation, oldest first."""
+
+    stage: str
+    table: Table
+    name: str  # of the source
+    source: Source
+    target: Target
+    taken: tuple[Json, ...] = ()
+    anew: bool = False  # a full refresh: all that the source still holds is new
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a witness other than Spark's scan counted of a batch."""
+
+    rows: int  # to be read
+    again: int = 0  # rows that came a second time and are not read
+    found: dict[str, int] = field(default_factory=dict)  # counts of the kind's own, for the run record
+
+    def as_counts(self) -> dict[str, int]:
+        """The part of a run record's counts that a source decides; all came in, what came again is superseded."""
+        return {"rows_in": self.rows + self.again, "superseded": self.again, **self.found}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One batch as Spark will read it, and the witness of how much it is."""
+
+    frame: "DataFrame"  # declared columns, those beside them, and the struct `_row` (ingest.py)
+    expected: int  # rows, as far as is known before they are read
+    witness: Callable[[int], Counted]  # asked once, with the rows that Spark wrote
+
+
+class Kind(Protocol):
+    """One kind of source: a module of this folder. To add one, write these three and name it in KINDS."""
+
+    def news(self, asked: Asked) -> str:
+        """What is new, in words for `plan`; '' for nothing. No JVM. Errors: SpecError, PlatformError."""
+
+    def take(self, asked: Asked) -> dict[str, Json]:
+        """What the next batch reads, fixed for the intent: JSON. Errors: DataError where it cannot be taken whole."""
+
+    def reading(self, asked: Asked, spark: "SparkSession", batch: Json) -> AbstractContextManager[Reading]:
+        """A batch that was taken, as a frame; valid inside the context. Errors: DataError, PlatformError."""
+
+
+def counted(rows: int, noun: str) -> str:
+    """'1 row', '2,000 rows'."""
+    return f"{rows:,} {noun}{'' if rows == 1 else 's'}"

@@ -1,0 +1,120 @@
+"""The intake of a batch: what it reads, written down before it is read; then staged once, split by fate.
+
+A replay of the intent finds the staged batch, if it lies there whole, or reads
+the same again. Staging reads the source once and its footers give exact
+counts for nothing; they are held against the source's own witness.
+"""
+
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipelines import crash, ingest, staging, tables
+from pipelines.columns import carry, replace_now
+from pipelines.errors import DataError
+from pipelines.intake import KINDS
+from pipelines.quality import fused
+from pipelines.run.context import Context
+from pipelines.run.waiting import asked_of, side_tables
+from pipelines.spec import Expectation, Table
+from pipelines.state import Intent
+
+
+def intend(ctx: Context, table: Table) -> Intent:
+    """Write down what the next batch reads. Errors: DataError where a side table or the source cannot give it."""
+    inputs: dict[str, Any] = {}
+    for name in side_tables(ctx.pipeline, table):
+        version = ctx.published(f"tables.{name}")
+        if version is None:
+            raise DataError(f"{ctx.stage.id} reads {name}, of which no version was published")
+        inputs[f"tables.{name}"] = {"upto": version}
+    if table.source:
+        asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.full_refresh)
+        inputs[table.source] = KINDS[asked.source.kind].take(asked)
+    return ctx.intend(inputs, new_generation=ctx.full_refresh)
+
+
+def staged(
+    ctx: Context, table: Table, intent: Intent, rules: tuple[Expectation, ...]
+) -> tuple[staging.Staged, dict[str, int]]:
+    """The batch of an intent on disk, and what its source's witness counted of it.
+
+    Cost  : one pass over what the batch reads; none where a run that was cut off left it whole.
+    Errors: DataError where the select made other rows than were read.
+    """
+    path = f"{_folder(ctx)}/{intent.generation}-{intent.batch}"
+    found = staging.resumed(path, fused.FATE)
+    if found:
+        ctx.tell(f"goes on with {found[0].rows:,} rows that were staged before")
+        return found
+    forget(ctx)
+    assert table.source
+    asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.full_refresh)
+    with KINDS[asked.source.kind].reading(asked, ctx.spark, intent.inputs[table.source]) as reading:
+        ctx.tell(f"reads {reading.expected:,} rows, checks {len(rules)} rules in the pass that writes")
+        made = staging.write(_flagged(ctx, table, intent, reading.frame, rules), path, fused.FATE)
+        counted = reading.witness(made.rows)
+    crash.point("before the batch is whole", ctx.stage.id)
+    _refuse_multiplied(ctx.stage.id, made.rows, counted.rows)
+    staging.complete(made, counted.as_counts())
+    return made, counted.as_counts()
+
+
+def forget(ctx: Context) -> None:
+    """Remove what the stage's batches left on disk."""
+    staging.remove(_folder(ctx))
+
+
+def sides(ctx: Context, intent: Intent) -> dict[str, DataFrame]:
+    """The side tables at the versions that the intent fixed, their own bookkeeping columns left out."""
+    found = {k.removeprefix("tables."): v["upto"] for k, v in intent.inputs.items() if k.startswith("tables.")}
+    read = {n: tables.read(ctx.spark, ctx.warehouse.path(f"tables.{n}"), v) for n, v in found.items()}
+    return {n: df.select(*[c for c in df.columns if not c.startswith("_")]) for n, df in read.items()}
+
+
+def selected(spark: SparkSession, select: str, relations: dict[str, DataFrame]) -> DataFrame:
+    """A select over frames, each under its name."""
+    for name, df in relations.items():
+        df.createOrReplaceTempView(name)
+    return spark.sql(select)
+
+
+def _folder(ctx: Context) -> str:
+    return f"{ctx.warehouse.root}/{ctx.pipeline.pipeline}/_staging/{ctx.stage.name}"
+
+
+def _flagged(ctx: Context, table: Table, intent: Intent, raw: DataFrame, rules: tuple[Expectation, ...]) -> DataFrame:
+    """Every record of the batch, selected, with its fate; `_record` holds a refused row's source."""
+    assert table.source
+    select = carry(replace_now(table.select, intent.now), table.source, ingest.ROW)
+    row = F.col(ingest.ROW)
+    made = selected(ctx.spark, select, {table.source: raw, **sides(ctx, intent)})
+    flagged = fused.flag(made, rules, malformed=row.text.isNotNull())
+    refused = F.when(F.col(fused.FLAWS) != 0, F.coalesce(row.text, F.to_json(row.record)))
+    outputs = [F.col(f"`{c}`") for c in made.columns if c != ingest.ROW]
+    return flagged.select(
+        *outputs,
+        row.hash.alias("_hash"),
+        row.file.alias("_file"),
+        fused.FLAWS,
+        refused.alias("_record"),
+        _fate(table, rules),
+    )
+
+
+def _fate(table: Table, rules: tuple[Expectation, ...]) -> Column:
+    """As the rules say; a deletion has to hold only what orders it, for its other columns are often empty."""
+    if not table.apply_as_deletes:
+        return fused.fate(rules)
+    needed = F.lit((1 << (len(table.needed) + 1)) - 1).cast("bigint")
+    sound = F.col(fused.FLAWS).bitwiseAND(needed) == 0
+    deletes = F.coalesce(F.expr(table.apply_as_deletes), F.lit(False))
+    return F.when(sound & deletes, "delete").otherwise(fused.fate(rules)).alias(fused.FATE)
+
+
+def _refuse_multiplied(stage: str, staged: int, read: int) -> None:
+    if staged != read:
+        raise DataError(
+            f"{stage}: its select made {staged:,} rows of {read:,}; a LEFT JOIN that finds several rows multiplies them"
+        )

@@ -1,0 +1,68 @@
+"""Kill the refresh of a table at each of its points; run again; nothing differs, and every row has one fate."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGKILL
+
+import pytest
+from e2e.project import Project
+from e2e.shop import SEED, deliveries, log, shop
+
+from crash import test_crash
+from crash.trials import Evidence, evidence, unlike
+from pipelines.crash import POINTS, VARIABLE
+
+pytestmark = pytest.mark.spark
+
+FIRST = ("after the lock", "after the intent", "before the clean commit", "between clean and quarantine")
+SECOND = (
+    *("before the batch is whole", "between clean and deleted", "before judging", "before the run record"),
+    "after the run record",
+)
+WHERE = " @ tables.customers_then"
+TORN = '{"id": "k1", "at": \n{"id": "k2", "at": 3, "op": "upsert"}\n'  # one cannot be read, one has no name
+
+
+def landed(root: Path) -> Project:
+    made = shop(root)
+    made.land("log/0.json", deliveries(log(SEED), SEED, 2)[0] + TORN)
+    return made
+
+
+def arrive(made: Project) -> None:
+    made.land("log/1.json", deliveries(log(SEED), SEED, 2)[1] + TORN)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Evidence, Evidence]:
+    made = landed(tmp_path_factory.mktemp("undisturbed"))
+    assert made.lakeloom("run").error == ""
+    first = evidence(made)
+    arrive(made)
+    assert made.lakeloom("run").error == ""
+    return first, evidence(made)
+
+
+def kills(made: Project, points: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    for point in points:
+        yield point, made.lakeloom_apart("run", **{VARIABLE: point + WHERE}).code
+
+
+def test_a_table_killed_at_each_of_its_points_ends_as_if_undisturbed(undisturbed, tmp_path):
+    made = landed(tmp_path)
+    assert list(kills(made, FIRST)) == [(point, -SIGKILL) for point in FIRST]
+    assert made.lakeloom("run").error == ""
+    assert unlike(made, undisturbed[0]) == ""
+
+    arrive(made)
+    assert list(kills(made, SECOND)) == [(point, -SIGKILL) for point in SECOND]
+    assert made.lakeloom("run").error == ""
+
+    assert unlike(made, undisturbed[1]) == ""
+    assert "nothing to do" in made.lakeloom("run").out
+
+
+def test_no_named_point_goes_untried():
+    tried = {place.partition(" @ ")[0] for place in (*FIRST, *SECOND, *test_crash.FIRST_RUN, *test_crash.NEXT_MONTH)}
+
+    assert tried == set(POINTS)
