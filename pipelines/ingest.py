@@ -20,6 +20,14 @@ from pipelines.spec import Files
 
 ROW = "_row"
 CORRUPT = "_corrupt_record"
+AS_JSON = {  # a refused record is kept as JSON, whole to the microsecond
+    "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
+    "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+}
+BESIDE = {  # types of what a source says of a record
+    "kafka_key": "STRING", "kafka_partition": "INT", "kafka_offset": "BIGINT", "kafka_timestamp": "TIMESTAMP",
+    "change_type": "STRING", "commit_version": "BIGINT",
+}  # fmt: skip
 GLOB = re.compile(r"[\[\]{}*?\\]")  # a file's name is meant as it stands, not as a pattern
 
 
@@ -48,7 +56,7 @@ def shaped(raw: DataFrame, names: Sequence[str], where: Column, text: Column, be
         where.alias("file"),
         F.md5(F.when(well, _content(names)).otherwise(text)).alias("hash"),
         text.alias("text"),
-        F.struct(*[F.col(f"`{n}`") for n in names]).alias("record"),
+        F.struct(*[F.col(f"`{n}`") for n in (*names, *beside)]).alias("record"),
     )
     return raw.select(*held, *beside, row.alias(ROW))
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Literal
 
 from pipelines.columns import relations
-from pipelines.spec import Pipeline, Spec
+from pipelines.spec import Pipeline, Spec, Table
 
 Kind = Literal["tables", "features", "models", "scores"]
 
@@ -111,13 +111,28 @@ def _sorted(found: list[Stage]) -> tuple[Stage, ...]:
 
 
 def definition(pipeline: Pipeline, stage: Stage) -> str:
-    """A short hash of the part of the conf that decides what the stage makes."""
+    """A short hash of the part of the conf that decides what the stage makes.
+
+    Of a table it has three parts: what its rows are, which of them are refused, what is promised of the whole.
+    """
     spec: Spec = getattr(pipeline, stage.kind)[stage.name]
-    source = pipeline.sources.get(pipeline.tables[stage.name].source or "") if stage.kind == "tables" else None
-    text = _text(spec) + (_text(source, source.pace) if source else "")
-    return sha256(text.encode()).hexdigest()[:16]
+    if not isinstance(spec, Table):
+        return _hash(_text(spec))
+    source = pipeline.sources.get(spec.source or "")
+    rows = _text(spec, {"expect"}) + (_text(source, source.pace) if source else "")
+    rules, promises = ("".join(_text(e) for e in spec.expect if e.fused is fused) for fused in (True, False))
+    return ".".join(_hash(part) for part in (rows, rules, promises))
 
 
-def _text(spec: Spec, pace: Collection[str] = ()) -> str:
+def same_rows(one: str, other: str, refused: bool = True) -> bool:
+    """True where two definitions of a table make the same rows; refused: and refuse the same ones."""
+    return one.split(".")[: 1 + refused] == other.split(".")[: 1 + refused]
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:12]
+
+
+def _text(spec: Spec, but: Collection[str] = ()) -> str:
     """What the conf says; a default is left out, so that a new key in a new release changes no definition."""
-    return spec.model_dump_json(by_alias=True, exclude_defaults=True, exclude=set(pace))
+    return spec.model_dump_json(by_alias=True, exclude_defaults=True, exclude=set(but))

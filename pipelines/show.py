@@ -1,5 +1,6 @@
 """What lies in the warehouse, read from the logs without a JVM: stages, one table, its quarantine."""
 
+from collections import Counter
 from typing import Any
 
 from deltalake import DeltaTable
@@ -54,6 +55,33 @@ def table(pipeline: Pipeline, target: Target, stage: str) -> dict[str, Any]:
         "first_rows": _head(delta),
         "quarantine": _quarantine(warehouse, stage),
     }
+
+
+def quarantines(pipeline: Pipeline, target: Target) -> list[dict[str, Any]]:
+    """Each table that refused rows: how many lie there, and rows by reason. Cost: reads two columns of each."""
+    warehouse = Warehouse(target.warehouse, pipeline.pipeline)
+    found = []
+    for name in pipeline.tables:
+        delta = warehouse.delta(f"tables.{name}", "quarantine")
+        if delta and delta.count():
+            reasons = Counter(r for row in dataset(delta).to_table(["_reasons"]).to_pylist() for r in row["_reasons"])
+            found.append({"stage": f"tables.{name}", "rows": delta.count(), "reasons": dict(reasons.most_common())})
+    return found
+
+
+def refused(pipeline: Pipeline, target: Target, stage: str, most: int) -> list[dict[str, Any]]:
+    """Rows of a table's quarantine as they came, with reasons, place and run. Errors: SpecError, DataError."""
+    if stage not in (known := [f"tables.{name}" for name in pipeline.tables]):
+        raise SpecError(f"no table '{stage}'; there is {', '.join(known)}")
+    warehouse = Warehouse(target.warehouse, pipeline.pipeline)
+    delta = warehouse.delta(stage, "quarantine")
+    if delta is None:
+        raise DataError(f"{stage}: no row was ever refused")
+    runs = {(i.generation, i.batch): i.run_id for i in warehouse.intents() if i.stage == stage}
+    generation = max((g for g, _ in runs), default=0)
+    columns = ["_hash", "_record", "_reasons", "_file", "_arrived_at", "_batch"]
+    rows = dataset(delta).head(most, columns=columns).to_pylist()
+    return [{**row, "_run": runs.get((generation, row.pop("_batch")), "")} for row in rows]
 
 
 def _version(commit: dict[str, Any]) -> dict[str, Any]:

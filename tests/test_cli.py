@@ -11,11 +11,14 @@ from pipelines.errors import ConflictError, DataError, PlatformError, SpecError
 
 GOLDEN = Path(__file__).parent / "golden" / "help.txt"
 VERBS = ("check", "plan", "run", "show", "report", "doctor", "init", "schema")
+GROUPS = {"quarantine": ("list", "show", "replay")}
 
 
 def shown() -> str:
     run = CliRunner(env={"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"})
-    return "".join(run.invoke(app, [*verb, "--help"]).output for verb in ((), *((v,) for v in VERBS)))
+    groups = [(group, *verb) for group, verbs in GROUPS.items() for verb in ((), *((v,) for v in verbs))]
+    pages = [(), *((v,) for v in VERBS), *groups]
+    return "".join(run.invoke(app, [*page, "--help"]).output for page in pages)
 
 
 def test_the_help_is_as_it_was():
@@ -25,6 +28,7 @@ def test_the_help_is_as_it_was():
 
 def test_no_verb_is_missing_from_the_golden_help():
     assert sorted(VERBS) == sorted(c.name or c.callback.__name__ for c in app.registered_commands)
+    assert sorted(GROUPS) == sorted(g.name for g in app.registered_groups)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_the_wheel_ships_the_licence(wheel):
 
 def test_the_wheel_has_the_command_and_its_module(wheel):
     assert "lakeloom = pipelines.cli:main" in wheel.read("lakeloom-0.1.0.dist-info/entry_points.txt").decode()
-    assert "pipelines/cli.py" in wheel.namelist()
+    assert "pipelines/cli/verbs.py" in wheel.namelist()
 
 
 def test_the_installed_command_is_the_same(wheel):

@@ -66,15 +66,11 @@ def _of_version(df: DataFrame, rows: int, asked: Sequence[Expectation]) -> list[
             raise DataError(flaw)
     found = {i: by_log(rows, e) for i, e in enumerate(asked) if e.tier == "log"}
     found |= {i: by_schema(df.schema, e) for i, e in enumerate(asked) if e.tier == "schema"}
-    for tiers, judged_by in ((aggregates.TIERS, _by_aggregates), (frozenset({"gx"}), _by_gx)):
+    for tiers, judged_by in ((aggregates.TIERS, aggregates.judge), (frozenset({"gx"}), _by_gx)):
         places = [i for i, e in enumerate(asked) if e.tier in tiers]
         if places:
             found |= dict(zip(places, judged_by(df, rows, [asked[i] for i in places]), strict=True))
     return [found[i] for i in sorted(found)]
-
-
-def _by_aggregates(df: DataFrame, rows: int, expectations: Sequence[Expectation]) -> list[Judgement]:
-    return aggregates.judge(df, rows, expectations)
 
 
 def _by_gx(df: DataFrame, rows: int, expectations: Sequence[Expectation]) -> list[Judgement]:

@@ -5,6 +5,7 @@ the same again. Staging reads the source once and its footers give exact
 counts for nothing; they are held against the source's own witness.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -13,8 +14,9 @@ from pyspark.sql import functions as F
 from pipelines import crash, ingest, staging, tables
 from pipelines.columns import carry, replace_now
 from pipelines.errors import DataError
-from pipelines.intake import KINDS
+from pipelines.intake import KINDS, Reading
 from pipelines.quality import fused
+from pipelines.run import replaying
 from pipelines.run.context import Context
 from pipelines.run.waiting import asked_of, side_tables
 from pipelines.spec import Expectation, Table
@@ -29,7 +31,9 @@ def intend(ctx: Context, table: Table) -> Intent:
         if version is None:
             raise DataError(f"{ctx.stage.id} reads {name}, of which no version was published")
         inputs[f"tables.{name}"] = {"upto": version}
-    if table.source:
+    if table.source and ctx.replay is not None:
+        inputs[replaying.REPLAY] = replaying.asked(ctx)
+    elif table.source:
         asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.full_refresh)
         inputs[table.source] = KINDS[asked.source.kind].take(asked)
     return ctx.intend(inputs, new_generation=ctx.full_refresh)
@@ -49,9 +53,7 @@ def staged(
         ctx.tell(f"goes on with {found[0].rows:,} rows that were staged before")
         return found
     forget(ctx)
-    assert table.source
-    asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.full_refresh)
-    with KINDS[asked.source.kind].reading(asked, ctx.spark, intent.inputs[table.source]) as reading:
+    with _reading(ctx, table, intent) as reading:
         ctx.tell(f"reads {reading.expected:,} rows, checks {len(rules)} rules in the pass that writes")
         made = staging.write(_flagged(ctx, table, intent, reading.frame, rules), path, fused.FATE)
         counted = reading.witness(made.rows)
@@ -59,6 +61,14 @@ def staged(
     _refuse_multiplied(ctx.stage.id, made.rows, counted.rows)
     staging.complete(made, counted.as_counts())
     return made, counted.as_counts()
+
+
+def _reading(ctx: Context, table: Table, intent: Intent) -> AbstractContextManager[Reading]:
+    assert table.source
+    if replaying.REPLAY in intent.inputs:
+        return nullcontext(replaying.reading(ctx, ctx.pipeline.sources[table.source], intent))
+    asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.full_refresh)
+    return KINDS[asked.source.kind].reading(asked, ctx.spark, intent.inputs[table.source])
 
 
 def forget(ctx: Context) -> None:
@@ -91,7 +101,7 @@ def _flagged(ctx: Context, table: Table, intent: Intent, raw: DataFrame, rules: 
     row = F.col(ingest.ROW)
     made = selected(ctx.spark, select, {table.source: raw, **sides(ctx, intent)})
     flagged = fused.flag(made, rules, malformed=row.text.isNotNull())
-    refused = F.when(F.col(fused.FLAWS) != 0, F.coalesce(row.text, F.to_json(row.record)))
+    refused = F.when(F.col(fused.FLAWS) != 0, F.coalesce(row.text, F.to_json(row.record, ingest.AS_JSON)))
     outputs = [F.col(f"`{c}`") for c in made.columns if c != ingest.ROW]
     return flagged.select(
         *outputs,

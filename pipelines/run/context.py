@@ -1,7 +1,7 @@
 """What every stage is given, and how an attempt becomes a row of `_runs`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +28,7 @@ class Context:
     stage: Stage
     why: str
     full_refresh: bool
+    replay: Mapping[str, str] | None  # of the quarantine: repaired records by hash; None: not asked for
     tell: Callable[[str], None]
     lock: Lock
     begun: float = field(default_factory=time.monotonic)

@@ -4,9 +4,9 @@ One session serves all stages, and none is started where nothing has to run.
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
@@ -15,7 +15,7 @@ from typing import Any
 
 from pipelines import crash, locks
 from pipelines.errors import DataError, PlatformError, SpecError
-from pipelines.plan import Stage, Verdict, definition, stages, verdict
+from pipelines.plan import Stage, Verdict, definition, same_rows, stages, verdict
 from pipelines.run.waiting import waiting
 from pipelines.spec import Pipeline, Target
 from pipelines.state import History, Record, Warehouse
@@ -30,10 +30,11 @@ ENTRY = {
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked: which stages or kinds of stages (none named: all), and which stages anew."""
+    """What was asked: which stages or kinds of stages (none named: all), which anew, whose quarantine again."""
 
     select: tuple[str, ...] = ()
     full_refresh: tuple[str, ...] = ()
+    replay: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # stage -> repaired records by hash
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
     """The stages asked for, in their order. Errors: SpecError for one that the conf has not."""
     every = stages(pipeline)
     named, kinds = {s.id for s in every}, {s.kind for s in every}
-    for asked in (*order.select, *order.full_refresh):
+    for asked in (*order.select, *order.full_refresh, *order.replay):
         if asked not in named and not (asked in kinds and asked in order.select):
             raise SpecError(f"no stage '{asked}'; there is {', '.join(s.id for s in every)}")
     return tuple(s for s in every if not order.select or {s.id, s.kind} & set(order.select))
@@ -129,6 +130,7 @@ def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks
         stage=stage,
         why=decided.why,
         full_refresh=stage.id in asked.order.full_refresh,
+        replay=asked.order.replay.get(stage.id),
         tell=lambda text: asked.tell(stage, text),
         lock=lock,
     )
@@ -173,19 +175,25 @@ def _warm(asked: Run) -> None:
 
 
 def _anew(decided: Verdict, order: Order) -> Verdict:
+    if decided.stage.id in order.replay:
+        return replace(decided, run=True, why="its quarantine is judged again")
     return replace(decided, run=True, why="asked for anew") if decided.stage.id in order.full_refresh else decided
 
 
 def _refuse_mixture(decided: Verdict, history: History, pipeline: Pipeline, order: Order) -> None:
     """Rows selected by an old and by a new definition do not go into one table unasked."""
     stage, last = decided.stage, history.last(decided.stage.id)
-    if stage.kind != "tables" or not pipeline.tables[stage.name].source or stage.id in order.full_refresh:
+    if stage.kind != "tables" or not pipeline.tables[stage.name].source:
         return
-    if last and last.status != "failed" and last.definition != definition(pipeline, stage):
-        raise SpecError(
-            f"{stage.id}: its select or expectations changed since its last refresh; "
-            f"`lakeloom run --full-refresh {stage.id}` makes it anew from all that landed"
-        )
+    cut_off, now = history.open_intent(stage.id), definition(pipeline, stage)
+    begun = cut_off is not None and same_rows(cut_off.definition, now)
+    if begun or stage.id in order.full_refresh or stage.id in order.replay:
+        return
+    if last and last.status != "failed" and not same_rows(last.definition, now):
+        anew = f"`lakeloom run --full-refresh {stage.id}` makes it anew from all that landed"
+        if same_rows(last.definition, now, refused=False):
+            anew = f"`lakeloom quarantine replay CONF {stage.id}` lets in what is no longer refused, {anew}"
+        raise SpecError(f"{stage.id}: its select or expectations changed since its last refresh; {anew}")
 
 
 def _warehouse(pipeline: Pipeline, target: Target) -> Warehouse:

@@ -14,9 +14,9 @@ from pyspark.sql import functions as F
 from pipelines import crash, staging, tables
 from pipelines.columns import replace_now
 from pipelines.errors import DataError
-from pipelines.plan import definition
+from pipelines.plan import definition, same_rows
 from pipelines.quality import fused, suites
-from pipelines.run import batches
+from pipelines.run import batches, replaying
 from pipelines.run.applying import apply
 from pipelines.run.context import Context
 from pipelines.spec import Expectation, Table
@@ -28,7 +28,7 @@ def refresh(ctx: Context) -> Record:
     """One batch of one table. Errors: DataError where the batch cannot be read or must not be published."""
     table = ctx.pipeline.tables[ctx.stage.name]
     intent = ctx.history.open_intent(ctx.stage.id)
-    if intent and intent.definition != definition(ctx.pipeline, ctx.stage):
+    if intent and not same_rows(intent.definition, definition(ctx.pipeline, ctx.stage)):
         ctx = replace(ctx, full_refresh=True)  # cut off under another definition: one batch is never of two
     if intent is None or ctx.full_refresh:
         intent = batches.intend(ctx, table)
@@ -57,6 +57,8 @@ def _batch(ctx: Context, table: Table, intent: Intent) -> tuple[dict[str, int], 
         "dropped": staged.of("drop"),
     }
     _conserve(ctx.stage.id, counts)
+    if replaying.REPLAY in intent.inputs:
+        counts = replaying.settled(counts)
     return counts, done.commit, reasons
 
 
@@ -79,10 +81,8 @@ def _write_quarantine(
             rows = staged.read(ctx.spark, fate).withColumn("_reasons", fused.reasons(rules))
             grouped = rows.select(F.explode("_reasons").alias("reason")).groupBy("reason").count().collect()
             found.update({r.reason: r["count"] for r in grouped})
-    path, anew = (
-        ctx.path("quarantine"),
-        intent.batch == 0 and ctx.warehouse.version(ctx.stage.id, "quarantine") is not None,
-    )
+    path, there = ctx.path("quarantine"), ctx.warehouse.version(ctx.stage.id, "quarantine") is not None
+    anew = there and (intent.batch == 0 or replaying.REPLAY in intent.inputs)
     if staged.of("quarantine") or anew:
         rows = staged.read(ctx.spark, "quarantine").withColumn("_reasons", fused.reasons(rules)).drop(fused.FLAWS)
         marked = rows.withColumns({"_arrived_at": F.lit(intent.now), "_batch": F.lit(intent.batch)})

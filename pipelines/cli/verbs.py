@@ -3,18 +3,27 @@
 A verb imports what it needs when it runs, so that --help and check answer at once.
 """
 
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click import ClickException
-from rich.console import Console
 from rich.markup import escape
 
-from pipelines.errors import LakeloomError, SpecError
+from pipelines.cli import quarantine
+from pipelines.cli.terminal import (
+    Conf,
+    Format,
+    TargetName,
+    checked,
+    ended,
+    err,
+    guarded,
+    out,
+    show_data,
+    target_of,
+    tell,
+)  # fmt: skip
 
 app = typer.Typer(
     help="One YAML file describes a machine-learning pipeline on a lakehouse; lakeloom runs it.",
@@ -23,12 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False, soft_wrap=True)
-
-Conf = Annotated[Path, typer.Argument(help="the conf file, such as conf/flights.yml")]
-TargetName = Annotated[str, typer.Option("--target", "-t", help="a file of conf/targets, without .yml")]
-Format = Annotated[str, typer.Option("--format", help="text or json")]
+app.add_typer(quarantine.app, name="quarantine")
 
 
 @app.command()
@@ -48,9 +52,9 @@ def plan(
     """Show which stages would run, and why. No engine is started, nothing is written."""
     from pipelines.run.pipeline import Order, planned
 
-    pipeline, place = checked(conf), _target(conf, target)
+    pipeline, place = checked(conf), target_of(conf, target)
     verdicts = planned(pipeline, place, Order(full_refresh=tuple(full_refresh)))
-    _show(format, [{"stage": v.stage.id, "run": v.run, "why": v.why} for v in verdicts], _plan_text)
+    show_data(format, [{"stage": v.stage.id, "run": v.run, "why": v.why} for v in verdicts], _plan_text)
 
 
 @app.command()
@@ -68,12 +72,12 @@ def run(
     from pipelines.run.pipeline import run as run_stages
     from pipelines.summary import summary
 
-    pipeline, place = checked(conf), _target(conf, target)
+    pipeline, place = checked(conf), target_of(conf, target)
     outcomes = []
-    for outcome in run_stages(pipeline, place, Order(tuple(select), tuple(full_refresh)), _tell):
+    for outcome in run_stages(pipeline, place, Order(tuple(select), tuple(full_refresh)), tell):
         outcomes.append(outcome)
-        _ended(outcome)
-    _show(format, [_as_json(o) for o in outcomes], lambda _: summary(pipeline, place, str(conf), outcomes))
+        ended(outcome)
+    show_data(format, [_as_json(o) for o in outcomes], lambda _: summary(pipeline, place, str(conf), outcomes))
     refused = [o.error for o in outcomes if o.error]
     if refused:
         raise refused[0]
@@ -90,11 +94,11 @@ def show(
     from pipelines import show as shown
     from pipelines.summary import overview_text, table_text
 
-    pipeline, place = checked(conf), _target(conf, target)
+    pipeline, place = checked(conf), target_of(conf, target)
     if stage:
-        _show(format, shown.table(pipeline, place, stage), table_text)
+        show_data(format, shown.table(pipeline, place, stage), table_text)
     else:
-        _show(format, shown.overview(pipeline, place), overview_text)
+        show_data(format, shown.overview(pipeline, place), overview_text)
 
 
 @app.command()
@@ -107,7 +111,7 @@ def report(
     from pipelines.report import report as page
     from pipelines.state import Warehouse
 
-    pipeline, place = checked(conf), _target(conf, target)
+    pipeline, place = checked(conf), target_of(conf, target)
     file = to if to.name else Path(place.warehouse).parent / f"{pipeline.pipeline}.html"
     file.parent.mkdir(parents=True, exist_ok=True)
     records = sorted(Warehouse(place.warehouse, pipeline.pipeline).records(), key=lambda r: r.started_at)
@@ -123,7 +127,7 @@ def doctor(
     """Look at Java, jars, disk, memory and servers; say what is wrong and what to type."""
     from pipelines.doctor import examine
 
-    found = examine(_target(conf, target))
+    found = examine(target_of(conf, target))
     for f in found:
         out.print(f"{'ok  ' if f.ok else '[red]FAIL[/red]'}  {f.name:<16} {escape(f.found)}")
         if not f.ok:
@@ -155,59 +159,9 @@ def run_stage(stage: str, conf: Path, target: str) -> int:
     return guarded(lambda: run(conf, target, [stage], [], "json"))
 
 
-def checked(conf: Path) -> Any:
-    """A conf, loaded and checked."""
-    from pipelines.check import check as check_names
-    from pipelines.spec import load_lines
-
-    pipeline, lines = load_lines(conf)
-    check_names(pipeline, lines)
-    return pipeline
-
-
 def main() -> None:
     """Entry point."""
     sys.exit(guarded(lambda: app(standalone_mode=False)))
-
-
-def guarded(act: Callable[[], Any]) -> int:
-    """Run; a deliberate failure is one sentence and its exit code; anything else is our bug: traceback and 70."""
-    try:
-        code = act()
-        return code if isinstance(code, int) else 0
-    except LakeloomError as error:
-        err.print(f"[red]error:[/red] {escape(str(error))}")
-        return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        err.print("stopped; the same command goes on where it was")
-        return 130
-    except Exception as error:
-        if isinstance(error, ClickException):  # wrong usage
-            err.print(f"[red]error:[/red] {escape(error.format_message())}")
-            return 2
-        err.print_exception()
-        err.print("[red]this is a bug of lakeloom[/red]; please report it with the lines above")
-        return 70
-
-
-def _target(conf: Path, name: str) -> Any:
-    from pipelines.spec import load_target
-
-    return load_target(conf, name)
-
-
-def _tell(stage: Any, text: str) -> None:
-    err.print(f"[dim]{stage.id:<28}[/dim] {escape(text)}")
-
-
-def _ended(outcome: Any) -> None:
-    stage = outcome.verdict.stage.id
-    if outcome.error:
-        err.print(f"[red]{stage:<28} refused[/red]")
-    elif outcome.record:
-        err.print(f"[green]{stage:<28}[/green] done in {outcome.record.seconds:.1f} s")
-    else:
-        err.print(f"[dim]{stage:<28} {escape(outcome.verdict.why)}[/dim]")
 
 
 def _as_json(outcome: Any) -> dict[str, Any]:
@@ -225,13 +179,6 @@ def _as_json(outcome: Any) -> dict[str, Any]:
         "error": str(outcome.error or ""),
         **kept,
     }
-
-
-def _show(format: str, data: Any, text: Callable[[Any], str]) -> None:
-    if format not in ("text", "json"):
-        raise SpecError(f"--format {format}: can be text or json")
-    print_ = out.print_json if format == "json" else out.print
-    print_(json.dumps(data, default=str) if format == "json" else text(data))
 
 
 def _plan_text(verdicts: list[dict[str, Any]]) -> str:

@@ -1,0 +1,80 @@
+"""`lakeloom quarantine`: what was refused, why, and how it gets in after all."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from pipelines.cli.terminal import Conf, Format, TargetName, checked, ended, show_data, target_of, tell
+
+app = typer.Typer(
+    help="List, show and replay refused rows.", no_args_is_help=True, pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)  # fmt: skip
+Stage = Annotated[str, typer.Argument(help="such as tables.flights")]
+
+
+@app.command("list")
+def list_(conf: Conf, target: TargetName = "local", format: Format = "text") -> None:
+    """Tables that refused rows, and how many for which reason. No engine is started."""
+    from pipelines.show import quarantines
+
+    show_data(format, quarantines(checked(conf), target_of(conf, target)), _list_text)
+
+
+@app.command()
+def show(
+    conf: Conf,
+    stage: Stage,
+    target: TargetName = "local",
+    most: Annotated[int, typer.Option(help="rows at most", min=1)] = 20,
+    format: Format = "text",
+) -> None:
+    """Refused rows as they came, each with its reasons, its place and its run. No engine is started."""
+    from pipelines.show import refused
+
+    show_data(format, refused(checked(conf), target_of(conf, target), stage, most), _rows_text)
+
+
+@app.command()
+def replay(
+    conf: Conf,
+    stage: Stage,
+    target: TargetName = "local",
+    repaired: Annotated[
+        Path | None, typer.Option(help="JSON lines of _hash and the repaired _record, as `show --format json` has them")
+    ] = None,
+    format: Format = "text",
+) -> None:
+    """Judge a table's quarantine again, after its expectations changed or with repaired rows; what passes goes in."""
+    from pipelines.run.pipeline import Order, run
+    from pipelines.run.replaying import repairs
+    from pipelines.summary import summary
+
+    pipeline, place = checked(conf), target_of(conf, target)
+    order = Order(select=(stage,), replay={stage: repairs(repaired.read_text(encoding="utf-8")) if repaired else {}})
+    outcomes = []
+    for outcome in run(pipeline, place, order, tell):
+        outcomes.append(outcome)
+        ended(outcome)
+    counts = [{"stage": o.verdict.stage.id, **o.record.counts} for o in outcomes if o.record]
+    show_data(format, counts, lambda _: summary(pipeline, place, str(conf), outcomes))
+    if outcomes[0].error:
+        raise outcomes[0].error
+
+
+def _list_text(found: list[dict[str, Any]]) -> str:
+    lines = [
+        "\n".join([f"{q['stage']}: {q['rows']:,} rows", *[f"  {n:>8,}  {r}" for r, n in q["reasons"].items()]])
+        for q in found
+    ]
+    return escape("\n".join(lines) or "no row is in quarantine")
+
+
+def _rows_text(rows: list[dict[str, Any]]) -> str:
+    return escape("\n".join(_row_text(row) for row in rows))
+
+
+def _row_text(row: dict[str, Any]) -> str:
+    return f"{row['_hash']}  {'; '.join(row['_reasons'])}\n  {row['_record']}\n  {row['_file']}, run {row['_run']}"

@@ -1,0 +1,84 @@
+"""What all verbs share: consoles, options, a conf and its target, how a failure ends.
+
+Progress goes to stderr, data to stdout; exit codes are those of errors.py.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from click import ClickException
+from rich.console import Console
+from rich.markup import escape
+
+from pipelines.errors import LakeloomError, SpecError
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True)
+
+Conf = Annotated[Path, typer.Argument(help="the conf file, such as conf/flights.yml")]
+TargetName = Annotated[str, typer.Option("--target", "-t", help="a file of conf/targets, without .yml")]
+Format = Annotated[str, typer.Option("--format", help="text or json")]
+
+
+def checked(conf: Path) -> Any:
+    """A conf, loaded and checked."""
+    from pipelines.check import check as check_names
+    from pipelines.spec import load_lines
+
+    pipeline, lines = load_lines(conf)
+    check_names(pipeline, lines)
+    return pipeline
+
+
+def guarded(act: Callable[[], Any]) -> int:
+    """Run; a deliberate failure is one sentence and its exit code; anything else is our bug: traceback and 70."""
+    try:
+        code = act()
+        return code if isinstance(code, int) else 0
+    except LakeloomError as error:
+        err.print(f"[red]error:[/red] {escape(str(error))}")
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("stopped; the same command goes on where it was")
+        return 130
+    except Exception as error:
+        if isinstance(error, ClickException):  # wrong usage
+            err.print(f"[red]error:[/red] {escape(error.format_message())}")
+            return 2
+        err.print_exception()
+        err.print("[red]this is a bug of lakeloom[/red]; please report it with the lines above")
+        return 70
+
+
+def target_of(conf: Path, name: str) -> Any:
+    """A target, by its name, beside a conf."""
+    from pipelines.spec import load_target
+
+    return load_target(conf, name)
+
+
+def tell(stage: Any, text: str) -> None:
+    """One line of progress."""
+    err.print(f"[dim]{stage.id:<28}[/dim] {escape(text)}")
+
+
+def ended(outcome: Any) -> None:
+    """How a stage ended."""
+    stage = outcome.verdict.stage.id
+    if outcome.error:
+        err.print(f"[red]{stage:<28} refused[/red]")
+    elif outcome.record:
+        err.print(f"[green]{stage:<28}[/green] done in {outcome.record.seconds:.1f} s")
+    else:
+        err.print(f"[dim]{stage:<28} {escape(outcome.verdict.why)}[/dim]")
+
+
+def show_data(format: str, data: Any, text: Callable[[Any], str]) -> None:
+    """Data on stdout, as JSON or as text makes it. Errors: SpecError for another format."""
+    if format not in ("text", "json"):
+        raise SpecError(f"--format {format}: can be text or json")
+    print_ = out.print_json if format == "json" else out.print
+    print_(json.dumps(data, default=str) if format == "json" else text(data))
