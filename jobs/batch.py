@@ -1,4 +1,4 @@
-"""The spark-submit door: one stage, or one kind of stages, of one conf. `spark-submit jobs/batch.py STAGE CONF --target T`."""
+"""The spark-submit door: one stage, or a kind of stages: `spark-submit jobs/batch.py STAGE CONF --target T`."""
 
 import argparse
 import sys

@@ -22,6 +22,7 @@ POINTS = (  # in the order in which a run comes by
     "between scores and their progress",
     "before the run record",
     "after the run record",
+    "between the parts of a restore",
     "between tables",
 )
 

@@ -110,6 +110,17 @@ def _sorted(found: list[Stage]) -> tuple[Stage, ...]:
     return tuple(done)
 
 
+def following(pipeline: Pipeline, stage: str) -> tuple[str, ...]:
+    """What follows a stage by itself: views, feature tables and scores; no model, and no table of a source."""
+    made, found = {stage}, []
+    for each in stages(pipeline):
+        kept = each.kind == "models" or (each.kind == "tables" and pipeline.tables[each.name].source)
+        if made & set(each.needs) and not kept:
+            made.add(each.id)
+            found.append(each.id)
+    return tuple(found)
+
+
 def definition(pipeline: Pipeline, stage: Stage) -> str:
     """A short hash of the part of the conf that decides what the stage makes.
 

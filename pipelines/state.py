@@ -19,6 +19,7 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
+RESTORE = "restore"  # among an intent's inputs: the batch takes its table back to what a run published
 Json = Any  # what json.loads gives back
 Status = Literal["ok", "refused", "failed"]
 
@@ -189,10 +190,16 @@ class History:
         mine = [i.batch for i in self.intents if i.stage == stage and i.generation == self.generation(stage)]
         return max(mine, default=-1) + 1
 
-    def taken(self, stage: str, source: str) -> tuple[Json, ...]:
-        """What each batch of a stage took from a source in this generation, oldest first."""
-        mine = (i for i in self.intents if i.stage == stage and i.generation == self.generation(stage))
-        return tuple(i.inputs[source] for i in mine if source in i.inputs)
+    def taken(self, stage: str, source: str, upto: "Record | None" = None) -> tuple[Json, ...]:
+        """What each batch of a stage took from a source in this generation, oldest first.
+
+        upto: a record of another generation, to see what was taken by then. A table that was restored begins its
+        generation with what it had taken by then.
+        """
+        generation, batch = (upto.generation, upto.batch) if upto else (self.generation(stage), self.next_batch(stage))
+        mine = [i for i in self.intents if (i.stage, i.generation) == (stage, generation) and i.batch <= batch]
+        before = [batch for i in mine for batch in i.inputs.get(RESTORE, {}).get("taken", ())]
+        return (*before, *(i.inputs[source] for i in mine if source in i.inputs))
 
     def files(self, stage: str, source: str) -> tuple[Mapping[str, Json], ...]:
         """Every file that a stage has taken from a source in this generation."""

@@ -140,6 +140,17 @@ def merge(df: DataFrame, path: str, on: str, when: str, transaction: Transaction
     return _read_back(path, transaction)
 
 
+def restore(spark: SparkSession, path: str, version: int | None, transaction: Transaction) -> Commit:
+    """Take a table back to a version, or to no rows where that is None, by one commit. A replay writes nothing."""
+    done = find(path, transaction)
+    if done:
+        return done
+    child = _child(spark, transaction)
+    back = f"RESTORE TABLE delta.`{path}` TO VERSION AS OF {version}"
+    child.sql(f"DELETE FROM delta.`{path}`" if version is None else back)
+    return _read_back(path, transaction)
+
+
 def _child(spark: SparkSession, transaction: Transaction) -> SparkSession:
     """A session of its own, so that its transaction id is seen by no other write."""
     child = spark.newSession()

@@ -8,6 +8,7 @@ its class; only the why stands here. To document a new spec, add it to SECTIONS.
 """
 
 import sys
+from functools import cache
 from pathlib import Path
 
 from pipelines.spec import (
@@ -202,6 +203,7 @@ def _definition(spec: type[Spec]) -> dict[str, object]:
     return json_schema() if spec is Pipeline else _definitions()[spec.__name__]
 
 
+@cache
 def _definitions() -> dict[str, dict[str, object]]:
     """Of the conf and of the target, by name."""
     target: dict[str, dict[str, object]] = Target.model_json_schema(by_alias=True)["$defs"]

@@ -13,6 +13,8 @@ from pipelines.spec import load_lines
 
 GOLDEN = Path(__file__).parent / "golden" / "delays.yml"
 
+NULLS = "expect_column_values_to_not_be_null: {column: origin}"
+
 
 @pytest.fixture
 def flaws(tmp_path):
@@ -205,6 +207,60 @@ def test_a_label_column_among_the_features_is_refused(flaws):
             "{column: orign}",
             "28: tables.flights.expect.0.expect_column_values_to_not_be_null.column",
             "no column 'orign'; did you mean 'origin'?",
+        ),
+        (
+            NULLS,
+            "expect_column_pair_values_to_be_equal: {column_A: origin, column_B: orign}",
+            "28: tables.flights.expect.0.expect_column_pair_values_to_be_equal.column_B",
+            "no column 'orign'; did you mean 'origin'?",
+        ),
+        (
+            NULLS,
+            "expect_multicolumn_values_to_be_equal: {column_list: [origin, dset]}",
+            "28: tables.flights.expect.0.expect_multicolumn_values_to_be_equal.column_list",
+            "no column 'dset'; did you mean 'dest'?",
+        ),
+        (
+            NULLS,
+            "expect_column_values_to_not_be_null: {column: origin, row_condition: dst = 'JFK'}",
+            "28: tables.flights.expect.0.expect_column_values_to_not_be_null.row_condition",
+            "no column 'dst'; did you mean 'dest'?",
+        ),
+        (
+            NULLS,
+            "expect_column_values_to_not_be_null: {column: origin, row_condition: scheduled_departure < now()}",
+            "28: tables.flights.expect.0.expect_column_values_to_not_be_null.row_condition",
+            "reads the clock; a version is judged by what it holds, whenever that is",
+        ),
+        (
+            NULLS,
+            "expect_column_values_to_not_be_null: {column: origin, row_condition: 1 = 1}",
+            "28: tables.flights.expect.0.expect_column_values_to_not_be_null.row_condition",
+            "'1 = 1' reads no column of the table",
+        ),
+        (
+            "expect_table_row_count_to_be_between: {min_value: 1}",
+            "unexpected_rows_expectation: {unexpected_rows_query: SELECT origin FROM flights}",
+            "30: tables.flights.expect.1.unexpected_rows_expectation.unexpected_rows_query",
+            "does not read {batch}, which stands for the table",
+        ),
+        (
+            "expect_table_row_count_to_be_between: {min_value: 1}",
+            "unexpected_rows_expectation: {unexpected_rows_query: \"SELECT reflect('a', 'b') AS x FROM {batch}\"}",
+            "30: tables.flights.expect.1.unexpected_rows_expectation.unexpected_rows_query",
+            "reflect() is not among the functions a conf may call",
+        ),
+        (
+            "expect_table_row_count_to_be_between: {min_value: 1}",
+            'unexpected_rows_expectation: {unexpected_rows_query: "SELECT w.temp FROM {batch} JOIN weather AS w"}',
+            "30: tables.flights.expect.1.unexpected_rows_expectation.unexpected_rows_query",
+            "reads 'weather', which is no source or table; there is batch",
+        ),
+        (
+            "expect_table_row_count_to_be_between: {min_value: 1}",
+            "expect_column_max_to_be_between: {column: distance, min_value: 3, max_value: 3, strict_max: true}",
+            "30: tables.flights.expect.1.expect_column_max_to_be_between",
+            "nothing lies between 3 and 3",
         ),
         (
             "{min_value: 1}",

@@ -10,7 +10,7 @@ from pipelines.cli import app, guarded
 from pipelines.errors import ConflictError, DataError, PlatformError, SpecError
 
 GOLDEN = Path(__file__).parent / "golden" / "help.txt"
-VERBS = ("check", "plan", "run", "show", "report", "doctor", "init", "schema")
+VERBS = ("check", "plan", "run", "restore", "show", "report", "doctor", "init", "schema")
 GROUPS = {"quarantine": ("list", "show", "replay")}
 
 

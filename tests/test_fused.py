@@ -64,6 +64,36 @@ def test_more_rules_than_bits_are_refused(frame):
     assert str(caught.value) == "63 drop and quarantine rules on one table; the most is 62"
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "sentence"),
+    [
+        (
+            "expect_column_values_to_be_between",
+            {"column": "origin", "min_value": 1},
+            "origin: be between (min_value 1.0): origin is string; it should be a number",
+        ),
+        (
+            "expect_column_values_to_not_be_null",
+            {"column": "origin", "row_condition": "length(origin)"},
+            "origin: not be null where length(origin): cannot be asked of this table: [DATATYPE_MISMATCH.",
+        ),
+        (
+            "expect_column_values_to_match_regex",
+            {"column": "origin", "regex": "["},
+            "origin: match regex (regex [): '[' is no regex in Java's syntax: ",
+        ),
+    ],
+)
+def test_a_rule_that_does_not_fit_its_column_is_refused_before_a_row_is_read(frame, name, arguments, sentence):
+    rule = Expectation.model_validate({name: arguments, "on_fail": "drop"})
+
+    with pytest.raises(SpecError) as caught:
+        flag(frame([("x",)], "origin string"), (ORIGIN, rule), F.lit(False))
+
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+
+
 def test_what_warns_or_fails_is_left_to_the_judge():
     warns = ORIGIN.model_copy(update={"on_fail": "warn"})
     fails = ORIGIN.model_copy(update={"on_fail": "fail"})

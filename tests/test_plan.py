@@ -6,7 +6,8 @@ import pytest
 
 from pipelines.errors import SpecError
 from pipelines.plan import Stage, Verdict, Waiting, definition, stages, verdict
-from pipelines.run.pipeline import Order, selected
+from pipelines.run.order import FullRefresh, Order
+from pipelines.run.pipeline import selected
 from pipelines.spec import Pipeline, load
 
 GOLDEN = Path(__file__).parent / "golden" / "delays.yml"
@@ -96,4 +97,4 @@ def test_a_kind_stands_for_all_its_stages():
         "scores.late_daily",
     ]
     with pytest.raises(SpecError, match="no stage 'tables'; there is "):
-        selected(delays, Order(full_refresh=("tables",)))
+        selected(delays, Order(asks={"tables": FullRefresh()}))

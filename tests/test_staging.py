@@ -79,6 +79,43 @@ def test_too_many_keys_are_left_to_spark(staged, monkeypatch):
     assert staged.distinct("drop", ["k"]) == 1
 
 
+def test_a_batch_that_was_staged_to_its_end_is_found_as_it_was_written(spark, frame, tmp_path):
+    place = str(tmp_path / "t")
+    written = staging.write(frame(ROWS, DDL), place, "fate")
+    before = staging.resumed(place, "fate")
+    staging.complete(written, {"rows_in": 6})
+
+    found = staging.resumed(place, "fate")
+
+    assert before is None
+    assert found is not None
+    again, counts = found
+    assert counts == {"rows_in": 6}
+    assert (again.schema, again.rows, again.of("clean")) == (written.schema, 6, 4)
+    assert sorted(map(tuple, again.read(spark, "clean").collect())) == sorted(row[:3] for row in ROWS[:4])
+    next((tmp_path / "t" / "fate=drop").glob("*.parquet")).unlink()
+    assert staging.resumed(place, "fate") is None  # a part of it is gone
+
+
+def test_an_empty_batch_keeps_its_schema(spark, frame, tmp_path):
+    place = str(tmp_path / "t")
+    staging.complete(staging.write(frame([], DDL), place, "fate"), {"rows_in": 0})
+
+    found = staging.resumed(place, "fate")
+
+    assert found is not None
+    assert found[0].read(spark, "clean").dtypes == [("k", "string"), ("n", "int"), ("d", "double")]
+
+
+def test_a_batch_that_is_staged_again_is_not_whole_before_its_end(frame, tmp_path):
+    place = str(tmp_path / "t")
+    staging.complete(staging.write(frame(ROWS, DDL), place, "fate"), {})
+
+    staging.write(frame(ROWS, DDL), place, "fate")
+
+    assert staging.resumed(place, "fate") is None
+
+
 def test_a_batch_is_removed_once_and_for_all(frame, tmp_path):
     place = str(tmp_path / "t")
     staging.write(frame([("a", "clean")], "k string, fate string"), place, "fate")

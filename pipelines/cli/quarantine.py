@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli.terminal import Conf, Format, TargetName, checked, ended, show_data, target_of, tell
+from pipelines.cli.terminal import Conf, Format, TargetName, carried_out, checked, show_data, target_of
 
 app = typer.Typer(
     help="List, show and replay refused rows.", no_args_is_help=True, pretty_exceptions_enable=False,
@@ -48,20 +48,11 @@ def replay(
     format: Format = "text",
 ) -> None:
     """Judge a table's quarantine again, after its expectations changed or with repaired rows; what passes goes in."""
-    from pipelines.run.pipeline import Order, run
+    from pipelines.run.order import Order, Replay
     from pipelines.run.replaying import repairs
-    from pipelines.summary import summary
 
-    pipeline, place = checked(conf), target_of(conf, target)
-    order = Order(select=(stage,), replay={stage: repairs(repaired.read_text(encoding="utf-8")) if repaired else {}})
-    outcomes = []
-    for outcome in run(pipeline, place, order, tell):
-        outcomes.append(outcome)
-        ended(outcome)
-    counts = [{"stage": o.verdict.stage.id, **o.record.counts} for o in outcomes if o.record]
-    show_data(format, counts, lambda _: summary(pipeline, place, str(conf), outcomes))
-    if outcomes[0].error:
-        raise outcomes[0].error
+    rows = repairs(repaired.read_text(encoding="utf-8")) if repaired else {}
+    carried_out(conf, target, Order((stage,), {stage: Replay(rows)}), format)
 
 
 def _list_text(found: list[dict[str, Any]]) -> str:

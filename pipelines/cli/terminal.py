@@ -82,3 +82,36 @@ def show_data(format: str, data: Any, text: Callable[[Any], str]) -> None:
         raise SpecError(f"--format {format}: can be text or json")
     print_ = out.print_json if format == "json" else out.print
     print_(json.dumps(data, default=str) if format == "json" else text(data))
+
+
+def carried_out(conf: Path, target: str, order: Any, format: str) -> None:
+    """Run what was ordered, stage by stage, and show the summary. Errors: what the first refused stage said."""
+    from pipelines.run.pipeline import run
+    from pipelines.summary import summary
+
+    pipeline, place = checked(conf), target_of(conf, target)
+    outcomes = []
+    for outcome in run(pipeline, place, order, tell):
+        outcomes.append(outcome)
+        ended(outcome)
+    show_data(format, [_as_json(o) for o in outcomes], lambda _: summary(pipeline, place, str(conf), outcomes))
+    refused = [o.error for o in outcomes if o.error]
+    if refused:
+        raise refused[0]
+
+
+def _as_json(outcome: Any) -> dict[str, Any]:
+    record = outcome.record
+    kept = (
+        {k: getattr(record, k) for k in ("seconds", "published_version", "model_version", "counts", "detail")}
+        if record
+        else {}
+    )
+    verdict = outcome.verdict
+    return {
+        "stage": verdict.stage.id,
+        "ran": record is not None,
+        "why": verdict.why,
+        "error": str(outcome.error or ""),
+        **kept,
+    }

@@ -15,15 +15,14 @@ from pipelines.cli.terminal import (
     Conf,
     Format,
     TargetName,
+    carried_out,
     checked,
-    ended,
     err,
     guarded,
     out,
     show_data,
     target_of,
-    tell,
-)  # fmt: skip
+)
 
 app = typer.Typer(
     help="One YAML file describes a machine-learning pipeline on a lakehouse; lakeloom runs it.",
@@ -50,10 +49,11 @@ def plan(
     full_refresh: Annotated[list[str], typer.Option(help="a stage to make anew")] = [],  # noqa: B006
 ) -> None:
     """Show which stages would run, and why. No engine is started, nothing is written."""
-    from pipelines.run.pipeline import Order, planned
+    from pipelines.run.order import Order
+    from pipelines.run.pipeline import planned
 
     pipeline, place = checked(conf), target_of(conf, target)
-    verdicts = planned(pipeline, place, Order(full_refresh=tuple(full_refresh)))
+    verdicts = planned(pipeline, place, Order.of([], full_refresh))
     show_data(format, [{"stage": v.stage.id, "run": v.run, "why": v.why} for v in verdicts], _plan_text)
 
 
@@ -68,19 +68,28 @@ def run(
     format: Format = "text",
 ) -> None:
     """Run every stage that has something to do; a second run adds nothing."""
-    from pipelines.run.pipeline import Order
-    from pipelines.run.pipeline import run as run_stages
-    from pipelines.summary import summary
+    from pipelines.run.order import Order
 
-    pipeline, place = checked(conf), target_of(conf, target)
-    outcomes = []
-    for outcome in run_stages(pipeline, place, Order(tuple(select), tuple(full_refresh)), tell):
-        outcomes.append(outcome)
-        ended(outcome)
-    show_data(format, [_as_json(o) for o in outcomes], lambda _: summary(pipeline, place, str(conf), outcomes))
-    refused = [o.error for o in outcomes if o.error]
-    if refused:
-        raise refused[0]
+    carried_out(conf, target, Order.of(select, full_refresh), format)
+
+
+@app.command()
+def restore(
+    conf: Conf,
+    stage: Annotated[str, typer.Argument(help="a table, such as tables.flights")],
+    to: Annotated[str, typer.Option(help="the run that published what you want back; `show` lists them")],
+    target: TargetName = "local",
+    format: Format = "text",
+) -> None:
+    """Take a table back to what a run published, and make anew what was made from it.
+
+    What its source delivered after that run is new again: mend or remove it before the next run.
+    """
+    from pipelines.plan import following
+    from pipelines.run.order import Order, Restore
+
+    stages = (stage, *following(checked(conf), stage))
+    carried_out(conf, target, Order(stages, {stage: Restore(to)}), format)
 
 
 @app.command()
@@ -162,23 +171,6 @@ def run_stage(stage: str, conf: Path, target: str) -> int:
 def main() -> None:
     """Entry point."""
     sys.exit(guarded(lambda: app(standalone_mode=False)))
-
-
-def _as_json(outcome: Any) -> dict[str, Any]:
-    record = outcome.record
-    kept = (
-        {k: getattr(record, k) for k in ("seconds", "published_version", "model_version", "counts", "detail")}
-        if record
-        else {}
-    )
-    verdict = outcome.verdict
-    return {
-        "stage": verdict.stage.id,
-        "ran": record is not None,
-        "why": verdict.why,
-        "error": str(outcome.error or ""),
-        **kept,
-    }
 
 
 def _plan_text(verdicts: list[dict[str, Any]]) -> str:

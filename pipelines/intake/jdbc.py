@@ -10,6 +10,7 @@ database, other than a file or a topic, may have changed meanwhile.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from pipelines.columns import ddl
@@ -211,8 +212,6 @@ _IN_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION
 
 def _lost(columns: dict[str, str]) -> "Column":
     """True where a value is there, and is none of the declared type."""
-    from functools import reduce
-
     from pyspark.sql import functions as F
 
     each = [F.col(f"`{n}`").isNotNull() & F.col(f"`{n}`").try_cast(kind).isNull() for n, kind in columns.items()]

@@ -16,23 +16,26 @@ from pipelines.columns import carry, replace_now
 from pipelines.errors import DataError
 from pipelines.intake import KINDS, Reading
 from pipelines.quality import fused
-from pipelines.run import replaying
+from pipelines.run import replaying, restoring
 from pipelines.run.context import Context
+from pipelines.run.order import Replay, Restore
 from pipelines.run.waiting import asked_of, side_tables
 from pipelines.spec import Expectation, Table
-from pipelines.state import Intent
+from pipelines.state import RESTORE, Intent
 
 
 def intend(ctx: Context, table: Table) -> Intent:
     """Write down what the next batch reads. Errors: DataError where a side table or the source cannot give it."""
+    if isinstance(ctx.ask, Restore):
+        return ctx.intend({RESTORE: restoring.asked(ctx, table, ctx.ask)}, new_generation=True)
     inputs: dict[str, Any] = {}
     for name in side_tables(ctx.pipeline, table):
         version = ctx.published(f"tables.{name}")
         if version is None:
             raise DataError(f"{ctx.stage.id} reads {name}, of which no version was published")
         inputs[f"tables.{name}"] = {"upto": version}
-    if table.source and ctx.replay is not None:
-        inputs[replaying.REPLAY] = replaying.asked(ctx)
+    if table.source and isinstance(ctx.ask, Replay):
+        inputs[replaying.REPLAY] = replaying.asked(ctx, ctx.ask)
     elif table.source:
         asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.full_refresh)
         inputs[table.source] = KINDS[asked.source.kind].take(asked)

@@ -1,7 +1,7 @@
 """What every stage is given, and how an attempt becomes a row of `_runs`."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from pipelines import crash
 from pipelines.locks import Lock
 from pipelines.plan import Stage, definition
+from pipelines.run.order import Ask, FullRefresh
 from pipelines.spec import Pipeline, Target
 from pipelines.state import History, Intent, Record, Status, Warehouse
 from pipelines.tables import Transaction
@@ -27,8 +28,7 @@ class Context:
     run_id: str
     stage: Stage
     why: str
-    full_refresh: bool
-    replay: Mapping[str, str] | None  # of the quarantine: repaired records by hash; None: not asked for
+    ask: Ask | None
     tell: Callable[[str], None]
     lock: Lock
     begun: float = field(default_factory=time.monotonic)
@@ -37,6 +37,11 @@ class Context:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "history", History.of(self.warehouse))
+
+    @property
+    def full_refresh(self) -> bool:
+        """True where the stage is to be made anew."""
+        return isinstance(self.ask, FullRefresh)
 
     def path(self, part: str = "") -> str:
         """Of the stage's own table."""
@@ -99,5 +104,6 @@ class Context:
 
 
 def _without_files(inputs: dict[str, Any]) -> dict[str, Any]:
-    """A record names versions; the files stand in the intent."""
-    return {k: {"files": len(v["files"])} if "files" in v else v for k, v in inputs.items()}
+    """A record names versions; the files, and what was taken before, stand in the intent."""
+    counted = {k: {"files": len(v["files"])} if "files" in v else v for k, v in inputs.items()}
+    return {k: {n: part for n, part in v.items() if n != "taken"} for k, v in counted.items()}

@@ -4,9 +4,9 @@ One session serves all stages, and none is started where nothing has to run.
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
@@ -16,6 +16,7 @@ from typing import Any
 from pipelines import crash, locks
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, same_rows, stages, verdict
+from pipelines.run.order import Order
 from pipelines.run.waiting import waiting
 from pipelines.spec import Pipeline, Target
 from pipelines.state import History, Record, Warehouse
@@ -27,14 +28,7 @@ ENTRY = {
     "scores": ("scores", "publish"),
 }
 
-
-@dataclass(frozen=True)
-class Order:
-    """What was asked: which stages or kinds of stages (none named: all), which anew, whose quarantine again."""
-
-    select: tuple[str, ...] = ()
-    full_refresh: tuple[str, ...] = ()
-    replay: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # stage -> repaired records by hash
+ALL = Order()
 
 
 @dataclass(frozen=True)
@@ -65,7 +59,7 @@ class Run:
         return _warehouse(self.pipeline, self.target)
 
 
-def planned(pipeline: Pipeline, target: Target, order: Order = Order()) -> tuple[Verdict, ...]:
+def planned(pipeline: Pipeline, target: Target, order: Order = ALL) -> tuple[Verdict, ...]:
     """Every selected stage with its verdict as things stand now. No JVM is started."""
     history, running = History.of(_warehouse(pipeline, target)), set[str]()
     found = []
@@ -110,7 +104,7 @@ def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
     """The stages asked for, in their order. Errors: SpecError for one that the conf has not."""
     every = stages(pipeline)
     named, kinds = {s.id for s in every}, {s.kind for s in every}
-    for asked in (*order.select, *order.full_refresh, *order.replay):
+    for asked in (*order.select, *order.asks):
         if asked not in named and not (asked in kinds and asked in order.select):
             raise SpecError(f"no stage '{asked}'; there is {', '.join(s.id for s in every)}")
     return tuple(s for s in every if not order.select or {s.id, s.kind} & set(order.select))
@@ -129,8 +123,7 @@ def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks
         run_id=asked.run_id,
         stage=stage,
         why=decided.why,
-        full_refresh=stage.id in asked.order.full_refresh,
-        replay=asked.order.replay.get(stage.id),
+        ask=asked.order.asks.get(stage.id),
         tell=lambda text: asked.tell(stage, text),
         lock=lock,
     )
@@ -175,9 +168,8 @@ def _warm(asked: Run) -> None:
 
 
 def _anew(decided: Verdict, order: Order) -> Verdict:
-    if decided.stage.id in order.replay:
-        return replace(decided, run=True, why="its quarantine is judged again")
-    return replace(decided, run=True, why="asked for anew") if decided.stage.id in order.full_refresh else decided
+    ask = order.asks.get(decided.stage.id)
+    return replace(decided, run=True, why=ask.why) if ask else decided
 
 
 def _refuse_mixture(decided: Verdict, history: History, pipeline: Pipeline, order: Order) -> None:
@@ -187,7 +179,7 @@ def _refuse_mixture(decided: Verdict, history: History, pipeline: Pipeline, orde
         return
     cut_off, now = history.open_intent(stage.id), definition(pipeline, stage)
     begun = cut_off is not None and same_rows(cut_off.definition, now)
-    if begun or stage.id in order.full_refresh or stage.id in order.replay:
+    if begun or stage.id in order.asks:
         return
     if last and last.status != "failed" and not same_rows(last.definition, now):
         anew = f"`lakeloom run --full-refresh {stage.id}` makes it anew from all that landed"

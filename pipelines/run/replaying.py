@@ -19,6 +19,7 @@ from pipelines.intake import Counted, Reading
 from pipelines.plan import definition, same_rows
 from pipelines.quality import fused
 from pipelines.run.context import Context
+from pipelines.run.order import Replay
 from pipelines.spec import Files, Source
 from pipelines.state import Intent
 
@@ -26,7 +27,7 @@ REPLAY = "quarantine"  # among an intent's inputs: the batch is read from there
 MOST_REPAIRED = 1_000  # rows; more are repaired where they come from
 
 
-def asked(ctx: Context) -> dict[str, Any]:
+def asked(ctx: Context, ask: Replay) -> dict[str, Any]:
     """What is replayed, for the intent. Errors: DataError where there is nothing, or more changed than the rules."""
     version = ctx.warehouse.version(ctx.stage.id, "quarantine")
     rows = tables.row_count(ctx.path("quarantine"), version) if version is not None else 0
@@ -38,7 +39,7 @@ def asked(ctx: Context) -> dict[str, Any]:
             f"{ctx.stage.id}: not only its expectations changed since its last refresh; "
             f"`lakeloom run --full-refresh {ctx.stage.id}` makes it anew from all that its source holds"
         )
-    return {"upto": version, "rows": rows, "repaired": ctx.replay}
+    return {"upto": version, "rows": rows, "repaired": dict(ask.repaired)}
 
 
 def reading(ctx: Context, source: Source, intent: Intent) -> Reading:

@@ -16,11 +16,12 @@ from pipelines.columns import replace_now
 from pipelines.errors import DataError
 from pipelines.plan import definition, same_rows
 from pipelines.quality import fused, suites
-from pipelines.run import batches, replaying
+from pipelines.run import batches, replaying, restoring
 from pipelines.run.applying import apply
 from pipelines.run.context import Context
+from pipelines.run.order import FullRefresh, Restore
 from pipelines.spec import Expectation, Table
-from pipelines.state import Intent, Record
+from pipelines.state import RESTORE, Intent, Record
 from pipelines.tables import Commit
 
 
@@ -29,9 +30,12 @@ def refresh(ctx: Context) -> Record:
     table = ctx.pipeline.tables[ctx.stage.name]
     intent = ctx.history.open_intent(ctx.stage.id)
     if intent and not same_rows(intent.definition, definition(ctx.pipeline, ctx.stage)):
-        ctx = replace(ctx, full_refresh=True)  # cut off under another definition: one batch is never of two
-    if intent is None or ctx.full_refresh:
+        ctx = replace(ctx, ask=FullRefresh())  # cut off under another definition: one batch is never of two
+    anew = isinstance(ctx.ask, Restore) and intent and RESTORE not in intent.inputs  # what was cut off is undone
+    if intent is None or ctx.full_refresh or anew:
         intent = batches.intend(ctx, table)
+    if RESTORE in intent.inputs:
+        return restoring.restore(ctx, intent)
     if table.source is None:
         return _publish(ctx, table, intent, _view(ctx, table, intent), {})
     counts, clean, reasons = _batch(ctx, table, intent)
@@ -117,7 +121,7 @@ def _publish(
     judged = suites.judge(lambda: tables.read(ctx.spark, ctx.path(), version), rows, table.expect)
     broken = suites.failures(judged)
     detail = {"reasons": reasons or {}, "expectations": [j.as_json() for j in judged], "rows": rows, "path": ctx.path(),
-              "quarantine_path": ctx.path("quarantine")}  # fmt: skip
+              "quarantine_path": ctx.path("quarantine"), "beside": restoring.beside(ctx)}  # fmt: skip
     counts = counts or {"rows_in": rows, "applied": rows}
     if broken:
         error = f"{ctx.stage.id}: version {version} is not published: {broken}"

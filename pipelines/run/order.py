@@ -1,0 +1,43 @@
+"""What a run is asked to do: which stages, and of some of them more than what is new."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class FullRefresh:
+    """Make it anew from all that its inputs hold."""
+
+    why = "asked for anew"
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Judge a table's quarantine again; repaired: the records that stand in place of others, by hash."""
+
+    repaired: Mapping[str, str] = field(default_factory=dict)
+    why = "its quarantine is judged again"
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Take a table back to what a run published."""
+
+    to: str  # the run's id
+    why = "taken back"
+
+
+Ask = FullRefresh | Replay | Restore
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which stages or kinds of stages (none named: all), and what is asked of some, by their ids."""
+
+    select: tuple[str, ...] = ()
+    asks: Mapping[str, Ask] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, select: list[str], full_refresh: list[str]) -> "Order":
+        """As the command line has it."""
+        return cls(tuple(select), {stage: FullRefresh() for stage in full_refresh})

@@ -1,0 +1,62 @@
+"""A table taken back to what a run published, with all that lies beside it; what follows is made again from it.
+
+It begins a new generation: transaction ids start anew, what was taken from the
+source after that run is new again, and tables downstream see that they have to
+be rebuilt. Nothing is erased: the versions that were undone can be read until
+upkeep removes their files.
+"""
+
+from typing import Any
+
+from pipelines import crash, tables
+from pipelines.errors import SpecError
+from pipelines.run.context import Context
+from pipelines.run.order import Restore
+from pipelines.spec import Table
+from pipelines.state import RESTORE, Intent, Record
+
+PARTS = ("quarantine", "deleted")  # what lies beside a table
+
+
+def asked(ctx: Context, table: Table, ask: Restore) -> dict[str, Any]:
+    """What is taken back to what, for the intent. Errors: SpecError for an unknown run."""
+    record = _published_by(ctx, ask.to)
+    versions = {"": record.published_version, **record.detail.get("beside", {})}
+    taken = ctx.history.taken(ctx.stage.id, table.source, record) if table.source else ()
+    return {"run": record.run_id, "versions": versions, "taken": list(taken)}
+
+
+def restore(ctx: Context, intent: Intent) -> Record:
+    """Carry an intent out; a replay finds what was done. Cost: a commit for each part; no row is rewritten."""
+    asked = intent.inputs[RESTORE]
+    for part in ("", *PARTS):
+        if ctx.warehouse.version(ctx.stage.id, part) is not None:
+            transaction = ctx.transaction(intent, f"restore {part}")
+            tables.restore(ctx.spark, ctx.path(part), asked["versions"].get(part), transaction)
+            crash.point("between the parts of a restore", ctx.stage.id)
+    record = _published_by(ctx, asked["run"])
+    detail = {**record.detail, "restored": asked["run"], "beside": beside(ctx)}
+    version = ctx.warehouse.version(ctx.stage.id)
+    return ctx.record(intent, counts=_by_then(ctx, record), detail=detail, published_version=version)
+
+
+def beside(ctx: Context) -> dict[str, int]:
+    """The versions of what lies beside the stage's table, for a record: what a restore would go back to."""
+    found = {part: ctx.warehouse.version(ctx.stage.id, part) for part in PARTS}
+    return {part: version for part, version in found.items() if version is not None}
+
+
+def _published_by(ctx: Context, run: str) -> Record:
+    mine = [r for r in ctx.history.records if r.stage == ctx.stage.id and r.published_version is not None]
+    found = [r for r in mine if r.run_id == run]
+    if not found:
+        known = ", ".join(r.run_id for r in mine[-5:]) or "none yet"
+        raise SpecError(f"{ctx.stage.id}: run '{run}' published nothing of it; those that did: {known}")
+    return found[-1]
+
+
+def _by_then(ctx: Context, record: Record) -> dict[str, int]:
+    """The sums of a generation up to a record: what sums of the new one begin with."""
+    mine = [r for r in ctx.history.records if (r.stage, r.generation) == (record.stage, record.generation)]
+    then = [r.counts for r in mine if r.batch <= record.batch and r.status != "failed"]
+    return {k: sum(c.get(k, 0) for c in then) for k in record.counts}
