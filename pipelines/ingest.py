@@ -67,8 +67,24 @@ def _scan(spark: SparkSession, source: Files, files: Sequence[str]) -> DataFrame
     if source.format == "csv":
         return reader.csv(paths, header=True, mode="PERMISSIVE", nullValue=source.null, escape='"')
     if source.format == "json":
-        return reader.json(paths, mode="PERMISSIVE")
+        return _objects(spark, source, paths)
     return spark.read.schema(source.ddl).parquet(*paths).withColumn(CORRUPT, F.lit(None).cast("string"))
+
+
+def _objects(spark: SparkSession, source: Files, paths: Sequence[str]) -> DataFrame:
+    """Lines of JSON. Spark's own reader of them takes the first of two objects on a line and loses the other."""
+    lines = spark.read.text(list(paths)).select(F.regexp_replace("value", "^\ufeff", "").alias("value"), "_metadata")
+    value, options = F.col("value"), {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+    parsed = F.from_json(value, f"{source.ddl}, {CORRUPT} STRING", options).alias("parsed")
+    read = lines.where(~value.rlike(r"^[ \t\r]*$")).select(parsed, unreadable(value).alias("unreadable"), "_metadata")
+    fields = [F.col("parsed").getField(n).alias(n) for n in ddl(source.ddl)]
+    return read.select(*fields, F.coalesce("unreadable", F.col("parsed").getField(CORRUPT)).alias(CORRUPT), "_metadata")
+
+
+def unreadable(value: Column) -> Column:
+    """A text of which from_json would make a record of nulls, or would read the first part only; else null."""
+    alone = F.coalesce(F.json_array_length(F.concat(F.lit("["), value, F.lit(",{}]"))) == 2, F.lit(False))
+    return F.when(~(alone & value.rlike(r"^\s*\{")), value)
 
 
 def _content(names: Sequence[str]) -> Column:

@@ -135,8 +135,6 @@ def _records(path: str, lines: list[bytes], form: str) -> list[bytes]:
     _utf8(path, lines)
     blank = BLANK[form]
     held = [line for line in lines if line.strip(blank)]
-    if form == "json" and (listed := next((h for h in held if h.lstrip(blank).startswith(b"[")), None)):
-        raise DataError(f"{path}: {listed[:40].strip()!r} is a list; land one object a line")
     if form == "csv" and any(h.count(b",") >= MOST_FIELDS for h in held if len(h) >= MOST_FIELDS):
         raise DataError(f"{path}: a line has more than {MOST_FIELDS} fields; land it as lines")
     if form == "csv" and (torn := next((h for h in held if h.count(b'"') % 2), None)):

@@ -110,6 +110,18 @@ def test_a_json_record_is_typed_or_kept_as_text(spark, tmp_path):
     assert rows[-1].at.isoformat() == "2013-01-01T05:00:00"
 
 
+def test_no_part_of_a_json_line_is_lost_unseen(spark, tmp_path):
+    deep = '{"b": ' + "[" * 3000 + "]" * 3000 + "}"
+    lines = ['{"a": 1} {"a": 2}', '{"a": 1}{"a": 2}', '{"a": 1} tail', '[{"a": 1}]', '"a"', deep, '{"a": 1, "a": 2}']
+    body = "\ufeff" + '{"a": 3}\r\n' + "\n".join(lines)
+
+    found = [(r.a, r._row.text) for r in records(spark, tmp_path, source("json"), body.encode())]
+
+    assert found[0] == (3, None)
+    assert found[1:7] == [(None, line) for line in lines[:6]]
+    assert found[7] == (2, None)  # of a key that stands twice the last counts, as JSON readers have it
+
+
 def test_a_parquet_record_comes_as_it_is(spark, tmp_path):
     kind = source("parquet", "a INT, b STRING")
     landed(tmp_path, kind, {})

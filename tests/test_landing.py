@@ -141,12 +141,6 @@ def test_a_quote_that_is_not_closed_is_refused_for_it_would_tear_a_record(land, 
     assert said(tmp_path) == f"{path}: b'1,\"x' opens a quote and does not close it; a record is one line"
 
 
-def test_a_list_is_not_taken_for_one_json_record(land, tmp_path):
-    path = land("a.json", b'{"a": 1}\n [{"a": 2}, {"a": 3}]\n')
-
-    assert said(tmp_path, "json") == f'{path}: b\'[{{"a": 2}}, {{"a": 3}}]\' is a list; land one object a line'
-
-
 def test_what_is_no_parquet_is_one_sentence(land, tmp_path):
     path = land("a.parquet", b"a,b\n1,x\n")
 

@@ -20,7 +20,7 @@ from pipelines.spec import Kafka, KafkaBrokers
 from pipelines.state import Json
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 _WAY_OUT = "give it a table of its own, or say `expired: skip` in sources.{} and make the table anew"
 Range = tuple[int, int]  # offsets [from, upto)
@@ -218,16 +218,19 @@ def _frame(asked: Asked, spark: "SparkSession", ranges: Ranges) -> "DataFrame":
     """The ranges as records; a value that is no object of the schema is malformed, with its text."""
     from pyspark.sql import functions as F
 
-    from pipelines.ingest import CORRUPT, shaped
+    from pipelines.ingest import CORRUPT, shaped, unreadable
 
     source = _source(asked)
     names = tuple(ddl(source.ddl))
     raw = _scan(asked, spark, ranges)
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
     value = F.try_validate_utf8(F.col("value"))
+    torn = F.when(F.col("value").isNull(), F.lit("null")).when(
+        value.isNull(), F.concat(F.lit("base64:"), F.base64("value"))
+    )
     parsed = raw.select(
         F.from_json(value, f"{source.ddl}, {CORRUPT} STRING", options).alias("parsed"),
-        _unreadable(value).alias("unreadable"),
+        F.coalesce(torn, unreadable(value)).alias("unreadable"),
         F.concat(F.lit(f"{source.topic}-"), "partition", F.lit("@"), "offset").alias("stood"),
         F.try_validate_utf8(F.col("key")).alias("kafka_key"),
         F.col("partition").alias("kafka_partition"),
@@ -239,18 +242,6 @@ def _frame(asked: Asked, spark: "SparkSession", ranges: Ranges) -> "DataFrame":
         *[F.col("parsed").getField(n).alias(n) for n in names], text.alias(CORRUPT), "stood", *source.beside
     )
     return shaped(flat, names, F.col("stood"), F.col(CORRUPT), source.beside)
-
-
-def _unreadable(value: "Column") -> "Column":
-    """The text of what from_json would take for a record of nulls, or would read the first part of; else null."""
-    from pyspark.sql import functions as F
-
-    alone = F.coalesce(F.json_array_length(F.concat(F.lit("["), value, F.lit(",{}]"))) == 2, F.lit(False))
-    return (
-        F.when(F.col("value").isNull(), F.lit("null"))
-        .when(value.isNull(), F.concat(F.lit("base64:"), F.base64("value")))
-        .when(~(alone & value.rlike(r"^\s*\{")), value)
-    )
 
 
 def _scan(asked: Asked, spark: "SparkSession", ranges: Ranges) -> "DataFrame":

@@ -98,7 +98,7 @@ def test_a_line_that_cannot_be_read_is_quarantined_as_it_stands(orders):
     }
     assert found(orders) == [(1, 1, 10), (2, 1, 200), (7, 1, 70)]
     assert orders.records("tables.orders")[0].counts == {
-        **{"rows_in": 7, "applied": 3, "superseded": 0, "quarantined": 4, "dropped": 0},
+        **{"rows_in": 7, "applied": 3, "superseded": 0, "quarantined": 4, "dropped": 0, "deleted": 0},
         **{"files": 2, "duplicate_files": 0},
     }
 
