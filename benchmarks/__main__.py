@@ -1,7 +1,7 @@
 """`python -m benchmarks run [--profile quick|full] [--only b11a,b01] [--json out.json]`: measure, print one table.
 
 Exit 3 where two answers differ or ours falls below a bound of targets.toml;
-progress on stderr, the table (Markdown) on stdout, all samples in the JSON.
+progress on stderr, the tables (Markdown) on stdout, all samples in the JSON.
 """
 
 import json
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.metadata import version
@@ -21,13 +21,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchmarks.measure import Contest, Pair, Ratio, Verdict, run_pairs, verdict
+from benchmarks.measure import Contest, Pair, Ratio, Verdict, added, growth, run_pairs, verdict
 from pipelines.errors import DataError, LakeloomError, SpecError
 
-MODULES = {"b01": "benchmarks.b01_cold_start", "b11a": "benchmarks.b11a_end_to_end"}
+MODULES = {
+    "b01": "benchmarks.b01_cold_start",
+    "b02": "benchmarks.b02_quality",
+    "b03": "benchmarks.b03_increments",
+    "b11a": "benchmarks.b11a_end_to_end",
+}
 TARGETS = Path(__file__).with_name("targets.toml")
 CONTROL = "ours (A/A)"
 HEAD = "| bench | size | peer | CPU: peer / ours | wall: peer / ours | ours: wall, CPU, memory | pairs |"
+GROWTH_HEAD = "| bench | series | arm | exponent of CPU over rows |"
 app = typer.Typer(add_completion=False)
 
 
@@ -40,6 +46,8 @@ class Result:
     peer: str
     pairs: Sequence[Pair]
     verdict: Verdict
+    series: str = ""
+    rows: int = 0
 
     @property
     def key(self) -> str:
@@ -65,7 +73,10 @@ def run(
         for name in only.split(","):
             results.extend(_measured(name, profile))
         typer.echo(table(results))
-        if breaches := list(below(results, tomllib.loads(TARGETS.read_text()))):
+        if grown := exponents(results):
+            typer.echo("\n" + growth_table(grown))
+        bounds = tomllib.loads(TARGETS.read_text())
+        if breaches := [*below(results, bounds), *above(grown, bounds)]:
             raise DataError("\n".join(breaches))
     except LakeloomError as error:
         typer.echo(str(error), err=True)
@@ -90,7 +101,9 @@ def _fought(contest: Contest) -> Iterator[Result]:
         for pair in run_pairs(contest.ours, rival, count, contest.warmups):
             pairs.append(pair)
             typer.echo(f"{contest.bench} {contest.size} {name} {len(pairs)}/{count}: {_told(pair)}", err=True)
-        yield Result(contest.bench, contest.size, name, pairs, verdict(pairs))
+        yield Result(contest.bench, contest.size, name, pairs, verdict(pairs), contest.series, contest.rows)
+        if more := added(pairs):
+            yield Result(contest.bench, contest.size, f"{name}, added", more, verdict(more))
 
 
 def _told(pair: Pair) -> str:
@@ -108,6 +121,31 @@ def _line(result: Result) -> str:
     pairs = f"{v.pairs - v.dropped} of {v.pairs}"
     cells = [result.bench, result.size, result.peer, _shown(v.cpu), _shown(v.wall), _ours(result.pairs), pairs]
     return f"| {' | '.join(cells)} |"
+
+
+def exponents(results: Sequence[Result]) -> dict[str, Ratio]:
+    """bench/series/arm -> the exponent of its CPU-seconds over the rows of the series; disturbed pairs left out."""
+    costs: dict[str, dict[int, list[float]]] = {}
+    for result in (r for r in results if r.series):
+        for pair in (p for p in result.pairs if not p.noise.loud):
+            for arm, sample in (("ours", pair.ours), (result.peer, pair.peer)):
+                of_arm = costs.setdefault(f"{result.bench}/{result.series}/{arm}", {})
+                of_arm.setdefault(result.rows, []).append(sample.cpu_s)
+    found = {key: growth(by_rows) for key, by_rows in costs.items() if not key.endswith(CONTROL)}
+    return {key: ratio for key, ratio in found.items() if ratio}
+
+
+def growth_table(grown: Mapping[str, Ratio]) -> str:
+    """The exponents as Markdown."""
+    lines = [f"| {key.replace('/', ' | ')} | {_shown(ratio)} |" for key, ratio in grown.items()]
+    return "\n".join([GROWTH_HEAD, "| --- | --- | --- | --- |", *lines])
+
+
+def above(grown: Mapping[str, Ratio], bounds: dict[str, dict[str, float]]) -> Iterator[str]:
+    """One sentence for each exponent that is greater than its bound."""
+    for key in grown.keys() & bounds.keys():
+        if grown[key].median > bounds[key]["most"]:
+            yield f"{key}: its exponent {grown[key].median:.2f} is above its bound {bounds[key]['most']}"
 
 
 def _shown(ratio: Ratio | None) -> str:
@@ -145,6 +183,7 @@ def _document(results: Sequence[Result]) -> dict[str, object]:
         "git_sha": git.stdout.strip(),
         "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
         "results": [asdict(r) for r in results],
+        "exponents": {key: asdict(ratio) for key, ratio in exponents(results).items()},
     }
 
 

@@ -5,17 +5,25 @@ peer / ours, so that above 1 ours is cheaper; what counts is the median of the
 ratios with their range, never a ratio of two medians. A pair whose answers
 differ fails the run; a pair that others disturbed is dropped and counted. To
 measure something new, describe it as a Contest in a file b<NN>_<name>.py.
+
+Two things are derived from pairs. Where both arms have a floor, the same work
+without what is compared, it is run in the same round, and what each arm adds
+to its floor is compared (`added`). Contests of one series differ in rows
+alone, and over them each arm's cost has an exponent (`growth`).
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import log
+from statistics import linear_regression, median
 
 from benchmarks.machine import Noise, Peak, glance, noise_between, tree_cpu_s
 from pipelines.errors import DataError
 
 MOST_DROPPED = 0.30  # of the pairs; above it there is no verdict
+LEAST_ADDED = 0.01  # share of the floor; what adds less cannot be told from nothing
+FEWEST_SIZES = 3  # over which an exponent is fitted
 
 
 @dataclass(frozen=True)
@@ -28,17 +36,18 @@ class Answer:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to do the work; only `act` is measured."""
+    """One way to do the work; only `act` is measured. Its floor is the same without what is compared."""
 
     name: str
     prepare: Callable[[], None]
     act: Callable[[], None]
     answer: Callable[[], Answer]
+    floor: "Arm | None" = None
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Ours against each peer on one size, and against itself: the A/A control."""
+    """Ours against each peer on one size, and against itself: the A/A control; `rows` is its size within a series."""
 
     bench: str
     size: str
@@ -47,6 +56,8 @@ class Contest:
     pairs: int
     warmups: int
     control_pairs: int
+    series: str = ""
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,11 +73,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Pair:
-    """Ours and the peer, one right after the other."""
+    """Ours and the peer, one right after the other; their floors, if both have one, just before or after."""
 
     ours: Sample
     peer: Sample
     noise: Noise
+    floors: tuple[Sample, Sample] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ def run_pairs(ours: Arm, peer: Arm, count: int, warmups: int) -> Iterator[Pair]:
 
     Errors: DataError where the two answers differ; whatever an arm raises.
     """
-    for arm in (ours, peer) * warmups:
+    for arm in (*_floors(ours, peer), ours, peer) * warmups:
         _sample(arm)
     for i in range(count):
         yield _pair(ours, peer, peer_first=i % 2 == 1)
@@ -113,18 +125,50 @@ def verdict(pairs: Sequence[Pair]) -> Verdict:
     )
 
 
+def added(pairs: Sequence[Pair]) -> list[Pair]:
+    """What each arm adds to its floor, as pairs of their own; those without floors are left out."""
+    return [replace(p, ours=_above(p.ours, p.floors[0]), peer=_above(p.peer, p.floors[1])) for p in pairs if p.floors]
+
+
+def growth(costs: Mapping[int, Sequence[float]]) -> Ratio | None:
+    """The exponent of cost over rows: median and range of the log-log slopes of the i-th samples of all sizes.
+
+    costs: rows -> what each repetition cost. None for fewer than 3 sizes.
+    """
+    if len(costs) < FEWEST_SIZES:
+        return None
+    sizes = [log(rows) for rows in costs]
+    rounds = zip(*costs.values(), strict=False)
+    return _ratio([linear_regression(sizes, [log(cost) for cost in costs]).slope for costs in rounds])
+
+
+def _above(sample: Sample, floor: Sample) -> Sample:
+    wall_s = max(sample.wall_s - floor.wall_s, LEAST_ADDED * floor.wall_s)
+    cpu_s = max(sample.cpu_s - floor.cpu_s, LEAST_ADDED * floor.cpu_s)
+    return replace(sample, wall_s=wall_s, cpu_s=cpu_s)
+
+
 def _ratio(values: Sequence[float]) -> Ratio:
     return Ratio(median(values), min(values), max(values))
 
 
+def _floors(ours: Arm, peer: Arm) -> tuple[Arm, ...]:
+    """The floors to run: none unless both have one, one where it is the same."""
+    if ours.floor is None or peer.floor is None:
+        return ()
+    return (ours.floor,) if ours.floor is peer.floor else (ours.floor, peer.floor)
+
+
 def _pair(ours: Arm, peer: Arm, peer_first: bool) -> Pair:
+    floors = _floors(ours, peer)
+    line = (*floors, ours, peer)
     before = glance()
-    samples = [_sample(arm) for arm in ((peer, ours) if peer_first else (ours, peer))]
+    samples = [_sample(arm) for arm in (reversed(line) if peer_first else line)]
     noise = noise_between(before, glance())
-    mine, theirs = reversed(samples) if peer_first else samples
+    *below, mine, theirs = reversed(samples) if peer_first else samples
     if mine.answer != theirs.answer:
         raise DataError(f"{mine.arm} made {_said(mine.answer)}, but {theirs.arm} made {_said(theirs.answer)}")
-    return Pair(mine, theirs, noise)
+    return Pair(mine, theirs, noise, (below[0], below[-1]) if below else None)
 
 
 def _said(answer: Answer) -> str:

@@ -39,6 +39,7 @@ class Waiting:
     last_definition: str | None = None  # None: it never finished
     unfinished: bool = False  # an attempt began and left no record
     refused: str = ""  # why its last attempt was not published
+    stale: str = ""  # how old the newest row is, if it is older than was promised
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def verdict(stage: Stage, waiting: Waiting, running: frozenset[str] = frozenset(
     upstream = [n for n in stage.needs if n in running and not n.startswith("models.")]
     if upstream and stage.kind != "models":
         return Verdict(stage, True, f"after {', '.join(upstream)}")
-    return Verdict(stage, False, f"refused before: {waiting.refused}" if waiting.refused else "nothing new")
+    if waiting.refused:
+        return Verdict(stage, False, f"refused before: {waiting.refused}")
+    return Verdict(stage, False, f"nothing new; stale: {waiting.stale}" if waiting.stale else "nothing new")
 
 
 def stages(pipeline: Pipeline) -> tuple[Stage, ...]:
@@ -130,9 +133,10 @@ def definition(pipeline: Pipeline, stage: Stage) -> str:
     if not isinstance(spec, Table):
         return _hash(_text(spec))
     source = pipeline.sources.get(spec.source or "")
-    rows = _text(spec, {"expect"}) + (_text(source, source.pace) if source else "")
+    rows = _text(spec, {"expect", "freshness", "volume"}) + (_text(source, source.pace) if source else "")
     rules, promises = ("".join(_text(e) for e in spec.expect if e.fused is fused) for fused in (True, False))
-    return ".".join(_hash(part) for part in (rows, rules, promises))
+    over_time = "".join(f"{type(p).__name__}{_text(p)}" for p in (spec.freshness, spec.volume) if p)
+    return ".".join(_hash(part) for part in (rows, rules, promises + over_time))
 
 
 def same_rows(one: str, other: str, refused: bool = True) -> bool:

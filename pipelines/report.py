@@ -1,4 +1,4 @@
-"""Run records in, one HTML file out: what a team reads after a run, offline, with nothing fetched and no script.
+"""Records and promises in, one HTML file out: what a team reads after a run, offline, nothing fetched and no script.
 
 Pure: no Spark, no disk, no clock. It never recomputes what a record says, and
 a record that says less (no truth yet, no champion) gives a page that says so.
@@ -16,16 +16,13 @@ from importlib.resources import files
 from itertools import pairwise
 from math import isfinite, isnan, nan
 from statistics import fmean
-from xml.etree import ElementTree
 
-import altair as alt
-import vl_convert
 from jinja2 import ChainableUndefined, Environment, Template
-from markupsafe import Markup
 
 from pipelines.plan import stages
+from pipelines.plots import base_rate, calibration, curve, histogram
 from pipelines.spec import Pipeline
-from pipelines.state import Json, Record
+from pipelines.state import Json, Quality, Record
 
 METRICS = {
     "roc_auc": "ROC AUC", "average_precision": "Average precision", "accuracy": "Accuracy", "precision": "Precision",
@@ -35,10 +32,8 @@ FATES = ("applied", "superseded", "quarantined", "dropped")  # of a row that cam
 KINDS = ("sources", "tables", "features", "models", "scores")
 WORDS = {"ok": "published", "refused": "refused", "failed": "failed", "none": "not run"}
 AP = "average_precision"
-MOST_POINTS = 80  # of a curve
-VEGA_LITE = "6.4"  # of the bundled compiler; altair 6 speaks it
+MOST_REFRESHES = 60  # of a trend, the newest
 
-Points = Sequence[Sequence[float]]
 Needs = Mapping[str, tuple[str, ...]]  # node of the graph -> nodes that it reads
 Lane = tuple[str, int]  # what runs through a column of the graph (a node; 'a>' for what leaves a), and the column
 
@@ -120,6 +115,32 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Trend:
+    """One promise of a table over its refreshes, oldest first."""
+
+    table: str
+    label: str
+    on_fail: str
+    found: tuple[Quality, ...]
+
+    @property
+    def most(self) -> float:
+        """The greatest percent of unexpected rows; 0 where no rows are counted."""
+        return max(q.unexpected_percent or 0 for q in self.found)
+
+    @property
+    def dots(self) -> list[tuple[float, float, bool, str]]:
+        """(x, y, whether a promise to warn or fail is broken, what it says) of each refresh, in the unit square."""
+        return [
+            (i / max(len(self.found) - 1, 1), (q.unexpected_percent or 0) / (self.most or 1), self._broken(q), _says(q))
+            for i, q in enumerate(self.found)
+        ]
+
+    def _broken(self, q: Quality) -> bool:
+        return not q.success and self.on_fail in ("warn", "fail")
+
+
+@dataclass(frozen=True)
 class Node:
     """A box of the graph; x and y are its upper left corner in pixels."""
 
@@ -145,10 +166,11 @@ class Graph:
     height: int
 
 
-def report(pipeline: Pipeline, records: Sequence[Record]) -> str:
+def report(pipeline: Pipeline, records: Sequence[Record], quality: Sequence[Quality] = ()) -> str:
     """One self-contained HTML page about a pipeline, in light and dark.
 
     records: rows of `_runs`, any order; those of other pipelines are ignored.
+    quality: rows of `_quality`, oldest first.
     Returns: HTML that fetches nothing and runs nothing; every name and value in it is escaped.
     """
     mine = sorted((r for r in records if r.pipeline == pipeline.pipeline), key=lambda r: r.started_at)
@@ -159,6 +181,7 @@ def report(pipeline: Pipeline, records: Sequence[Record]) -> str:
         "runs": _runs(mine),
         "graph": _graph(pipeline, {f"{p.kind}.{p.name}": p for p in pasts}),
         "verdicts": [_verdict(p, _scored(pipeline, p, pasts)) for p in pasts if p.kind == "models"],
+        "trends": _trends(pipeline, quality),
         "troubles": [p for p in pasts if p.state in ("refused", "failed")],
     }
     return _template().render(page)
@@ -184,6 +207,25 @@ def _runs(records: Iterable[Record]) -> list[Run]:
 def _scored(pipeline: Pipeline, model: Past, pasts: Iterable[Past]) -> int:
     """How many scores of a model are published."""
     return _total((p for p in pasts if p.kind == "scores" and pipeline.scores[p.name].model == model.name), "scored")
+
+
+def _trends(pipeline: Pipeline, quality: Iterable[Quality]) -> list[Trend]:
+    """Of the promises that each table made in its last refresh, in the order of the conf."""
+    of: dict[str, dict[tuple[str, str], list[Quality]]] = {}
+    last: dict[str, tuple[int, int]] = {}
+    for q in quality:
+        of.setdefault(q.stage, {}).setdefault((q.label, q.on_fail), []).append(q)
+        last[q.stage] = (q.generation, q.batch)
+    return [
+        Trend(name, label, on_fail, tuple(found[-MOST_REFRESHES:]))
+        for name in pipeline.tables
+        for (label, on_fail), found in of.get(f"tables.{name}", {}).items()
+        if (found[-1].generation, found[-1].batch) == last[f"tables.{name}"]
+    ]
+
+
+def _says(q: Quality) -> str:
+    return f"{_when(q.at)}: {q.observed}"
 
 
 def _verdict(model: Past, scored: int) -> str:
@@ -289,9 +331,10 @@ def _template() -> Template:
     """The page; everything that is not Markup is escaped, and what a record does not say is empty."""
     page = Environment(autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True)
     page.filters |= {"count": _count, "metric": _metric, "share": _share, "seconds": _seconds, "when": _when}
+    page.filters["percent"] = lambda value: "—" if value is None else _share(value, 100)
     page.filters["total"] = _total
     page.globals |= {"METRICS": METRICS, "FATES": FATES, "WORDS": WORDS, "WIDE": WIDE, "HIGH": HIGH}
-    page.globals |= {"curve": _curve, "calibration": _calibration, "histogram": _histogram, "base_rate": _base_rate}
+    page.globals |= {"curve": curve, "calibration": calibration, "histogram": histogram, "base_rate": base_rate}
     return page.from_string(files("pipelines").joinpath("report.html.j2").read_text("utf-8"))
 
 
@@ -322,79 +365,3 @@ def _seconds(value: float) -> str:
 
 def _when(moment: datetime) -> str:
     return f"{moment:%-d %b %Y, %H:%M} UTC"
-
-
-def _base_rate(calibration: Sequence[Sequence[float]]) -> float:
-    """The share of positives in the test slice: what a ranking by chance has for precision; 0 where unknown."""
-    bins = _thin(calibration)
-    return sum(observed * rows for _, observed, rows in bins) / max(sum(rows for *_, rows in bins), 1)
-
-
-def _curve(points: Points, x: str, y: str, chance: Points) -> Markup:
-    """A line through [x, y] points in the unit square."""
-    spots = enumerate(_thin(points))
-    rows = [{"i": i, "x": a, "y": b, "says": f"{x} {a:.3f}, {y.lower()} {b:.3f}"} for i, (a, b) in spots]
-    line = _unit(rows, x, y).mark_line(color="var(--accent)", strokeWidth=2).encode(order="i:Q")
-    dots = _unit(rows, x, y).mark_point(color="var(--accent)", filled=True, size=70, opacity=0)
-    return _over(chance, [line, dots.encode(description="says:N")], x, y)
-
-
-def _calibration(points: Points) -> Markup:
-    """Observed share against mean prediction, one dot a bin; its area says how many rows."""
-    x, y = "Mean prediction", "Share observed"
-    bins = _thin(points)
-    rows = [{"x": p, "y": o, "n": n, "says": f"predicted {p:.3f}, observed {o:.3f}, {n:,} rows"} for p, o, n in bins]
-    dots = _unit(rows, x, y).mark_point(color="var(--accent)", filled=True, opacity=0.85)
-    size = alt.Size("n:Q", legend=None, scale=alt.Scale(range=[12, 220]))
-    return _over([[0, 0], [1, 1]], [dots.encode(size=size, description="says:N")], x, y)
-
-
-def _histogram(counts: Sequence[int]) -> Markup:
-    """Rows in equal bins of predicted probability."""
-    ends = [i / len(counts) for i in range(len(counts) + 1)]
-    bins = zip(pairwise(ends), counts, strict=True)
-    rows = [{"x": a, "x2": b, "n": n, "says": f"{a:.2f} to {b:.2f}: {n:,} rows"} for (a, b), n in bins]
-    bars = alt.Chart(alt.InlineData(values=rows), width=600, height=260).mark_bar(color="var(--accent)", binSpacing=1)
-    x = alt.X("x:Q", title="Predicted probability", scale=alt.Scale(domain=[0, 1]))
-    y = alt.Y("n:Q", title="Rows", axis=alt.Axis(format=",d", tickCount=4))
-    bars = bars.encode(x=x, x2="x2:Q", y=y, y2=alt.datum(0), description="says:N")
-    return _svg(bars, "Rows by predicted probability")
-
-
-def _unit(rows: list[dict[str, Json]], x: str, y: str) -> alt.Chart:
-    """An empty square plot from 0 to 1 both ways."""
-    scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f")
-    x_axis, y_axis = alt.X("x:Q", title=x, scale=scale, axis=axis), alt.Y("y:Q", title=y, scale=scale, axis=axis)
-    chart = alt.Chart(alt.InlineData(values=rows), width=320, height=300)
-    return chart.encode(x=x_axis, y=y_axis)
-
-
-def _over(chance: Points, marks: Sequence[alt.Chart], x: str, y: str) -> Markup:
-    """The marks over a dashed line of what no skill would draw."""
-    dashed = _unit([{"x": a, "y": b} for a, b in chance], x, y).mark_line(strokeWidth=1, strokeDash=[4, 4])
-    return _svg(alt.layer(dashed.encode(color=alt.value("var(--muted)")), *marks), f"{y} by {x.lower()}")
-
-
-def _thin(points: Points) -> list[Sequence[float]]:
-    """At most MOST_POINTS of those that have all their numbers, the first and the last included."""
-    whole = [p for p in points if all(n is not None and isfinite(n) for n in p)]
-    steps = min(len(whole), MOST_POINTS) - 1
-    return [whole[round(i * (len(whole) - 1) / max(steps, 1))] for i in range(steps + 1)]
-
-
-def _svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart, label: str) -> Markup:
-    """The plot as one labelled image: its colours follow the page, and each mark says its numbers in a <title>."""
-    fit = alt.AutoSizeParams(type="fit", contains="padding")
-    look = chart.configure(autosize=fit, background="transparent").configure_view(stroke=None).configure_axis(
-        gridColor="var(--line)", domainColor="var(--line)", tickColor="var(--line)",
-        labelColor="var(--muted)", labelFontSize=11, labelFont="inherit",
-        titleColor="var(--muted)", titleFontSize=11, titleFont="inherit", titleFontWeight="normal",
-    )  # fmt: skip
-    svg = ElementTree.fromstring(vl_convert.vegalite_to_svg(look.to_dict(), vl_version=VEGA_LITE))
-    for mark in svg.iter():
-        mark.tag = mark.tag.rpartition("}")[2]  # HTML knows svg without its namespace
-        says = mark.attrib.pop("aria-label", "")
-        if mark.attrib.pop("aria-roledescription", "") in ("point", "bar", "circle"):
-            ElementTree.SubElement(mark, "title").text = says
-    svg.attrib = {"viewBox": svg.attrib["viewBox"], "role": "img", "aria-label": label}
-    return Markup(ElementTree.tostring(svg, encoding="unicode"))

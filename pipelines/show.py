@@ -1,6 +1,7 @@
 """What lies in the warehouse, read from the logs without a JVM: stages, one table, its quarantine."""
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from deltalake import DeltaTable
@@ -82,6 +83,16 @@ def refused(pipeline: Pipeline, target: Target, stage: str, most: int) -> list[d
     columns = ["_hash", "_record", "_reasons", "_file", "_arrived_at", "_batch"]
     rows = dataset(delta).head(most, columns=columns).to_pylist()
     return [{**row, "_run": runs.get((generation, row.pop("_batch")), "")} for row in rows]
+
+
+def quality(pipeline: Pipeline, target: Target, stage: str) -> list[dict[str, Any]]:
+    """What each refresh found of each promise of a table, oldest first. Errors: SpecError, DataError where none ran."""
+    if stage not in (known := [f"tables.{name}" for name in pipeline.tables]):
+        raise SpecError(f"no table '{stage}'; there is {', '.join(known)}")
+    found = [asdict(q) for q in Warehouse(target.warehouse, pipeline.pipeline).quality() if q.stage == stage]
+    if not found:
+        raise DataError(f"{stage}: no promise was judged yet; `lakeloom run` judges those of its `expect`")
+    return found
 
 
 def _version(commit: dict[str, Any]) -> dict[str, Any]:

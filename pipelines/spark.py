@@ -29,6 +29,7 @@ ALWAYS = {
     "spark.sql.parquet.compression.codec": "zstd",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.execution.pythonUDF.arrow.enabled": "false",  # Spark 4.2.0 waits for ever where one reads Parquet
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }

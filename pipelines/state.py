@@ -1,19 +1,22 @@
 """The warehouse seen without a JVM: table versions, intents and run records, by delta-rs.
 
-The warehouse is the state: `_runs` and `_intents` are Delta tables beside the
-data. They are the only tables that delta-rs writes; Spark alone writes data,
-and delta-rs reads its logs. A stage is done when its row in `_runs` says so.
+The warehouse is the state: `_runs`, `_intents` and `_quality` are Delta tables
+beside the data. They are the only tables that delta-rs writes; Spark alone
+writes data, and delta-rs reads its logs. A stage is done when its row in
+`_runs` says so.
 
-Layout under the warehouse: <pipeline>/<kind>/<name>, _runs, _intents, _locks/<stage>.
+Layout under the warehouse: <pipeline>/<kind>/<name>, _runs, _intents, _quality, _locks/<stage>.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from typing import Any, Literal, get_origin
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 from deltalake import DeltaTable, write_deltalake
@@ -60,19 +63,49 @@ class Record:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Quality:
+    """One row of `_quality`: what one refresh of a table found of one promise.
+
+    element_count, unexpected_count, unexpected_percent: as quality/judgement.py has them; of a rule that refuses rows,
+    the rows that came in with the batch and those that it refused.
+    """
+
+    pipeline: str
+    stage: str
+    run_id: str
+    generation: int
+    batch: int
+    at: datetime  # UTC; the batch's `now`
+    expectation: str  # Great Expectations' name, or freshness, volume
+    label: str
+    on_fail: str
+    severity: str | None
+    tier: str
+    success: bool
+    element_count: int | None
+    unexpected_count: int | None
+    unexpected_percent: float | None
+    observed: str
+
+
+Row = Intent | Record | Quality
+_LOGS: dict[type[Row], str] = {Intent: "_intents", Record: "_runs", Quality: "_quality"}
 _TYPES: dict[Any, pa.DataType] = {
     int: pa.int64(),
     float: pa.float64(),
+    bool: pa.bool_(),
     datetime: pa.timestamp("us", tz="UTC"),
     int | None: pa.int64(),
+    float | None: pa.float64(),
 }
 
 
-def _table(kind: type[Intent] | type[Record], row: Intent | Record) -> pa.Table:
-    """One row; mappings as JSON text."""
-    values = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in asdict(row).items()}
-    schema = pa.schema([(f.name, _TYPES.get(f.type, pa.string())) for f in fields(kind)])
-    return pa.Table.from_pylist([values], schema=schema)
+def _table(rows: Sequence[Row]) -> pa.Table:
+    """Rows of one kind; mappings as JSON text."""
+    values = [{k: json.dumps(v) if isinstance(v, dict) else v for k, v in asdict(row).items()} for row in rows]
+    schema = pa.schema([(f.name, _TYPES.get(f.type, pa.string())) for f in fields(rows[0])])
+    return pa.Table.from_pylist(values, schema=schema)
 
 
 @dataclass(frozen=True)
@@ -93,7 +126,18 @@ class Warehouse:
 
     def write(self, row: Intent | Record) -> None:
         """Append one intent or record: one commit."""
-        write_deltalake(self._log(type(row)), _table(type(row), row), mode="append")
+        write_deltalake(self._log(type(row)), _table([row]), mode="append")
+
+    def remember(self, found: Sequence[Quality]) -> None:
+        """Write what one batch found: one commit. What a replay finds takes the place of what was found before."""
+        if not found:
+            return
+        log, batch = self._log(Quality), {k: getattr(found[0], k) for k in ("stage", "generation", "batch")}
+        if self._held(log, batch):
+            of_batch = " AND ".join(f"{k} = {v!r}" for k, v in batch.items())
+            write_deltalake(log, _table(found), mode="overwrite", predicate=of_batch)
+        else:
+            write_deltalake(log, _table(found), mode="append")
 
     def records(self) -> tuple[Record, ...]:
         """All run records of the pipeline, oldest first."""
@@ -102,6 +146,10 @@ class Warehouse:
     def intents(self) -> tuple[Intent, ...]:
         """All intents of the pipeline, oldest first."""
         return tuple(Intent(**r) for r in self._rows(Intent))
+
+    def quality(self) -> tuple[Quality, ...]:
+        """All that was found of promises, oldest first."""
+        return tuple(Quality(**r) for r in self._rows(Quality))
 
     def version(self, stage: str, part: str = "") -> int | None:
         """The newest version of a table; None where there is none."""
@@ -121,17 +169,48 @@ class Warehouse:
         last = table.transaction_version(app) if table else None
         return -1 if last is None else last
 
-    def _log(self, kind: type[Intent] | type[Record]) -> str:
-        return f"{self.root}/{self.pipeline}/{'_intents' if kind is Intent else '_runs'}"
+    def compact(self) -> None:
+        """Make the many small files of intents and records into few; their readers see no difference."""
+        for kind in (Intent, Record):
+            with suppress(TableNotFoundError):
+                DeltaTable(self._log(kind)).optimize.compact()
 
-    def _rows(self, kind: type[Intent] | type[Record]) -> Iterator[dict[str, Json]]:
+    def newest(self, stage: str, version: int, column: str) -> datetime | None:
+        """The greatest moment (UTC) of a column in a version, by the log's statistics; None where they do not tell."""
+        actions = pa.table(DeltaTable(self.path(stage), version=version).get_add_actions(flatten=True))
+        if not {f"max.{column}", f"null_count.{column}"} <= set(actions.column_names):
+            return None
+        parts = (actions[k].to_pylist() for k in (f"max.{column}", f"null_count.{column}", "num_records"))
+        highest = [most for most, nulls, rows in zip(*parts, strict=True) if nulls is None or nulls < rows]
+        moments = [moment(most) for most in highest if isinstance(most, date)]
+        return max(moments) if moments and len(moments) == len(highest) else None
+
+    def _held(self, log: str, batch: Mapping[str, Json]) -> bool:
+        try:
+            rows = dataset(DeltaTable(log))
+        except TableNotFoundError:
+            return False
+        stage, generation, number = (pc.field(k) == v for k, v in batch.items())
+        return bool(rows.count_rows(filter=stage & generation & number))
+
+    def _log(self, kind: type[Row]) -> str:
+        return f"{self.root}/{self.pipeline}/{_LOGS[kind]}"
+
+    def _rows(self, kind: type[Row]) -> Iterator[dict[str, Json]]:
         try:
             rows = dataset(DeltaTable(self._log(kind))).to_table().to_pylist()
         except TableNotFoundError:
             return
         held = {f.name for f in fields(kind) if get_origin(f.type) is dict}
-        for row in sorted(rows, key=lambda r: (r["generation"], r["batch"], r.get("started_at", r.get("now")))):
+        when = next(k for k in ("started_at", "now", "at") if k in {f.name for f in fields(kind)})
+        for row in sorted(rows, key=lambda r: (r["generation"], r["batch"], r[when])):
             yield {k: json.loads(v) if k in held else v for k, v in row.items()}
+
+
+def moment(value: date) -> datetime:
+    """A date is its midnight; what has no zone is in UTC."""
+    whole = value if isinstance(value, datetime) else datetime.combine(value, time())
+    return whole if whole.tzinfo else whole.replace(tzinfo=UTC)
 
 
 def dataset(table: DeltaTable) -> pads.Dataset:

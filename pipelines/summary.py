@@ -8,6 +8,7 @@ from pipelines.spec import Pipeline, Target
 from pipelines.state import Record
 
 METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "accuracy")
+REFRESHES, PROMISE = 5, 52  # shown beside each other; letters of a promise
 FATES = ("applied", "superseded", "quarantined", "dropped")
 
 
@@ -90,6 +91,43 @@ def _stage_line(x: Mapping[str, Any]) -> str:
     return f"{x['stage']:<28}{x['status']:<11}{version:>8}{rows:>12}  {x['at'] or ''} {x['error']}".rstrip()
 
 
+def quality_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Each promise of a table over its newest refreshes, the newest to the right."""
+    at = {(r["generation"], r["batch"]): r["at"] for r in rows}
+    shown = list(at)[-REFRESHES:]
+    promises = {(r["label"], r["on_fail"]): r for r in rows if (r["generation"], r["batch"]) in shown}
+    cells = {(r["label"], r["on_fail"], r["generation"], r["batch"]): _kept(r) for r in rows}
+    head = f"{'promise':<{PROMISE}}{'on fail':<11}" + "".join(f"{at[b]:%d %b %H:%M}".rjust(14) for b in shown)
+    lines = [
+        f"{shortened(label, PROMISE - 2):<{PROMISE}}{on_fail:<11}"
+        + "".join(cells.get((label, on_fail, *batch), "").rjust(14) for batch in shown)
+        for label, on_fail in promises
+    ]
+    count = f"{len(at):,} refresh{'' if len(at) == 1 else 'es'}"
+    last = [r for r in promises.values() if (r["generation"], r["batch"]) == shown[-1]]
+    broken = [f"  {r['label']}: {r['observed']}" for r in last if not r["success"]]
+    said = ["not kept in the last refresh", *broken] if broken else []
+    return "\n".join([f"{rows[0]['stage']}: {len(promises)} promises over {count}", head, *lines, *said])
+
+
+def _kept(row: Mapping[str, Any]) -> str:
+    """'ok', or how much of it was not: the share of rows, if rows are counted."""
+    if row["success"] and not row["unexpected_count"]:
+        return "ok"
+    share = row["unexpected_percent"]
+    return ("ok " if row["success"] else "") + (percent(share) if share is not None else "broken")
+
+
+def percent(share: float) -> str:
+    """'2.7 %'; a little is not nothing."""
+    return "< 0.1 %" if 0 < share < 0.1 else f"{share:.1f} %"
+
+
+def shortened(text: str, letters: int) -> str:
+    """Its beginning, where it is too long."""
+    return text if len(text) <= letters else text[: letters - 3] + "..."
+
+
 def table_text(t: Mapping[str, Any]) -> str:
     """One table: versions, columns, first rows, quarantine."""
     versions = [f"  {v['version']:>5}  {v['operation']:<10}{v['rows'] or '':>10}" for v in t["versions"]]
@@ -104,6 +142,20 @@ def table_text(t: Mapping[str, Any]) -> str:
         f"first {len(t['first_rows'])} rows", *[f"  {_row(r)}" for r in t["first_rows"]],
         f"quarantine: {q['rows']:,} rows" + (f" in {q['path']}" if q["path"] else ""), *refused,
     ])  # fmt: skip
+
+
+def upkeep_text(lines: Sequence[Mapping[str, Any]]) -> str:
+    """What upkeep did to each table, or would do."""
+    head = f"{'table':<34}{'files':>7}{'small':>7}{'after':>7}{'keeps hours':>13}{'MB':>9}{'MB after':>10}"
+    return "\n".join([head, *[_upkeep_line(x) for x in lines]])
+
+
+def _upkeep_line(x: Mapping[str, Any]) -> str:
+    done = "files_after" in x
+    after = str(x["files_after"]) if done else "few" if x["optimize"] else "same"
+    megabytes = (f"{x['bytes_before'] / 1e6:.1f}", f"{x['bytes_after'] / 1e6:.1f}") if done else ("", "")
+    counts = f"{x['files']:>7}{x['small']:>7}{after:>7}{x['keep_hours']:>13}"
+    return f"{x['table']:<34}{counts}{megabytes[0]:>9}{megabytes[1]:>10}".rstrip()
 
 
 def _row(row: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ streams would race on it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +20,13 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import ConflictError, PlatformError
 
-PROPERTIES = {"delta.enableChangeDataFeed": "true", "delta.checkpointInterval": "50"}
+PROPERTIES = {
+    "delta.enableChangeDataFeed": "true",
+    "delta.checkpointInterval": "50",
+    # An older version can be read as long as its files are there: upkeep decides on them, by what is in use.
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+}
 LOOK_BACK = 200  # commits searched for a replay
 CHANGE = ("_change_type", "_commit_version", "_commit_timestamp")
 
@@ -151,15 +158,45 @@ def restore(spark: SparkSession, path: str, version: int | None, transaction: Tr
     return _read_back(path, transaction)
 
 
+def optimize(spark: SparkSession, path: str) -> None:
+    """Make small files into large ones; a commit that changes no row."""
+    _own(spark).sql(f"OPTIMIZE delta.`{path}`")
+
+
+def vacuum(spark: SparkSession, path: str, hours: int) -> None:
+    """Remove files that left the table longer ago. Cost: lists its folder."""
+    session = _own(spark)
+    session.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")  # the table's own is endless
+    session.conf.set("spark.databricks.delta.vacuum.retentionWindowIgnore.enabled", "false")  # or RETAIN says nothing
+    session.sql(f"VACUUM delta.`{path}` RETAIN {hours} HOURS")
+
+
+def file_sizes(path: str) -> list[int]:
+    """Bytes of each file of the newest version, by the log."""
+    sizes: list[int] = pa.table(DeltaTable(path).get_add_actions(flatten=True))["size_bytes"].to_pylist()
+    return sizes
+
+
+def moments(path: str) -> dict[int, datetime]:
+    """When each version that the log still tells of was committed."""
+    return {c["version"]: datetime.fromtimestamp(c["timestamp"] / 1000, UTC) for c in DeltaTable(path).history()}
+
+
 def _child(spark: SparkSession, transaction: Transaction) -> SparkSession:
     """A session of its own, so that its transaction id is seen by no other write."""
-    child = spark.newSession()
-    child.conf.set("spark.sql.shuffle.partitions", str(spark.conf.get("spark.sql.shuffle.partitions")))
-    child.conf.set("spark.sql.variable.substitute", "false")  # a key '${env:HOME}' is a key
-    child.conf.set("spark.sql.runSQLOnFiles", "true")  # delta.`path` is ours here, no conf's SQL runs in this session
+    child = _own(spark)
     child.conf.set("spark.databricks.delta.write.txnAppId", transaction.app)
     child.conf.set("spark.databricks.delta.write.txnVersion", str(transaction.version))
     child.conf.set("spark.databricks.delta.commitInfo.userMetadata", transaction.tag)
+    return child
+
+
+def _own(spark: SparkSession) -> SparkSession:
+    """A session in which no conf's SQL runs, so that a table may be named by its path."""
+    child = spark.newSession()
+    child.conf.set("spark.sql.shuffle.partitions", str(spark.conf.get("spark.sql.shuffle.partitions")))
+    child.conf.set("spark.sql.variable.substitute", "false")  # a key '${env:HOME}' is a key
+    child.conf.set("spark.sql.runSQLOnFiles", "true")
     return child
 
 

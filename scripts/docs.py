@@ -17,6 +17,7 @@ from pipelines.spec import (
     Expectation,
     Feature,
     Files,
+    Freshness,
     Gate,
     Jdbc,
     Kafka,
@@ -30,6 +31,7 @@ from pipelines.spec import (
     Split,
     Table,
     Target,
+    Volume,
     Window,
     Xgboost,
 )
@@ -163,6 +165,13 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
         "it has in Great Expectations; most also take `mostly`, `row_condition` and `severity` "
         "([expectations.md](expectations.md)).",
     ),
+    (
+        "`tables.freshness`",
+        Freshness,
+        "Judged at every refresh; `lakeloom plan` says `stale` of a table that has nothing new and has grown too old "
+        "([expectations.md](expectations.md#over-time)).",
+    ),
+    ("`tables.volume`", Volume, "Judged at every refresh ([expectations.md](expectations.md#over-time))."),
     ("`features`", Feature, "One definition serves training, batch scores and streaming scores."),
     ("`features.as_of`", AsOf, ""),
     ("`features.windows`", Window, ""),

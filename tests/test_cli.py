@@ -7,11 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app, guarded
+from pipelines.cli.terminal import show_data
 from pipelines.errors import ConflictError, DataError, PlatformError, SpecError
 
 GOLDEN = Path(__file__).parent / "golden" / "help.txt"
-VERBS = ("check", "plan", "run", "restore", "show", "report", "doctor", "init", "schema")
-GROUPS = {"quarantine": ("list", "show", "replay")}
+VERBS = ("check", "plan", "run", "restore", "show", "report", "validate", "doctor", "init", "schema", "upkeep")
+GROUPS = {"quarantine": ("list", "show", "replay"), "suite": ("export", "import")}
 
 
 def shown() -> str:
@@ -40,6 +41,15 @@ def test_each_kind_of_failure_has_its_exit_code(error, code, capsys):
 
     assert guarded(fail) == code
     assert ("Traceback" in capsys.readouterr().err) is (code == 70)
+
+
+def test_what_is_shown_is_shown_to_the_letter(capsys):
+    label = "s: match regex (regex ^[a-z]+[/x]$)"
+
+    show_data("text", [label], "".join)
+    show_data("json", [label], "".join)
+
+    assert capsys.readouterr().out == f'{label}\n[\n  "{label}"\n]\n'
 
 
 def test_the_schema_is_json_on_stdout():

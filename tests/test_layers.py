@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "check plan gates cost",
         "crash",
         "state locks landing onnx spark tables dag",
-        "ingest staging transforms features versions quality models evaluate monitor registry serve",
+        "ingest staging transforms features versions upkeep quality models evaluate monitor registry serve plots",
         "tune score intake",
         "run",
         "report summary scaffold doctor studio show lake",
@@ -34,7 +34,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 _ENGINE = (
-    "spark tables ingest staging features versions quality models evaluate monitor registry tune score intake run lake"
+    "spark tables ingest staging features versions upkeep quality models evaluate monitor registry tune score intake run "
+    "lake"
 )
 BARRED: dict[str, frozenset[str]] = {
     library: frozenset(modules.split())

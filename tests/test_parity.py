@@ -9,16 +9,20 @@ the case and the reason; docs/expectations.md says the same.
 import json
 import math
 import re
+import warnings
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
 
+from pipelines.quality.adapter import exported, imported, raised_by, validate
 from pipelines.quality.judgement import Judgement
-from pipelines.quality.suites import judge, raised_by, validate
+from pipelines.quality.suites import judge
 from pipelines.spec import Expectation
 from pipelines.spec.expectations import LEFT_OUT
+from pipelines.spec.expectations.base import moment
+from pipelines.spec.suite import taken
 
 pytestmark = pytest.mark.spark
 
@@ -289,6 +293,7 @@ def test_every_name_is_held_against_great_expectations_or_says_why_not():
 
 
 def test_what_great_expectations_has_we_have_or_say_why_not():
+    imported()
     from great_expectations.expectations import core
 
     theirs = {snake(name) for name in vars(core) if name.startswith(("Expect", "UnexpectedRows"))}
@@ -300,3 +305,45 @@ def test_what_great_expectations_has_we_have_or_say_why_not():
 def snake(name: str) -> str:
     """ExpectColumnKLDivergence -> expect_column_kl_divergence"""
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def test_a_suite_goes_to_great_expectations_and_comes_back_as_it_was():
+    """Every expectation of every name, some that refuse rows; loaded by Great Expectations on the way."""
+    gx, _ = imported()
+    names = [e for e in ALL if e.by_row]
+    asked = [*ALL, *(e.model_copy(update={"on_fail": "quarantine"}) for e in names), *HARD]
+
+    sent = json.dumps(exported("t", asked))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # theirs, of what they call the older form of a condition
+        there = gx.ExpectationSuite(**json.loads(sent))
+    back, lost = taken(json.dumps(there.to_json_dict()))
+
+    assert [e.expectation_type for e in there.expectations] == [e.name for e in asked]
+    assert ([meant(e) for e in back], lost) == ([meant(e) for e in asked], [])
+
+
+def meant(e: Expectation) -> tuple[object, ...]:
+    """What is asked, however it is written: a default may be stated, a moment has a T or none."""
+    said = {k: moment(v) if isinstance(v, str) and k.endswith("_value") else v for k, v in e.arguments.items()}
+    return e.name, e.on_fail, {k: v for k, v in said.items() if (k, v) not in DEFAULTS}
+
+
+DEFAULTS = (
+    ("ignore_row_if", "both_values_are_missing"), ("ignore_row_if", "all_values_are_missing"), ("method", "iqr"),
+)  # fmt: skip
+
+
+HARD = [
+    promise(case)
+    for case in (
+        (LIKE[0], {"column": "s", "like_pattern": "a%", "severity": "critical"}),
+        (LIKE[1], {"column": "s", "like_pattern_list": ["a%", "b_"], "match_on": "all"}),
+        (f"{COLUMN}match_strftime_format", {"column": "s", "strftime_format": "%Y"}),
+        (f"{COLUMN}match_json_schema", {"column": "j", "json_schema": {"type": "object"}}),
+        (
+            "expect_column_kl_divergence_to_be_less_than",
+            {"column": "k", "partition_object": {"values": [1, 2], "weights": [0.5, 0.5]}, "threshold": 0.1},
+        ),
+    )
+]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import SpecError
-from pipelines.plan import Stage, Verdict, Waiting, definition, stages, verdict
+from pipelines.plan import Stage, Verdict, Waiting, definition, same_rows, stages, verdict
 from pipelines.run.order import FullRefresh, Order
 from pipelines.run.pipeline import selected
 from pipelines.spec import Pipeline, load
@@ -59,6 +59,9 @@ def test_a_circle_ends_in_the_order_of_the_conf():
     ("stage", "waiting", "running", "run", "why"),
     [
         (TABLE, Waiting(**SAME), (), False, "nothing new"),
+        (TABLE, Waiting(**SAME, stale="newest row is 3 days old"), (), False,
+         "nothing new; stale: newest row is 3 days old"),
+        (TABLE, Waiting(**SAME, news="1 file", stale="newest row is 3 days old"), (), True, "1 file"),
         (TABLE, Waiting(**SAME, news="1 file"), (), True, "1 file"),
         (TABLE, Waiting(definition="d2", last_definition="d1"), (), True, "its definition changed"),
         (TABLE, Waiting(**SAME, unfinished=True), (), True, "an attempt was cut off; its batch is replayed"),
@@ -74,7 +77,7 @@ def test_a_circle_ends_in_the_order_of_the_conf():
         (SCORE, Waiting(**SAME), ("features.departures",), True, "after features.departures"),
         (SCORE, Waiting(definition="d2", last_definition="d1"), (), False, "nothing new"),
     ],
-)
+)  # fmt: skip
 def test_a_verdict_says_whether_and_why(stage, waiting, running, run, why):
     assert verdict(stage, waiting, frozenset(running)) == Verdict(stage, run, why)
 
@@ -87,6 +90,17 @@ def test_a_definition_changes_with_its_own_part_of_the_conf_alone(tmp_path):
 
     changed = [s.id for s in stages(before) if definition(before, s) != definition(after, s)]
     assert changed == ["features.departures"]
+
+
+def test_a_promise_over_time_changes_what_is_promised_and_no_row(tmp_path):
+    before = load(GOLDEN)
+    for said in ("freshness: {within: 2 days}", "volume: {min: 0.5}"):
+        (tmp_path / "delays.yml").write_text(GOLDEN.read_text().replace("  flights:\n", f"  flights:\n    {said}\n", 1))
+        after = load(tmp_path / "delays.yml")
+        stage = next(s for s in stages(after) if s.id == "tables.flights")
+
+        assert definition(before, stage) != definition(after, stage)
+        assert same_rows(definition(before, stage), definition(after, stage))
 
 
 def test_a_kind_stands_for_all_its_stages():

@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 
 from pipelines.report import report
 from pipelines.spec import Pipeline, load
-from pipelines.state import Record
+from pipelines.state import Quality, Record
 
 CONF = """
 pipeline: flights
@@ -169,6 +169,32 @@ def records() -> list[Record]:
     return [*first, *second]
 
 
+def judged(label: str, on_fail: str, *percents: float | None, table: str = "flights") -> list[Quality]:
+    """A promise over daily refreshes, broken where a percent is above 5; None counts no rows."""
+    found = []
+    for batch, percent in enumerate(percents):
+        at = FIRST + timedelta(days=batch)
+        rows = None if percent is None else 1000
+        held, said = (percent or 0) <= 5, f"{percent} of 100" if rows else "9 rows"
+        counted = (rows, None if percent is None else int(10 * percent), percent)
+        who = ("flights", f"tables.{table}", f"r{batch}", 0, batch, at)
+        found.append(Quality(*who, "expect", label, on_fail, None, "row", held, *counted, said))
+    return found
+
+
+@pytest.fixture
+def quality() -> list[Quality]:
+    noise = [abs((i * 37) % 11 - 4) / 3 for i in range(30)]
+    rows = [
+        *judged(AIR_TIME, "quarantine", *noise),
+        *judged("arr_delay: not be null (mostly 0.9)", "warn", *noise[:20], 3, 4, 6, 9, 12, 8, 4, 2.5, 2.4, 2.2),
+        *judged("rows: be between (min_value 1)", "fail", *[None] * 30),
+        *judged("origin: not be null", "drop", *[0.0] * 30),
+        *judged("tzone: not be null", "quarantine", 0.2, table="airports"),
+    ]
+    return sorted(rows, key=lambda q: (q.generation, q.batch))
+
+
 def changed(records: list[Record], stage: str, **fields: object) -> list[Record]:
     """The records with one more after them: a stage's last attempt, a month later and changed."""
     last = next(r for r in reversed(records) if r.stage == stage)
@@ -268,7 +294,7 @@ def test_every_name_and_value_is_escaped(pipeline: Pipeline, records: list[Recor
     told = changed(told, "tables.flights", detail={"reasons": {bad: 1}, "quarantine_path": bad}, run_id=bad)
     told = changed(told, "tables.weather", status="failed", error=bad)
 
-    html = report(pipeline.model_copy(update={"description": bad}), told)
+    html = report(pipeline.model_copy(update={"description": bad}), told, judged(bad, bad, 1.0, None))
 
     assert "<script" not in html
     assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 12
@@ -306,6 +332,32 @@ def test_an_edge_past_the_models_runs_through_none_of_them(pipeline: Pipeline, r
     lane = re.search(rf" {model[1]},(\d+)H", path[1])  # where the edge enters the column of models
     assert lane
     assert not int(model[2]) <= int(lane[1]) <= int(model[2]) + 54  # a node is 54 pixels high
+
+
+def test_each_promise_has_its_refreshes_in_a_row(
+    pipeline: Pipeline, records: list[Record], quality: list[Quality]
+) -> None:
+    html = report(pipeline, records, quality)
+    page = Page(html)
+
+    assert [a["aria-label"] for a in page.of("svg", "trend")] == [
+        "tzone: not be null: 1 refresh, 0 broken",
+        f"{AIR_TIME}: 30 refreshes, 0 broken",
+        "arr_delay: not be null (mostly 0.9): 30 refreshes, 4 broken",  # 6, 9, 12 and 8 percent are above 5
+        "rows: be between (min_value 1): 30 refreshes, 0 broken",
+        "origin: not be null: 30 refreshes, 0 broken",
+    ]
+    assert "arr_delay: not be null (mostly 0.9) warn" in page.text
+    assert "2.2 % 12.0 %" in page.text  # the last, and the most
+    assert "<title>25 Dec 2013, 05:00 UTC: 12 of 100</title>" in html
+
+
+def test_a_promise_that_is_no_longer_made_has_no_trend(
+    pipeline: Pipeline, records: list[Record], quality: list[Quality]
+) -> None:
+    gone = judged("dest: not be null", "warn", 1.0, 2.0)
+
+    assert "dest: not be null" not in report(pipeline, records, sorted([*quality, *gone], key=lambda q: q.batch))
 
 
 def test_every_drawing_has_a_name_and_every_table_has_headers(pipeline: Pipeline, records: list[Record]) -> None:
@@ -352,10 +404,10 @@ def test_the_order_of_the_records_does_not_matter(pipeline: Pipeline, records: l
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
 @pytest.mark.parametrize("width", [400, 1280])
 def test_a_browser_shows_it_whole_and_silent(
-    pipeline: Pipeline, records: list[Record], tmp_path: Path, width: int
+    pipeline: Pipeline, records: list[Record], quality: list[Quality], tmp_path: Path, width: int
 ) -> None:
     file = tmp_path / "report.html"
-    file.write_text(report(pipeline, records))
+    file.write_text(report(pipeline, records, quality))
     said: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
+from pipelines.quality.adapter import validate
 from pipelines.quality.rules import RULES, bad
-from pipelines.quality.suites import validate
 from pipelines.spec import Expectation
 
 pytestmark = pytest.mark.spark

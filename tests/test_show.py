@@ -10,7 +10,7 @@ from deltalake import write_deltalake
 from pipelines import show
 from pipelines.errors import DataError, LakeloomError, SpecError
 from pipelines.spec import Target, load
-from pipelines.state import Record, Warehouse
+from pipelines.state import Quality, Record, Warehouse
 
 PIPELINE = load(Path(__file__).parent / "golden" / "delays.yml")
 NOW = datetime(2013, 12, 1, 5, tzinfo=UTC)
@@ -82,6 +82,37 @@ def test_a_table_shows_what_was_refused_and_why(target):
     assert found["first_rows"] == [
         {"_reasons": ["origin: not be null"], "_record": "UA,,1", "_file": "a.csv", "_arrived_at": NOW}
     ]
+
+
+def test_quality_is_that_of_one_table(target):
+    who = ("delays", "tables.flights", "r1", 0, 0, NOW)
+    flights = Quality(*who, "expect", "origin: not be null", "warn", None, "row", False, 8, 2, 25.0, "2 of 8")
+    weather = Quality("delays", "tables.weather", *who[2:], *("e", "l", "warn", None, "row", True, 1, 0, 0.0, ""))
+    warehouse = Warehouse(target.warehouse, "delays")
+    warehouse.remember([flights])
+    warehouse.remember([weather])
+
+    (row,) = show.quality(PIPELINE, target, "tables.flights")
+
+    assert (row["stage"], row["label"], row["unexpected_percent"]) == ("tables.flights", "origin: not be null", 25.0)
+
+
+@pytest.mark.parametrize(
+    ("stage", "error", "sentence"),
+    [
+        (
+            "tables.busy",
+            DataError,
+            "tables.busy: no promise was judged yet; `lakeloom run` judges those of its `expect`",
+        ),
+        ("", SpecError, "no table ''; there is tables.flights, tables.weather, tables.busy"),
+    ],
+)
+def test_no_quality_is_one_sentence(target, stage, error, sentence):
+    with pytest.raises(LakeloomError) as caught:
+        show.quality(PIPELINE, target, stage)
+
+    assert (type(caught.value), str(caught.value)) == (error, sentence)
 
 
 @pytest.mark.parametrize(

@@ -302,3 +302,32 @@ def test_no_mutant_of_a_conf_gives_a_traceback_or_takes_a_second(tmp_path):
 
 def test_the_default_target_has_no_place_outside_the_project():
     assert all(".lakeloom" in place for place in (Target().warehouse, Target().landing, Target().artifacts))
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("freshness: {within: 2}", "should be a length of time such as '3 hours', got 2"),
+        ("freshness: {within: 2 days, on_fail: quarantine}", "input should be 'warn' or 'fail', got 'quarantine'"),
+        ("volume: {over: 7}", "needs min, max or both"),
+        ("volume: {min: 2, max: 1}", "nothing lies between 2 and 1"),
+        ("volume: {min: 1, over: 2}", "input should be greater than or equal to 3, got 2"),
+    ],
+)
+def test_a_promise_over_time_that_nothing_can_keep_is_refused(tmp_path, said, sentence):
+    conf = tmp_path / "p.yml"
+    conf.write_text(f"pipeline: p\ntables:\n  t:\n    from: raw\n    select: SELECT 1 AS a FROM raw\n    {said}\n")
+
+    with pytest.raises(SpecError) as caught:
+        load(conf)
+
+    assert str(caught.value).startswith(f"{conf}:6: tables.t.")
+    assert sentence in str(caught.value)
+
+
+def test_a_view_without_a_time_has_no_arrival_to_be_fresh_by(tmp_path):
+    conf = tmp_path / "p.yml"
+    conf.write_text("pipeline: p\ntables:\n  t:\n    select: SELECT 1 AS a\n    freshness: {within: 1 day}\n")
+
+    with pytest.raises(SpecError, match="freshness of a materialized view needs event_time; its rows do not arrive"):
+        load(conf)

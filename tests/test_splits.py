@@ -84,12 +84,12 @@ def test_a_label_counts_once_all_that_it_reads_is_known(frame):
     ]
     spine = frame([row[:4] for row in rows], "id int, delay int, landed timestamp, reported timestamp")
 
-    known = labels(spine, ["id"], "delay >= 15", ["landed", "reported"], now).collect()
+    known = labels(spine, ["id"], "delay >= 15 AND id > 0", {"delay": "landed", "id": "reported"}, now).collect()
 
     assert {r.id: r._label for r in known} == {row[0]: row[4] for row in rows}
 
 
 def test_a_label_of_what_is_known_at_once_needs_no_wait(frame):
-    rows = labels(frame([(1, True), (2, False)], "id int, late boolean"), ["id"], "late", [], midnight(1)).collect()
+    rows = labels(frame([(1, True), (2, False)], "id int, late boolean"), ["id"], "late", {}, midnight(1)).collect()
 
     assert {r.id: r._label for r in rows} == {1: 1, 2: 0}

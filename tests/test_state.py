@@ -1,13 +1,13 @@
 """The warehouse without a JVM: what was intended, what was done, and what follows from both."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from pipelines.state import History, Intent, Record, Warehouse
+from pipelines.state import History, Intent, Quality, Record, Warehouse
 
 FIRST = datetime(2013, 12, 1, 5, tzinfo=UTC)
 FLIGHTS = "tables.flights"
@@ -48,8 +48,58 @@ def test_what_is_written_is_read_back_whole(warehouse):
     assert warehouse.records() == (done,)
 
 
+def found(batch: int, label: str, unexpected: int, stage: str = FLIGHTS) -> Quality:
+    who = ("flights", stage, f"run{batch}", 0, batch, FIRST + timedelta(hours=batch))
+    return Quality(*who, "expect", label, "warn", None, "row", not unexpected, 8, unexpected, unexpected / 0.08, "é")
+
+
+def test_what_was_found_is_read_back_oldest_first(warehouse):
+    rows = [[found(1, "b", 1), found(1, "a", 0)], [found(0, "a", 2)]]
+    unknown = replace(found(2, "c", 0), severity="info", element_count=None, unexpected_percent=None)
+
+    for batch in (*rows, [unknown], []):
+        warehouse.remember(batch)
+
+    assert warehouse.quality() == (*rows[1], *rows[0], unknown)
+
+
+def test_what_a_replay_finds_takes_the_place_of_what_was_found(warehouse):
+    others = [found(0, "a", 1), found(0, "a", 1, "tables.weather"), replace(found(1, "a", 1), generation=1)]
+    for row in others:
+        warehouse.remember([row])
+    warehouse.remember([found(1, "a", 1), found(1, "b", 1)])
+
+    warehouse.remember([found(1, "a", 2)])
+
+    assert sorted(warehouse.quality(), key=repr) == sorted([*others, found(1, "a", 2)], key=repr)
+
+
+@pytest.mark.parametrize(
+    ("column", "newest"),
+    [
+        ("at", FIRST + timedelta(hours=3)),
+        ("day", datetime(2013, 12, 3, tzinfo=UTC)),
+        ("never", None),
+        ("name", None),
+        ("nowhere", None),
+    ],
+)
+def test_the_newest_moment_of_a_version_stands_in_its_log(warehouse, column, newest):
+    path = warehouse.path(FLIGHTS)
+    for hour in (3, 1, None, 9):  # the last of them in a version that is not asked for
+        at = None if hour is None else FIRST + timedelta(hours=hour)
+        day = None if hour is None else date(2013, 12, hour)
+        kinds = {"at": pa.timestamp("us", "UTC"), "day": pa.date32(), "never": pa.timestamp("us", "UTC")}
+        row = {"at": at, "day": day, "never": None}
+        columns = {k: pa.array([row[k], None], kind) for k, kind in kinds.items()}
+        write_deltalake(path, pa.table({**columns, "name": ["x", "y"]}), mode="append")
+
+    assert warehouse.newest(FLIGHTS, 2, column) == newest
+
+
 def test_a_warehouse_that_is_not_there_yet_is_empty(warehouse):
     assert History.of(warehouse) == History((), ())
+    assert warehouse.quality() == ()
     assert warehouse.version(FLIGHTS) is None
     assert warehouse.delta(FLIGHTS) is None
     assert warehouse.committed(FLIGHTS, "", "app") == -1

@@ -200,6 +200,16 @@ def test_what_we_cannot_decide_great_expectations_judges(frame):
     assert judged[2].value == pytest.approx(0.0566330, abs=1e-6)
 
 
+def test_great_expectations_judges_rows_that_are_read_from_files(frame, spark, tmp_path):
+    # where Python functions are handed columns of a file as they are, Spark 4.2.0 waits for ever
+    frame([("2013-01-01",), ("2013-13-01",)], "day string").write.parquet(str(tmp_path / "days"))
+    asked = promise("expect_column_values_to_match_strftime_format", column="day", strftime_format="%Y-%m-%d")
+
+    (judged,) = judge(lambda: spark.read.parquet(str(tmp_path / "days")), 2, [asked])
+
+    assert (judged.success, judged.unexpected_count) == (False, 1)
+
+
 def test_only_a_broken_promise_that_fails_stops_the_publication():
     kept = Judgement("a", "fail", True, "3 rows")
     warned = Judgement("b", "warn", False, "4 of 9 rows unexpected")

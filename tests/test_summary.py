@@ -1,6 +1,6 @@
 """What a run did, in words and figures: every row accounted for, every metric beside its baseline."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipelines.errors import DataError
@@ -8,7 +8,7 @@ from pipelines.plan import Stage, Verdict
 from pipelines.run.pipeline import Outcome
 from pipelines.spec import Target, load
 from pipelines.state import Record
-from pipelines.summary import METRICS, overview_text, summary, table_text
+from pipelines.summary import METRICS, overview_text, quality_text, summary, table_text
 
 PIPELINE = load(Path(__file__).parent / "golden" / "delays.yml")
 TARGET = Target(warehouse="/lake")
@@ -172,3 +172,45 @@ def test_a_table_shows_rows_without_our_own_columns():
         "  a; b",
         "    UA,,1",
     ]
+
+
+def judged(batch: int, label: str, on_fail: str, success: bool, percent: float | None, observed: str = "") -> dict:
+    count = None if percent is None else int(percent * 100)
+    return {
+        "stage": "tables.flights", "generation": 0, "batch": batch, "at": NOW + timedelta(days=batch), "label": label,
+        "on_fail": on_fail, "success": success, "unexpected_count": count, "unexpected_percent": percent,
+        "observed": observed,
+    }  # fmt: skip
+
+
+def cells(label: str, on_fail: str, *refreshes: str) -> str:
+    return label.ljust(52) + on_fail.ljust(11) + "".join(text.rjust(14) for text in refreshes)
+
+
+def test_the_history_of_promises_lines_up_newest_right():
+    rows = [
+        judged(0, "gone: not be null", "warn", True, 0.0),
+        *(judged(batch, "arr_delay: not be null", "warn", batch != 6, percent, "9 of 10 rows unexpected")
+          for batch, percent in enumerate((0.0, 0.0, 0.05, 0.0, 2.7, None, 90.0))),
+        judged(6, "origin: not be null", "quarantine", False, 12.5, "1 of 8 rows unexpected"),
+        judged(5, "stopped: not be null", "warn", False, 9.0, "no longer promised"),
+        judged(5, f"rows: {'x' * 60}", "fail", True, None),
+        judged(6, f"rows: {'x' * 60}", "fail", False, None, "0 rows"),
+    ]  # fmt: skip
+
+    assert quality_text(sorted(rows, key=lambda r: r["batch"])).splitlines() == [
+        "tables.flights: 4 promises over 7 refreshes",
+        cells("promise", "on fail", *(f"{day:02} Dec 05:00" for day in range(3, 8))),
+        cells("arr_delay: not be null", "warn", "ok < 0.1 %", "ok", "ok 2.7 %", "ok", "90.0 %"),
+        cells("stopped: not be null", "warn", "", "", "", "9.0 %", ""),
+        cells(f"rows: {'x' * 41}...", "fail", "", "", "", "ok", "broken"),
+        cells("origin: not be null", "quarantine", "", "", "", "", "12.5 %"),
+        "not kept in the last refresh",
+        "  arr_delay: not be null: 9 of 10 rows unexpected",
+        f"  rows: {'x' * 60}: 0 rows",
+        "  origin: not be null: 1 of 8 rows unexpected",
+    ]
+
+
+def test_a_first_refresh_is_one():
+    assert quality_text([judged(0, "a: not be null", "warn", True, 0.0)]).splitlines()[0].endswith("over 1 refresh")

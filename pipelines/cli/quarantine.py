@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from pipelines.cli.terminal import Conf, Format, TargetName, carried_out, checked, show_data, target_of
 
@@ -60,11 +59,11 @@ def _list_text(found: list[dict[str, Any]]) -> str:
         "\n".join([f"{q['stage']}: {q['rows']:,} rows", *[f"  {n:>8,}  {r}" for r, n in q["reasons"].items()]])
         for q in found
     ]
-    return escape("\n".join(lines) or "no row is in quarantine")
+    return "\n".join(lines) or "no row is in quarantine"
 
 
 def _rows_text(rows: list[dict[str, Any]]) -> str:
-    return escape("\n".join(_row_text(row) for row in rows))
+    return "\n".join(_row_text(row) for row in rows)
 
 
 def _row_text(row: dict[str, Any]) -> str:

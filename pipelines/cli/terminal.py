@@ -77,11 +77,13 @@ def ended(outcome: Any) -> None:
 
 
 def show_data(format: str, data: Any, text: Callable[[Any], str]) -> None:
-    """Data on stdout, as JSON or as text makes it. Errors: SpecError for another format."""
+    """Data on stdout, as JSON or as text makes it, to the letter. Errors: SpecError for another format."""
     if format not in ("text", "json"):
         raise SpecError(f"--format {format}: can be text or json")
-    print_ = out.print_json if format == "json" else out.print
-    print_(json.dumps(data, default=str) if format == "json" else text(data))
+    if format == "json":
+        out.print_json(json.dumps(data, default=str))
+    else:
+        out.print(text(data), markup=False)  # [a-z] in a regex is no colour
 
 
 def carried_out(conf: Path, target: str, order: Any, format: str) -> None:

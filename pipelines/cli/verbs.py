@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli import quarantine
+from pipelines.cli import quarantine, suite
 from pipelines.cli.terminal import (
     Conf,
     Format,
@@ -32,6 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(suite.app, name="suite")
 
 
 @app.command()
@@ -93,18 +94,43 @@ def restore(
 
 
 @app.command()
+def upkeep(
+    conf: Conf,
+    target: TargetName = "local",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done")] = False,
+    format: Format = "text",
+) -> None:
+    """Make small files into large ones and remove files that no version in use needs; no row changes.
+
+    In use is what is published, what others go on from, and what a registered model learned from.
+    """
+    from pipelines.run.keeping import keep
+    from pipelines.summary import upkeep_text
+
+    pipeline, place = checked(conf), target_of(conf, target)
+    lines = []
+    for line in keep(pipeline, place, dry_run):
+        err.print(f"[dim]{line['table']}[/dim]")
+        lines.append(line)
+    show_data(format, lines, upkeep_text)
+
+
+@app.command()
 def show(
     conf: Conf,
     stage: Annotated[str, typer.Argument(help="such as tables.flights; none: all stages")] = "",
     target: TargetName = "local",
     format: Format = "text",
+    quality: Annotated[bool, typer.Option("--quality", help="each promise of the table over its refreshes")] = False,
 ) -> None:
     """Show what lies in the warehouse: all stages, or one table with its versions and its quarantine."""
     from pipelines import show as shown
-    from pipelines.summary import overview_text, table_text
+    from pipelines.summary import overview_text, quality_text, table_text
 
     pipeline, place = checked(conf), target_of(conf, target)
-    if stage:
+    if quality:
+        show_data(format, shown.quality(pipeline, place, stage), quality_text)
+    elif stage:
         show_data(format, shown.table(pipeline, place, stage), table_text)
     else:
         show_data(format, shown.overview(pipeline, place), overview_text)
@@ -123,9 +149,12 @@ def report(
     pipeline, place = checked(conf), target_of(conf, target)
     file = to if to.name else Path(place.warehouse).parent / f"{pipeline.pipeline}.html"
     file.parent.mkdir(parents=True, exist_ok=True)
-    records = sorted(Warehouse(place.warehouse, pipeline.pipeline).records(), key=lambda r: r.started_at)
-    file.write_text(page(pipeline, records), encoding="utf-8")
+    warehouse = Warehouse(place.warehouse, pipeline.pipeline)
+    file.write_text(page(pipeline, warehouse.records(), warehouse.quality()), encoding="utf-8")
     out.print(str(file))
+
+
+app.command()(suite.validate)
 
 
 @app.command()
@@ -174,4 +203,4 @@ def main() -> None:
 
 
 def _plan_text(verdicts: list[dict[str, Any]]) -> str:
-    return "\n".join(f"{'run ' if v['run'] else 'skip'}  {v['stage']:<28} {escape(v['why'])}" for v in verdicts)
+    return "\n".join(f"{'run ' if v['run'] else 'skip'}  {v['stage']:<28} {v['why']}" for v in verdicts)

@@ -9,6 +9,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipelines.columns import refuse_expression
 from pipelines.errors import DataError
 from pipelines.models.base import LABEL
 from pipelines.spec import Split
@@ -35,13 +36,13 @@ class Slices:
     unlabelled: int
 
 
-def labels(spine: DataFrame, keys: Sequence[str], label: str, moments: Sequence[str], now: datetime) -> DataFrame:
+def labels(spine: DataFrame, keys: Sequence[str], label: str, known_at: Mapping[str, str], now: datetime) -> DataFrame:
     """Keys and LABEL (0, 1); null where the label is missing or not known before `now`.
 
-    label: SQL condition over the spine; moments: the timestamp columns at which what it reads becomes known.
+    label: SQL condition over the spine; known_at: column -> the timestamp column at which it becomes known.
     """
-    value = F.expr(label).cast("int")
-    for moment in moments:
+    value, read = F.expr(label).cast("int"), refuse_expression(label, spine.columns)
+    for moment in sorted({known_at[column] for column in read if column in known_at}):
         value = F.when(F.col(moment) < F.lit(now), value)
     return spine.select(*keys, value.alias(LABEL))
 

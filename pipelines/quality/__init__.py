@@ -8,5 +8,7 @@ statistics.py  answers of one aggregate
 values.py      answers of counted values
 aggregates.py  all of those of a version in one job, or two
 judgement.py   what was found
-suites.py      who judges what; the rest by Great Expectations
+suites.py      who judges what of a version
+adapter.py     Great Expectations: what the others cannot decide, whole suites on demand, Data Docs, suite JSON
+overtime.py    promises over time: freshness and volume
 """

@@ -73,7 +73,7 @@ def fate(rules: tuple[Expectation, ...]) -> Column:
 
 
 def reasons(rules: tuple[Expectation, ...]) -> Column:
-    """`_reasons`: the labels of the broken rules, in the order of the conf. For refused rows only: it costs."""
+    """`_reasons`: the labels of the broken rules, each once, in the conf's order. For refused rows only: it costs."""
     labels = [MALFORMED, *(rule.label for rule in rules)]
     named = [F.when(F.col(FLAWS).bitwiseAND(F.lit(1 << i).cast("bigint")) != 0, F.lit(s)) for i, s in enumerate(labels)]
-    return F.array_compact(F.array(*named)).alias(REASONS)
+    return F.array_distinct(F.array_compact(F.array(*named))).alias(REASONS)

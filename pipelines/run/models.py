@@ -6,7 +6,6 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 
 from pipelines import crash, tables, tune
-from pipelines.columns import refuse_expression
 from pipelines.errors import DataError
 from pipelines.models import splits
 from pipelines.models.base import SCORE, Inputs, predict
@@ -59,8 +58,7 @@ def _labelled(ctx: Context, model: Model, feature: Feature, intent: Intent) -> D
     """Feature rows with their label, null where it is not known by the batch's `now`."""
     rows, spine = (tables.read(ctx.spark, ctx.warehouse.path(s), r["upto"]) for s, r in intent.inputs.items())
     known_at = ctx.pipeline.tables[feature.spine].known_at
-    moments = sorted({known_at[c] for c in refuse_expression(model.label, spine.columns) if c in known_at})
-    return rows.join(splits.labels(spine, feature.keys, model.label, moments, intent.now), list(feature.keys), "left")
+    return rows.join(splits.labels(spine, feature.keys, model.label, known_at, intent.now), list(feature.keys), "left")
 
 
 def _train(

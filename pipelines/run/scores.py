@@ -7,7 +7,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import crash, evaluate, tables
-from pipelines.columns import refuse_expression
 from pipelines.models import splits
 from pipelines.models.base import LABEL, SCORE
 from pipelines.registry import Version
@@ -35,11 +34,12 @@ def publish(ctx: Context) -> Record:
 def _intend(ctx: Context, score: Score, version: Version) -> Intent:
     """A batch begins with every row after the model's cutoff, a stream with the first row after it went live.
 
-    A feature table made anew holds rows that were scored already: the stream begins again behind it.
+    A feature table made anew holds rows that were scored already: the stream begins again behind it. Of the scores
+    those are kept whose rows are still there.
     """
     features = f"features.{score.of}"
     last, upto, made = ctx.history.last(ctx.stage.id, "ok"), ctx.published(features), ctx.history.generation(features)
-    rebuilt = last is not None and score.mode == "stream" and last.inputs[features].get("generation", made) != made
+    rebuilt = last is not None and last.inputs[features].get("generation", made) != made
     anew = ctx.full_refresh or rebuilt
     last = None if anew else last
     begin = -1 if score.mode == "batch" else upto
@@ -47,8 +47,9 @@ def _intend(ctx: Context, score: Score, version: Version) -> Intent:
     since = version.tags["lakeloom.cutoff"] if score.mode == "batch" else NEVER
     start = last.inputs[features]["start"] if last else after
     before = ctx.warehouse.version(ctx.stage.id)
+    keeps = rebuilt and not ctx.full_refresh and before is not None
     read = {"after": after, "upto": upto, "since": since, "start": start, "before": -1 if before is None else before}
-    return ctx.intend({features: {**read, "generation": made}}, new_generation=anew)
+    return ctx.intend({features: {**read, "generation": made, "keeps": keeps}}, new_generation=anew)
 
 
 def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:
@@ -60,12 +61,26 @@ def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record
     fresh = tables.inserts_only(path, read["after"], read["upto"])
     ctx.tell(f"scores by version {scorer.model_version}")
     crash.point("before the clean commit", ctx.stage.id)
-    commit = _write(ctx, scorer, intent, scorer.score(newer, intent.now), fresh)
+    scored = scorer.score(newer, intent.now)
+    if read["keeps"]:
+        keys = list(scorer.keys)
+        kept = _kept(ctx, score, scorer, read).join(scored.select(*keys), keys, "left_anti")
+        scored = scored.unionByName(kept)
+    commit = _write(ctx, scorer, intent, scored, fresh)
     written = tables.changes(ctx.spark, ctx.path(), commit.version - 1, commit.version)
-    rows = tables.row_count(ctx.path(), commit.version)
-    detail = {**_said(ctx, scorer), "rows": rows, **_seen(ctx, score, written, scorer, intent.now)}
-    counts = {"rows_in": commit.applied, "scored": commit.applied}
+    if read["keeps"]:
+        written = written.where(F.col("scored_at") == F.lit(intent.now))
+    held = tables.row_count(ctx.path(), commit.version)
+    detail = {**_said(ctx, scorer), "rows": held, **_seen(ctx, score, written, scorer, intent.now)}
+    counts = dict.fromkeys(("rows_in", "scored"), sum(detail["histogram"]))
     return ctx.record(intent, counts=counts, detail=detail, published_version=commit.version)
+
+
+def _kept(ctx: Context, score: Score, scorer: Scorer, read: dict[str, Any]) -> DataFrame:
+    """The scores of before whose feature rows are still there."""
+    keys = list(scorer.keys)
+    there = tables.read(ctx.spark, ctx.warehouse.path(f"features.{score.of}"), read["upto"]).select(*keys)
+    return tables.read(ctx.spark, ctx.path(), read["before"]).join(there, keys, "left_semi")
 
 
 def _write(ctx: Context, scorer: Scorer, intent: Intent, rows: DataFrame, fresh: bool) -> Commit:
@@ -81,13 +96,17 @@ def _write(ctx: Context, scorer: Scorer, intent: Intent, rows: DataFrame, fresh:
 def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:
     """Structured Streaming over the feature table's change feed until it has caught up, each micro-batch once."""
     read = intent.inputs[f"features.{score.of}"]
+    before = read["before"]
+    if read["keeps"]:
+        kept = _kept(ctx, score, scorer, read)
+        before = tables.overwrite(kept, ctx.path(), ctx.transaction(intent, "kept")).version
     if read["upto"] > read["start"]:
         _catch_up(ctx, score, scorer, intent, read["start"])
     version = ctx.warehouse.version(ctx.stage.id)
     rows = tables.row_count(ctx.path(), version) if version is not None else 0
     done = -1 if version is None else version  # counted from the log: a replay finds what the cut-off attempt wrote
-    scored = tables.applied(ctx.path(), read["before"], done)
-    detail = {**_said(ctx, scorer), "rows": rows, "micro_batches": done - read["before"]}
+    scored = tables.applied(ctx.path(), before, done)
+    detail = {**_said(ctx, scorer), "rows": rows, "micro_batches": done - before}
     return ctx.record(intent, counts={"rows_in": scored, "scored": scored}, detail=detail, published_version=version)
 
 
@@ -125,8 +144,7 @@ def _seen(ctx: Context, score: Score, written: DataFrame, scorer: Scorer, now: d
     assert version is not None
     spine = tables.read(ctx.spark, ctx.warehouse.path(stage), version)
     known_at = ctx.pipeline.tables[feature.spine].known_at
-    moments = sorted({known_at[c] for c in refuse_expression(model.label, spine.columns) if c in known_at})
-    labels = splits.labels(spine, feature.keys, model.label, moments, now)
+    labels = splits.labels(spine, feature.keys, model.label, known_at, now)
     joined = written.join(labels, list(feature.keys), "left").select(SCORE, LABEL).cache()
     bars: dict[int, int] = dict(
         joined.groupBy(F.least((F.col(SCORE) * BARS).cast("int"), F.lit(BARS - 1))).count().collect()

@@ -16,7 +16,7 @@ from pipelines.columns import replace_now
 from pipelines.errors import DataError
 from pipelines.plan import definition, same_rows
 from pipelines.quality import fused, suites
-from pipelines.run import batches, replaying, restoring
+from pipelines.run import batches, remembering, replaying, restoring
 from pipelines.run.applying import apply
 from pipelines.run.context import Context
 from pipelines.run.order import FullRefresh, Restore
@@ -118,11 +118,14 @@ def _publish(
     version = commit.version if commit else ctx.warehouse.version(ctx.stage.id)
     assert version is not None
     rows = tables.row_count(ctx.path(), version)
+    counts = counts or {"rows_in": rows, "applied": rows}
     judged = suites.judge(lambda: tables.read(ctx.spark, ctx.path(), version), rows, table.expect)
+    judged += tuple(remembering.over_time(ctx, table, intent, version, counts))
+    rules = _rules(table) if table.source else ()
+    remembering.remember(ctx, intent, [*remembering.refused(rules, intent, counts, reasons or {}), *judged])
     broken = suites.failures(judged)
     detail = {"reasons": reasons or {}, "expectations": [j.as_json() for j in judged], "rows": rows, "path": ctx.path(),
               "quarantine_path": ctx.path("quarantine"), "beside": restoring.beside(ctx)}  # fmt: skip
-    counts = counts or {"rows_in": rows, "applied": rows}
     if broken:
         error = f"{ctx.stage.id}: version {version} is not published: {broken}"
         ctx.record(intent, "refused", counts=counts, detail=detail, error=error)

@@ -1,8 +1,11 @@
 """What each stage would find if it ran now; read from logs, folders and servers, without a JVM."""
 
+from datetime import UTC, datetime
+
 from pipelines.columns import relations
 from pipelines.intake import KINDS, Asked
 from pipelines.plan import Stage, Waiting, definition
+from pipelines.quality import overtime
 from pipelines.spec import Pipeline, Table, Target
 from pipelines.state import History, Record
 
@@ -18,7 +21,15 @@ def waiting(pipeline: Pipeline, target: Target, history: History, stage: Stage) 
         last_definition=good.definition if good else None,
         unfinished=history.open_intent(stage.id) is not None,
         refused=good.error if good and good.status == "refused" else "",
+        stale=_stale(pipeline, history, stage) if stage.kind == "tables" else "",
     )
+
+
+def _stale(pipeline: Pipeline, history: History, stage: Stage) -> str:
+    """By what the last publication found: nothing is read."""
+    promise = pipeline.tables[stage.name].freshness
+    published = next((r for r in reversed(history.records) if r.stage == stage.id and r.status == "ok"), None)
+    return overtime.stale(promise, published, datetime.now(UTC)) if promise and published else ""
 
 
 def asked_of(pipeline: Pipeline, target: Target, history: History, stage: Stage, anew: bool = False) -> Asked:

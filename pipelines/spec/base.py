@@ -35,6 +35,16 @@ def length_text(length: timedelta) -> str:
     return f"{seconds // _UNITS[unit]}{unit[0]}"
 
 
+def length_words(length: timedelta, rounded: bool = False) -> str:
+    """Three hours -> '3 hours'; rounded down to two or more of a unit up to days: '3 days' of a little more."""
+    seconds = int(length.total_seconds())
+    units = {u: s for u, s in _UNITS.items() if not rounded or u != "week"}
+    fitting = [u for u, s in units.items() if (seconds >= 2 * s if rounded else seconds % s == 0)]
+    unit = max(fitting, key=units.__getitem__, default="second")
+    count = seconds // units[unit]
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
+
+
 Length = Annotated[
     timedelta,
     BeforeValidator(length_of),

@@ -4,10 +4,37 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.spec.base import Column, Name, Spec
+from pipelines.spec.base import Column, Length, Name, Spec
 from pipelines.spec.expectations import Expectation
 
 HISTORY = ("valid_from", "valid_to")  # added by stored_as_scd_type: 2; valid_to is null for the present row
+
+
+OnBreach = Literal["warn", "fail"]
+
+
+class Freshness(Spec):
+    """The newest row is no older than `within` when a batch begins."""
+
+    within: Length = Field(description="by event_time; by the arrival of a row where a table has none")
+    on_fail: OnBreach = Field(default="warn", description="what a breach does")
+
+
+class Volume(Spec):
+    """A refresh applies about as many rows as those before it."""
+
+    min: float | None = Field(default=None, ge=0, description="times the median, at least")
+    max: float | None = Field(default=None, gt=0, description="times the median, at most")
+    over: int = Field(default=7, ge=3, le=1000, description="of this many refreshes before it; not judged until then")
+    on_fail: OnBreach = Field(default="warn", description="what a breach does")
+
+    @model_validator(mode="after")
+    def _a_range(self) -> "Volume":
+        if self.min is None and self.max is None:
+            raise ValueError("needs min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"nothing lies between {self.min:g} and {self.max:g}")
+        return self
 
 
 class Table(Spec):
@@ -33,6 +60,8 @@ class Table(Spec):
     )
     select: str = Field(description="one SELECT over the source and the pipeline's own tables (Spark SQL)")
     expect: tuple[Expectation, ...] = Field(default=(), description="promises, each with what a breach does")
+    freshness: Freshness | None = Field(default=None, description="how old the newest row may be")
+    volume: Volume | None = Field(default=None, description="how many rows a refresh may bring")
 
     @model_validator(mode="after")
     def _coherent(self) -> "Table":
@@ -47,6 +76,8 @@ class Table(Spec):
             raise ValueError("known_at needs event_time: the moment at which the other columns are known")
         if self.source is None and any(e.fused for e in self.expect):
             raise ValueError("a materialized view has no quarantine; on_fail can be warn or fail")
+        if self.source is None and self.freshness and not self.event_time:
+            raise ValueError("freshness of a materialized view needs event_time; its rows do not arrive")
         return self
 
     @property

@@ -14,7 +14,7 @@ LONGEST = 60  # letters of an argument in a label
 LEFT_OUT = {
     "expect_column_values_to_be_decreasing": "a Delta table has no order of rows; Great Expectations on Spark numbers "
     "them arbitrarily. Compare with the row before in a select (`lag`) and expect that column.",
-    "expect_column_values_to_be_increasing": "the same",
+    "expect_column_values_to_be_increasing": "as expect_column_values_to_be_decreasing, a Delta table has no order",
     "expect_column_values_to_be_dateutil_parseable": "Great Expectations has it for pandas only; what dateutil guesses "
     "(`10` is a day of this month) is no promise. Use expect_column_values_to_match_strftime_format.",
     "expect_multicolumn_values_to_be_unique": "deprecated, without an implementation; "

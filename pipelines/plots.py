@@ -1,0 +1,93 @@
+"""The report's plots, each one inline SVG with a name; its colours are the page's, and each mark says its numbers."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import isfinite
+from xml.etree import ElementTree
+
+import altair as alt
+import vl_convert
+from markupsafe import Markup
+
+from pipelines.state import Json
+
+MOST_POINTS = 80  # of a curve
+VEGA_LITE = "6.4"  # of the bundled compiler; altair 6 speaks it
+
+Points = Sequence[Sequence[float]]
+
+
+def base_rate(calibration: Sequence[Sequence[float]]) -> float:
+    """The share of positives in the test slice: what a ranking by chance has for precision; 0 where unknown."""
+    bins = _thin(calibration)
+    return sum(observed * rows for _, observed, rows in bins) / max(sum(rows for *_, rows in bins), 1)
+
+
+def curve(points: Points, x: str, y: str, chance: Points) -> Markup:
+    """A line through [x, y] points in the unit square."""
+    spots = enumerate(_thin(points))
+    rows = [{"i": i, "x": a, "y": b, "says": f"{x} {a:.3f}, {y.lower()} {b:.3f}"} for i, (a, b) in spots]
+    line = _unit(rows, x, y).mark_line(color="var(--accent)", strokeWidth=2).encode(order="i:Q")
+    dots = _unit(rows, x, y).mark_point(color="var(--accent)", filled=True, size=70, opacity=0)
+    return _over(chance, [line, dots.encode(description="says:N")], x, y)
+
+
+def calibration(points: Points) -> Markup:
+    """Observed share against mean prediction, one dot a bin; its area says how many rows."""
+    x, y = "Mean prediction", "Share observed"
+    bins = _thin(points)
+    rows = [{"x": p, "y": o, "n": n, "says": f"predicted {p:.3f}, observed {o:.3f}, {n:,} rows"} for p, o, n in bins]
+    dots = _unit(rows, x, y).mark_point(color="var(--accent)", filled=True, opacity=0.85)
+    size = alt.Size("n:Q", legend=None, scale=alt.Scale(range=[12, 220]))
+    return _over([[0, 0], [1, 1]], [dots.encode(size=size, description="says:N")], x, y)
+
+
+def histogram(counts: Sequence[int]) -> Markup:
+    """Rows in equal bins of predicted probability."""
+    ends = [i / len(counts) for i in range(len(counts) + 1)]
+    bins = zip(pairwise(ends), counts, strict=True)
+    rows = [{"x": a, "x2": b, "n": n, "says": f"{a:.2f} to {b:.2f}: {n:,} rows"} for (a, b), n in bins]
+    bars = alt.Chart(alt.InlineData(values=rows), width=600, height=260).mark_bar(color="var(--accent)", binSpacing=1)
+    x = alt.X("x:Q", title="Predicted probability", scale=alt.Scale(domain=[0, 1]))
+    y = alt.Y("n:Q", title="Rows", axis=alt.Axis(format=",d", tickCount=4))
+    bars = bars.encode(x=x, x2="x2:Q", y=y, y2=alt.datum(0), description="says:N")
+    return _svg(bars, "Rows by predicted probability")
+
+
+def _unit(rows: list[dict[str, Json]], x: str, y: str) -> alt.Chart:
+    """An empty square plot from 0 to 1 both ways."""
+    scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f")
+    x_axis, y_axis = alt.X("x:Q", title=x, scale=scale, axis=axis), alt.Y("y:Q", title=y, scale=scale, axis=axis)
+    chart = alt.Chart(alt.InlineData(values=rows), width=320, height=300)
+    return chart.encode(x=x_axis, y=y_axis)
+
+
+def _over(chance: Points, marks: Sequence[alt.Chart], x: str, y: str) -> Markup:
+    """The marks over a dashed line of what no skill would draw."""
+    dashed = _unit([{"x": a, "y": b} for a, b in chance], x, y).mark_line(strokeWidth=1, strokeDash=[4, 4])
+    return _svg(alt.layer(dashed.encode(color=alt.value("var(--muted)")), *marks), f"{y} by {x.lower()}")
+
+
+def _thin(points: Points) -> list[Sequence[float]]:
+    """At most MOST_POINTS of those that have all their numbers, the first and the last included."""
+    whole = [p for p in points if all(n is not None and isfinite(n) for n in p)]
+    steps = min(len(whole), MOST_POINTS) - 1
+    return [whole[round(i * (len(whole) - 1) / max(steps, 1))] for i in range(steps + 1)]
+
+
+def _svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart, label: str) -> Markup:
+    """The plot as one labelled image: its colours follow the page, and each mark says its numbers in a <title>."""
+    fit = alt.AutoSizeParams(type="fit", contains="padding")
+    look = chart.configure(autosize=fit, background="transparent").configure_view(stroke=None).configure_axis(
+        gridColor="var(--line)", domainColor="var(--line)", tickColor="var(--line)",
+        labelColor="var(--muted)", labelFontSize=11, labelFont="inherit",
+        titleColor="var(--muted)", titleFontSize=11, titleFont="inherit", titleFontWeight="normal",
+    )  # fmt: skip
+    svg = ElementTree.fromstring(vl_convert.vegalite_to_svg(look.to_dict(), vl_version=VEGA_LITE))
+    for mark in svg.iter():
+        mark.tag = mark.tag.rpartition("}")[2]  # HTML knows svg without its namespace
+        says = mark.attrib.pop("aria-label", "")
+        if mark.attrib.pop("aria-roledescription", "") in ("point", "bar", "circle"):
+            ElementTree.SubElement(mark, "title").text = says
+    svg.attrib = {"viewBox": svg.attrib["viewBox"], "role": "img", "aria-label": label}
+    return Markup(ElementTree.tostring(svg, encoding="unicode"))

@@ -1,0 +1,97 @@
+"""Upkeep makes few files of many and removes what no version in use needs; what is in use can be read as before."""
+
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+
+from pipelines import tables, upkeep
+from pipelines.run.keeping import used
+from pipelines.state import History, Record
+from pipelines.tables import Transaction
+
+pytestmark = pytest.mark.spark
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+DAY_MS = 86_400_000
+
+
+def days_ago(days: int) -> datetime:
+    return NOW - timedelta(days=days)
+
+
+@pytest.mark.parametrize(
+    ("used", "hours"),
+    [(set(), 168), ({3}, 168), ({2, 3}, 10 * 24 + 1), ({0}, 30 * 24 + 1), ({9}, 168)],
+    ids=["nothing", "the newest", "the one before", "the first", "one that the log forgot"],
+)
+def test_a_version_in_use_is_kept_from_when_it_ended(used, hours):
+    moments = {0: days_ago(40), 1: days_ago(30), 2: days_ago(20), 3: days_ago(10)}
+
+    assert upkeep.keep_hours(moments, used, NOW) == hours
+
+
+def aged(path: Path, days: list[int]) -> None:
+    """Make it look as if version n had been committed so many days ago: log, files, and their times."""
+    for version, ago in enumerate(days):
+        log = path / "_delta_log" / f"{version:020}.json"
+        stamp = r'"(timestamp|inCommitTimestamp|deletionTimestamp|modificationTime)":(\d+)'
+        log.write_text(re.sub(stamp, lambda m, ago=ago: f'"{m[1]}":{int(m[2]) - ago * DAY_MS}', log.read_text()))
+        for file in re.findall(r'"add":\{"path":"([^"]+)"', log.read_text()):
+            then = (datetime.now(UTC) - timedelta(days=ago)).timestamp()
+            os.utime(path / file, (then, then))
+    for crc in path.rglob("*.crc"):
+        crc.unlink()
+
+
+def test_files_that_only_unused_versions_need_are_removed(spark, frame, tmp_path):
+    path = tmp_path / "t"
+    for n in range(4):
+        write = tables.overwrite if n else tables.append
+        write(frame([(f"row {n}",)], "k string"), str(path), Transaction("app", n))
+    aged(path, [40, 30, 20, 10])
+
+    done = upkeep.carry_out(spark, upkeep.todo(str(path), {2, 3}, datetime.now(UTC)))
+
+    assert [tables.read(spark, str(path), n).first().k for n in (2, 3)] == ["row 2", "row 3"]
+    assert done.bytes_after < done.bytes_before
+    for gone in (0, 1):
+        with pytest.raises((PySparkException, Py4JJavaError)):
+            tables.read(spark, str(path), gone).collect()
+
+
+def test_many_small_files_become_few_and_no_row_changes(spark, frame, tmp_path):
+    path = str(tmp_path / "t")
+    for n in range(upkeep.MOST_SMALL):
+        tables.append(frame([(n,)], "n int").coalesce(1), path, Transaction("app", n))
+    before = tables.moments(path)
+
+    what = upkeep.todo(path, {len(before) - 1}, datetime.now(UTC))
+    done = upkeep.carry_out(spark, what)
+
+    assert (what.files, what.small, what.optimize, done.files_after) == (16, 16, True, 1)
+    assert sorted(r.n for r in tables.changes(spark, path, -1, len(before)).collect()) == list(range(16))
+    assert tables.changes(spark, path, len(before) - 1, len(before)).count() == 0  # what follows sees nothing new
+    assert tables.inserts_only(path, len(before) - 1, len(before))
+
+
+def record(stage: str, **more: object) -> Record:
+    return Record("p", stage, 0, 0, "r", "d", "ok", NOW, 1.0, **more)
+
+
+def test_in_use_is_what_is_published_what_others_go_on_from_and_what_models_learned_from():
+    flights = "tables.flights"
+    records = (
+        record(flights, published_version=1),
+        record("models.late", model_version=1, inputs={flights: {"upto": 1}}),
+        record(flights, published_version=4),
+        record("features.seen", published_version=0, inputs={flights: {"upto": 4}}),
+        record("models.late", model_version=2, inputs={flights: {"upto": 4}}),
+        record(flights, published_version=7),
+    )
+
+    assert used(History(records, ()), flights) == {1, 4, 7}
