@@ -34,8 +34,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 _ENGINE = (
-    "spark tables ingest staging features versions upkeep quality models evaluate monitor registry tune score intake run "
-    "lake"
+    "spark tables ingest staging features versions upkeep quality models evaluate monitor registry tune score "
+    "intake run lake"
 )
 BARRED: dict[str, frozenset[str]] = {
     library: frozenset(modules.split())
