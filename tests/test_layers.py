@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "check plan gates cost",
         "crash",
         "state locks landing onnx spark tables dag",
-        "ingest staging transforms features versions upkeep quality models evaluate monitor registry serve plots",
+        "ingest staging features versions upkeep sample quality models evaluate monitor registry serve plots",
         "tune score intake",
         "run",
         "report summary scaffold doctor studio show lake",

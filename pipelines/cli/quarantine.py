@@ -51,7 +51,7 @@ def replay(
     from pipelines.run.replaying import repairs
 
     rows = repairs(repaired.read_text(encoding="utf-8")) if repaired else {}
-    carried_out(conf, target, Order((stage,), {stage: Replay(rows)}), format)
+    carried_out(conf, target_of(conf, target), Order((stage,), {stage: Replay(rows)}), format)
 
 
 def _list_text(found: list[dict[str, Any]]) -> str:

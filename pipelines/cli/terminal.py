@@ -86,13 +86,12 @@ def show_data(format: str, data: Any, text: Callable[[Any], str]) -> None:
         out.print(text(data), markup=False)  # [a-z] in a regex is no colour
 
 
-def carried_out(conf: Path, target: str, order: Any, format: str) -> None:
+def carried_out(conf: Path, place: Any, order: Any, format: str) -> None:
     """Run what was ordered, stage by stage, and show the summary. Errors: what the first refused stage said."""
     from pipelines.run.pipeline import run
     from pipelines.summary import summary
 
-    pipeline, place = checked(conf), target_of(conf, target)
-    outcomes = []
+    pipeline, outcomes = checked(conf), []
     for outcome in run(pipeline, place, order, tell):
         outcomes.append(outcome)
         ended(outcome)

@@ -66,12 +66,19 @@ def run(
         list[str], typer.Option(help="a stage, or a kind: tables; may stand several times; default: all")
     ] = [],  # noqa: B006
     full_refresh: Annotated[list[str], typer.Option(help="a stage to make anew from all that landed")] = [],  # noqa: B006
+    sample: Annotated[int, typer.Option(help="try it on so many rows of each source, in a scratch place", min=0)] = 0,
     format: Format = "text",
 ) -> None:
     """Run every stage that has something to do; a second run adds nothing."""
     from pipelines.run.order import Order
 
-    carried_out(conf, target, Order.of(select, full_refresh), format)
+    place = target_of(conf, target)
+    if sample:
+        from pipelines.sample import sampled
+
+        place = sampled(checked(conf), place, sample)
+        err.print(f"a sample of {sample:,} rows of each source, apart from all that is published: {place.warehouse}")
+    carried_out(conf, place, Order.of(select, full_refresh), format)
 
 
 @app.command()
@@ -90,7 +97,7 @@ def restore(
     from pipelines.run.order import Order, Restore
 
     stages = (stage, *following(checked(conf), stage))
-    carried_out(conf, target, Order(stages, {stage: Restore(to)}), format)
+    carried_out(conf, target_of(conf, target), Order(stages, {stage: Restore(to)}), format)
 
 
 @app.command()
@@ -194,7 +201,7 @@ def schema() -> None:
 
 def run_stage(stage: str, conf: Path, target: str) -> int:
     """One stage of a conf, for jobs/batch.py; returns the exit code."""
-    return guarded(lambda: run(conf, target, [stage], [], "json"))
+    return guarded(lambda: run(conf, target, [stage], [], format="json"))
 
 
 def main() -> None:

@@ -1,0 +1,65 @@
+"""A run on the first rows of each source, in a scratch place of its own: tried before it is trusted.
+
+What is published, landed or registered is not touched. The scratch place lies
+beside the warehouse and is made anew each time, so that it can be looked at.
+"""
+
+import shutil
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import landing
+from pipelines.errors import SpecError
+from pipelines.spec import Files, Pipeline, Target
+
+
+def sampled(pipeline: Pipeline, target: Target, rows: int) -> Target:
+    """The target's twin: landing with at most so many rows of each source, all else empty. Cost: copies these rows.
+
+    Errors: SpecError for a source that is not files, or places that are not on this machine.
+    """
+    if "://" in target.warehouse or "://" in target.landing:
+        raise SpecError("a sample is taken on this machine; its warehouse and landing are folders")
+    root = Path(target.warehouse).parent / "sample" / pipeline.pipeline
+    shutil.rmtree(root, ignore_errors=True)
+    for name, source in pipeline.sources.items():
+        if not isinstance(source, Files):
+            raise SpecError(f"sources.{name}: a sample is taken of files, and this is {source.kind}")
+        _copy(source, target.landing, root / "landing", rows)
+    places = {place: str(root / place) for place in ("warehouse", "landing", "artifacts")}
+    return target.model_copy(update={**places, "tracking": f"sqlite:///{root / 'mlflow.db'}"})
+
+
+def _copy(source: Files, root: str, to: Path, rows: int) -> None:
+    left = rows
+    (to / source.path).mkdir(parents=True, exist_ok=True)
+    for file in landing.arrivals(source, root):
+        if left <= 0:
+            return
+        place = to / Path(file.path).relative_to(root)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        left -= (_parquet if source.format == "parquet" else _lines)(source, Path(file.path), place, left)
+
+
+def _lines(source: Files, file: Path, to: Path, most: int) -> int:
+    """Whole lines, as they are; a CSV's header is not counted."""
+    head = source.format == "csv"
+    with file.open("rb") as read:
+        held = list(islice(_held(read), most + head))
+    to.write_bytes(b"".join(held))
+    return len(held) - head
+
+
+def _held(lines: Iterator[bytes]) -> Iterator[bytes]:
+    return (line for line in lines if line.strip())
+
+
+def _parquet(source: Files, file: Path, to: Path, most: int) -> int:
+    read = pq.ParquetFile(file)
+    held = pa.Table.from_batches(islice(read.iter_batches(batch_size=most), 1), read.schema_arrow)
+    pq.write_table(held, to)
+    return int(held.num_rows)
