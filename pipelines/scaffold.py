@@ -19,6 +19,7 @@ import pyarrow.parquet as parquet
 
 from pipelines.columns import lineage
 from pipelines.errors import SpecError
+from pipelines.suggest import suggestions
 
 MOST_ROWS = 10_000  # looked at
 MOST_BYTES = 8_000_000  # of a text file
@@ -47,6 +48,7 @@ class Column:
     ddl: str
     whole: bool  # no null was seen
     unique: bool
+    promises: tuple[str, ...] = ()  # lines under `expect:`
 
 
 def scaffold(path: Path, name: str) -> str:
@@ -145,7 +147,8 @@ def _column(name: str, position: int, values: pa.ChunkedArray) -> Column:
     whole = values.null_count == 0
     flat = not pa.types.is_nested(values.type)
     unique = whole and flat and pc.count_distinct(values).as_py() == len(values)
-    return Column(name, _clean(name, position), _ddl(values), whole, unique)
+    clean = _clean(name, position)
+    return Column(name, clean, _ddl(values), whole, unique, tuple(suggestions(clean, values)))
 
 
 def _clean(name: str, position: int) -> str:
@@ -261,12 +264,8 @@ def _time_line(time: Column | None) -> str:
 
 
 def _promises(columns: list[Column]) -> list[str]:
-    """Not-null where no null was seen, and always one promise about the whole."""
-    kept = [
-        f"      - expect_column_values_to_not_be_null: {{column: {c.clean}}}\n        on_fail: quarantine"
-        for c in columns
-        if c.whole
-    ]
+    """What each column kept, and always one promise about the whole."""
+    kept = [line for c in columns for line in c.promises]
     return [*kept, "      - expect_table_row_count_to_be_between: {min_value: 1}\n        on_fail: fail"]
 
 

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "pipelines"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "errors",
+        "errors suggest",
         "spec",
         "columns",
         "promises",
