@@ -42,10 +42,13 @@ def checkers(spark: SparkSession, folder: Path, rows: pa.Table) -> dict[str, Arm
 def test_all_ways_to_check_count_the_same(spark: SparkSession, made: Path, tmp_path: Path) -> None:
     rows = lineitem.spoiled(lineitem.part(made, 0, ROWS))
 
-    answers = told(list(checkers(spark, tmp_path, rows).values()))
+    arms = checkers(spark, tmp_path, rows)
+    arms.pop("GX")  # as the one with persist=False, but slower by half a minute
+
+    answers = told(list(arms.values()))
 
     assert set(answers) == {
-        "fused", "bare write", "one aggregate", "ten counts", "Deequ style", "GX", "GX persist=False",
+        "fused", "bare write", "one aggregate", "ten counts", "Deequ style", "GX persist=False",
         "run, checked", "run, unchecked", "staged with checks", "staged without checks",
     }  # fmt: skip
     assert len(set(answers.values())) == 1

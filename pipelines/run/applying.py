@@ -47,9 +47,9 @@ def _write(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) -
         return None, 0
     if table.stored_as_scd_type == 2:
         return _write_history(ctx, table, intent, staged)
-    rows = _clean(ctx, intent, staged)
+    rows = clean = _clean(ctx, intent, staged)
     if table.keys:
-        rows = _newest(ctx, table, intent, staged, rows)
+        rows = _newest(ctx, table, intent, staged, clean)
     if intent.batch == 0:
         done = (tables.overwrite if intent.generation else tables.append)(_shown(rows), path, transaction)
         return done, done.applied
@@ -58,7 +58,8 @@ def _write(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) -
     if not table.keys or beyond:
         done = tables.append(rows, path, transaction)
     else:
-        done = tables.merge(rows, path, _matches(table, "t", low, high), _upsert(table), transaction)
+        on, cheap = _matches(table, "t", low, high), rows is clean
+        done = tables.merge(rows, path, on, _upsert(table), transaction, cheap)
     return done, done.applied
 
 
