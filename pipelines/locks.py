@@ -25,6 +25,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from pipelines.errors import ConflictError
 
 BEAT_S, DEAD_S = 5.0, 60.0  # between two heartbeats; without one for so long the holder is taken for dead
+TRIES = 10  # where the making of a lock's table by others comes between
 RACERS = 50  # runs that may take a lock at the same moment
 HOLDER, HEARTBEAT = "holder", "_heartbeat"
 
@@ -75,18 +76,23 @@ def held(path: str, run_id: str) -> Iterator[Lock]:
 
 
 def _acquire(path: str, run_id: str) -> Lock:
-    seen, last = _last(path)
-    if last and not last.released and not _dead(path, last):
-        raise ConflictError(
-            f"{_stage(path)}: run {last.run_id} is at it (process {last.pid} on {last.host}); try again when it ended"
-        )
-    pid = os.getpid()
-    mine = Holder(last.epoch + 1 if last else 1, run_id, _host(), pid, _born(pid), time.time())
-    with suppress(DeltaError):  # another wrote at the same moment
-        _write(seen, mine)
-    if next(h for h in reversed(_holders(DeltaTable(path))) if h.epoch == mine.epoch) != mine:
-        raise ConflictError(f"{_stage(path)}: another run took it at the same moment; try again when it ended")
-    return Lock(path, mine)
+    for _ in range(TRIES):
+        seen, last = _last(path)
+        if last and not last.released and not _dead(path, last):
+            raise ConflictError(
+                f"{_stage(path)}: run {last.run_id} is at it (process {last.pid} on {last.host}); "
+                f"try again when it ended"
+            )
+        pid = os.getpid()
+        mine = Holder(last.epoch + 1 if last else 1, run_id, _host(), pid, _born(pid), time.time())
+        with suppress(DeltaError):  # another wrote at the same moment
+            _write(seen, mine)
+        first = next((h for h in reversed(_holders(DeltaTable(path))) if h.epoch == mine.epoch), None)
+        if first == mine:
+            return Lock(path, mine)
+        if first:
+            break  # and none where only the making of the table came between
+    raise ConflictError(f"{_stage(path)}: another run took it at the same moment; try again when it ended")
 
 
 def _last(path: str) -> tuple[DeltaTable, Holder | None]:

@@ -75,7 +75,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path):
 
 def test_of_many_that_take_it_at_once_one_gets_it(tmp_path):
     path, many = f"{tmp_path}/_locks/t", 6
-    start, end = Barrier(many), Barrier(many)
+    start, end = Barrier(many, timeout=60), Barrier(many, timeout=60)
 
     def take(number: int) -> bool:
         start.wait()
