@@ -28,7 +28,7 @@ METRICS = {
     "roc_auc": "ROC AUC", "average_precision": "Average precision", "accuracy": "Accuracy", "precision": "Precision",
     "recall": "Recall", "f1": "F1", "log_loss": "Log loss", "brier": "Brier score",
 }  # fmt: skip
-FATES = ("applied", "superseded", "quarantined", "dropped")  # of a row that came in; they add up to rows_in
+FATES = ("applied", "superseded", "deleted", "quarantined", "dropped")  # of a row that came in; they add up to rows_in
 KINDS = ("sources", "tables", "features", "models", "scores")
 WORDS = {"ok": "published", "refused": "refused", "failed": "failed", "none": "not run"}
 AP = "average_precision"

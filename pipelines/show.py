@@ -52,6 +52,7 @@ def table(pipeline: Pipeline, target: Target, stage: str) -> dict[str, Any]:
         "columns": {
             f.name: str(f.type.type) if hasattr(f.type, "type") else str(f.type) for f in delta.schema().fields
         },
+        "publications": _publications(warehouse, stage),
         "versions": [_version(c) for c in DeltaTable(warehouse.path(stage)).history(VERSIONS)],
         "first_rows": _head(delta),
         "quarantine": _quarantine(warehouse, stage),
@@ -93,6 +94,21 @@ def quality(pipeline: Pipeline, target: Target, stage: str) -> list[dict[str, An
     if not found:
         raise DataError(f"{stage}: no promise was judged yet; `lakeloom run` judges those of its `expect`")
     return found
+
+
+def _publications(warehouse: Warehouse, stage: str) -> list[dict[str, Any]]:
+    """The runs that published the table, newest first: what `restore --to` can name."""
+    mine = [r for r in warehouse.records() if r.stage == stage and r.published_version is not None][-VERSIONS:]
+    return [
+        {
+            "run": r.run_id,
+            "version": r.published_version,
+            "at": r.started_at,
+            "rows": r.detail.get("rows"),
+            "why": r.why,
+        }
+        for r in reversed(mine)
+    ]
 
 
 def _version(commit: dict[str, Any]) -> dict[str, Any]:

@@ -32,10 +32,11 @@ def summary(pipeline: Pipeline, target: Target, conf: str, outcomes: Sequence[Ou
 def _tables(records: Sequence[Record]) -> str:
     if not records:
         return ""
-    head = f"{'table':<14}{'rows in':>12}" + "".join(f"{f:>13}" for f in FATES)
+    fates = (*FATES, "deleted") if any(r.counts.get("deleted") for r in records) else FATES
+    head = f"{'table':<14}{'rows in':>12}" + "".join(f"{f:>13}" for f in fates)
     lines = [head]
     for r in records:
-        lines.append(f"{_name(r):<14}{r.counts['rows_in']:>12,}" + "".join(f"{r.counts.get(f, 0):>13,}" for f in FATES))
+        lines.append(f"{_name(r):<14}{r.counts['rows_in']:>12,}" + "".join(f"{r.counts.get(f, 0):>13,}" for f in fates))
         lines += [f"{'':<14}{rows:>12,} refused: {reason}" for reason, rows in r.detail.get("reasons", {}).items()]
         lines += [
             f"{'':<14}{e['on_fail']:>12}  {e['label']}: {e['observed']}"
@@ -137,11 +138,17 @@ def table_text(t: Mapping[str, Any]) -> str:
     return "\n".join([
         f"{t['stage']}: {t['rows']:,} rows, version {t['published_version']} published",
         f"path  {t['path']}",
+        "published by run (newest first)", *[_publication(p) for p in t["publications"]],
         "versions (newest first)", *versions,
         "columns", *columns,
         f"first {len(t['first_rows'])} rows", *[f"  {_row(r)}" for r in t["first_rows"]],
         f"quarantine: {q['rows']:,} rows" + (f" in {q['path']}" if q["path"] else ""), *refused,
     ])  # fmt: skip
+
+
+def _publication(p: Mapping[str, Any]) -> str:
+    rows = "" if p["rows"] is None else f"{p['rows']:,}"
+    return f"  {p['run']:<24}{p['version']:>5}{rows:>12}  {p['why']}"
 
 
 def upkeep_text(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -151,14 +151,14 @@ def merge(df: DataFrame, path: str, on: str, when: str, transaction: Transaction
 
 
 def restore(spark: SparkSession, path: str, version: int | None, transaction: Transaction) -> Commit:
-    """Take a table back to a version, or to no rows where that is None, by one commit. A replay writes nothing."""
+    """Take a table back to a version, or to no rows where that is None. Where nothing differs Delta commits nothing."""
     done = find(path, transaction)
     if done:
         return done
     child = _child(spark, transaction)
     back = f"RESTORE TABLE delta.`{path}` TO VERSION AS OF {version}"
     child.sql(f"DELETE FROM delta.`{path}`" if version is None else back)
-    return _read_back(path, transaction)
+    return find(path, transaction) or Commit(DeltaTable(path).version())
 
 
 def optimize(spark: SparkSession, path: str) -> None:

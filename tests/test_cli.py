@@ -52,6 +52,24 @@ def test_what_is_shown_is_shown_to_the_letter(capsys):
     assert capsys.readouterr().out == f'{label}\n[\n  "{label}"\n]\n'
 
 
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'."),
+        (["run"], "Missing argument 'conf'."),
+        (["run", "conf/flights.yml", "--format", "xml"], "--format xml: can be text or json"),
+        (
+            ["quarantine", "replay", "conf/flights.yml", "tables.flights", "--repaired", "/nowhere"],
+            "/nowhere: No such file or directory",
+        ),
+    ],
+)
+def test_a_slip_of_the_hand_is_one_sentence(typed, sentence, capsys):
+    assert guarded(lambda: app(typed, standalone_mode=False)) == 2
+
+    assert capsys.readouterr().err.strip() == f"error: {sentence}"
+
+
 def test_the_schema_is_json_on_stdout():
     assert json.loads(CliRunner().invoke(app, ["schema"]).stdout)["title"] == "Lakeloom pipeline"
 

@@ -149,6 +149,7 @@ def test_a_table_shows_rows_without_our_own_columns():
         "published_version": 4,
         "rows": 2,
         "columns": {"flight_id": "string", "_hash": "string"},
+        "publications": [{"run": "20131201T050000-ab12cd", "version": 4, "at": 0, "rows": 2, "why": "1 new file"}],
         "versions": [
             {"version": 4, "at": 0, "operation": "MERGE", "rows": 2},
             {"version": 3, "at": 0, "operation": "x", "rows": None},
@@ -160,6 +161,8 @@ def test_a_table_shows_rows_without_our_own_columns():
     assert table_text(table).splitlines() == [
         "tables.flights: 2 rows, version 4 published",
         "path  /lake/delays/tables/flights",
+        "published by run (newest first)",
+        "  20131201T050000-ab12cd      4           2  1 new file",
         "versions (newest first)",
         "      4  MERGE              2",
         "      3  x                   ",

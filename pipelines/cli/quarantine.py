@@ -42,7 +42,7 @@ def replay(
     stage: Stage,
     target: TargetName = "local",
     repaired: Annotated[
-        Path | None, typer.Option(help="JSON lines of _hash and the repaired _record, as `show --format json` has them")
+        Path | None, typer.Option(help="what `show --format json` gave, with `_record` repaired")
     ] = None,
     format: Format = "text",
 ) -> None:
@@ -50,7 +50,7 @@ def replay(
     from pipelines.run.order import Order, Replay
     from pipelines.run.replaying import repairs
 
-    rows = repairs(repaired.read_text(encoding="utf-8")) if repaired else {}
+    rows = repairs(repaired) if repaired else {}
     carried_out(conf, target_of(conf, target), Order((stage,), {stage: Replay(rows)}), format)
 
 

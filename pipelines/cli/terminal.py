@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click import ClickException
 from rich.console import Console
 from rich.markup import escape
 
@@ -20,7 +19,15 @@ out = Console(highlight=False, soft_wrap=True)
 
 Conf = Annotated[Path, typer.Argument(help="the conf file, such as conf/flights.yml")]
 TargetName = Annotated[str, typer.Option("--target", "-t", help="a file of conf/targets, without .yml")]
-Format = Annotated[str, typer.Option("--format", help="text or json")]
+
+
+def _known(format: str) -> str:
+    if format not in ("text", "json"):
+        raise SpecError(f"--format {format}: can be text or json")
+    return format
+
+
+Format = Annotated[str, typer.Option("--format", help="text or json", callback=_known)]
 
 
 def checked(conf: Path) -> Any:
@@ -45,8 +52,9 @@ def guarded(act: Callable[[], Any]) -> int:
         err.print("stopped; the same command goes on where it was")
         return 130
     except Exception as error:
-        if isinstance(error, ClickException):  # wrong usage
-            err.print(f"[red]error:[/red] {escape(error.format_message())}")
+        said = getattr(error, "format_message", None)  # wrong usage, as typer's own copy of click has it
+        if said:
+            err.print(f"[red]error:[/red] {escape(said())}")
             return 2
         err.print_exception()
         err.print("[red]this is a bug of lakeloom[/red]; please report it with the lines above")
@@ -77,9 +85,7 @@ def ended(outcome: Any) -> None:
 
 
 def show_data(format: str, data: Any, text: Callable[[Any], str]) -> None:
-    """Data on stdout, as JSON or as text makes it, to the letter. Errors: SpecError for another format."""
-    if format not in ("text", "json"):
-        raise SpecError(f"--format {format}: can be text or json")
+    """Data on stdout, as JSON or as text makes it, to the letter."""
     if format == "json":
         out.print_json(json.dumps(data, default=str))
     else:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from pipelines import crash, ingest, staging, tables
 from pipelines.columns import carry, replace_now
-from pipelines.errors import DataError
+from pipelines.errors import DataError, SpecError
 from pipelines.intake import KINDS, Reading
 from pipelines.quality import fused
 from pipelines.run import replaying, restoring
@@ -27,7 +27,8 @@ from pipelines.state import RESTORE, Intent
 def intend(ctx: Context, table: Table) -> Intent:
     """Write down what the next batch reads. Errors: DataError where a side table or the source cannot give it."""
     if isinstance(ctx.ask, Restore):
-        return ctx.intend({RESTORE: restoring.asked(ctx, table, ctx.ask)}, new_generation=True)
+        back, defined = restoring.asked(ctx, table, ctx.ask)
+        return ctx.intend({RESTORE: back}, new_generation=True, defined=defined)
     inputs: dict[str, Any] = {}
     for name in side_tables(ctx.pipeline, table):
         version = ctx.published(f"tables.{name}")
@@ -103,6 +104,7 @@ def _flagged(ctx: Context, table: Table, intent: Intent, raw: DataFrame, rules: 
     select = carry(replace_now(table.select, intent.now), table.source, ingest.ROW)
     row = F.col(ingest.ROW)
     made = selected(ctx.spark, select, {table.source: raw, **sides(ctx, intent)})
+    _refuse_no_condition(ctx.stage.id, table, made)
     flagged = fused.flag(made, rules, malformed=row.text.isNotNull())
     refused = F.when(F.col(fused.FLAWS) != 0, F.coalesce(row.text, F.to_json(row.record, ingest.AS_JSON)))
     outputs = [F.col(f"`{c}`") for c in made.columns if c != ingest.ROW]
@@ -114,6 +116,13 @@ def _flagged(ctx: Context, table: Table, intent: Intent, raw: DataFrame, rules: 
         refused.alias("_record"),
         _fate(table, rules),
     )
+
+
+def _refuse_no_condition(stage: str, table: Table, made: DataFrame) -> None:
+    if table.apply_as_deletes:
+        kind = made.select(F.expr(table.apply_as_deletes)).schema[0].dataType.simpleString()
+        if kind != "boolean":
+            raise SpecError(f"{stage}: apply_as_deletes '{table.apply_as_deletes}' is of type {kind}, and no condition")
 
 
 def _fate(table: Table, rules: tuple[Expectation, ...]) -> Column:

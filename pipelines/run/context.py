@@ -51,8 +51,8 @@ class Context:
         """The version that readers of another stage's table see."""
         return self.history.published(stage)
 
-    def intend(self, inputs: dict[str, Any], new_generation: bool) -> Intent:
-        """Write down what the next batch will do, before its first commit."""
+    def intend(self, inputs: dict[str, Any], new_generation: bool, defined: str = "") -> Intent:
+        """Write down what the next batch will do, before its first commit; defined: by which definition, if another."""
         generation = self.history.generation(self.stage.id) + (
             new_generation and self.history.next_batch(self.stage.id) > 0
         )
@@ -62,7 +62,7 @@ class Context:
             generation=generation,
             batch=0 if generation > self.history.generation(self.stage.id) else self.history.next_batch(self.stage.id),
             run_id=self.run_id,
-            definition=definition(self.pipeline, self.stage),
+            definition=defined or definition(self.pipeline, self.stage),
             now=datetime.now(UTC),
             inputs=inputs,
         )

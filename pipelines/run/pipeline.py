@@ -16,10 +16,10 @@ from typing import Any
 from pipelines import crash, locks
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, same_rows, stages, verdict
-from pipelines.run.order import Order
+from pipelines.run.order import Order, Replay, Restore
 from pipelines.run.waiting import waiting
 from pipelines.spec import Pipeline, Target
-from pipelines.state import History, Record, Warehouse
+from pipelines.state import RESTORE, History, Record, Warehouse
 
 ENTRY = {
     "tables": ("tables", "refresh"),
@@ -65,6 +65,10 @@ def planned(pipeline: Pipeline, target: Target, order: Order = ALL) -> tuple[Ver
     found = []
     for stage in selected(pipeline, order):
         seen = _anew(verdict(stage, waiting(pipeline, target, history, stage), frozenset(running)), order)
+        try:
+            _refuse_mixture(seen, history, pipeline, order)
+        except SpecError as refused:
+            seen = Verdict(stage, False, f"refused: {str(refused).partition(': ')[2]}")
         running |= {stage.id} if seen.run else set()
         found.append(seen)
     return tuple(found)
@@ -107,6 +111,12 @@ def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
     for asked in (*order.select, *order.asks):
         if asked not in named and not (asked in kinds and asked in order.select):
             raise SpecError(f"no stage '{asked}'; there is {', '.join(s.id for s in every)}")
+    for stage, ask in order.asks.items():
+        table = pipeline.tables.get(stage.removeprefix("tables."))
+        if isinstance(ask, Replay) and (table is None or not table.source):
+            raise SpecError(f"{stage}: only a table with `from` has a quarantine to replay")
+        if isinstance(ask, Restore) and table is None:
+            raise SpecError(f"{stage}: only a table is restored; what follows it is made anew from it")
     return tuple(s for s in every if not order.select or {s.id, s.kind} & set(order.select))
 
 
@@ -178,7 +188,7 @@ def _refuse_mixture(decided: Verdict, history: History, pipeline: Pipeline, orde
     if stage.kind != "tables" or not pipeline.tables[stage.name].source:
         return
     cut_off, now = history.open_intent(stage.id), definition(pipeline, stage)
-    begun = cut_off is not None and same_rows(cut_off.definition, now)
+    begun = cut_off is not None and (RESTORE in cut_off.inputs or same_rows(cut_off.definition, now))
     if begun or stage.id in order.asks:
         return
     if last and last.status != "failed" and not same_rows(last.definition, now):

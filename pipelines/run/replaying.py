@@ -7,6 +7,7 @@ as left, so that sums over all batches stay true.
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -54,15 +55,22 @@ def settled(counts: dict[str, int]) -> dict[str, int]:
     return {**counts, "rows_in": 0, "quarantined": counts["quarantined"] - counts["rows_in"]}
 
 
-def repairs(text: str) -> dict[str, str]:
-    """JSON lines of `_hash` and `_record`, as `quarantine show` gives them -> record by hash. Errors: SpecError."""
+def repairs(file: Path) -> dict[str, str]:
+    """Objects with `_hash` and `_record`, a list as `quarantine show --format json` has it or one a line.
+
+    Returns record by hash. Errors: SpecError.
+    """
     try:
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        text = file.read_text(encoding="utf-8")
+        rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.splitlines() if x]
         found = {str(row["_hash"]): str(row["_record"]) for row in rows}
+    except OSError as error:
+        raise SpecError(f"{file}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise SpecError(f"a repaired row is one JSON object a line with _hash and _record; {error}") from None
+        why = f"an object has no {error}" if isinstance(error, KeyError) else str(error)
+        raise SpecError(f"{file}: repaired rows are JSON objects with _hash and _record; {why}") from None
     if len(found) > MOST_REPAIRED:
-        raise SpecError(f"{len(found)} repaired rows; the most is {MOST_REPAIRED}; land the others again")
+        raise SpecError(f"{file}: {len(found)} repaired rows; the most is {MOST_REPAIRED}; land the others again")
     return found
 
 

@@ -18,12 +18,12 @@ from pipelines.state import RESTORE, Intent, Record
 PARTS = ("quarantine", "deleted")  # what lies beside a table
 
 
-def asked(ctx: Context, table: Table, ask: Restore) -> dict[str, Any]:
-    """What is taken back to what, for the intent. Errors: SpecError for an unknown run."""
+def asked(ctx: Context, table: Table, ask: Restore) -> tuple[dict[str, Any], str]:
+    """What is taken back to what, for the intent; and by which definition that was made. Errors: SpecError."""
     record = _published_by(ctx, ask.to)
     versions = {"": record.published_version, **record.detail.get("beside", {})}
     taken = ctx.history.taken(ctx.stage.id, table.source, record) if table.source else ()
-    return {"run": record.run_id, "versions": versions, "taken": list(taken)}
+    return {"run": record.run_id, "versions": versions, "taken": list(taken)}, record.definition
 
 
 def restore(ctx: Context, intent: Intent) -> Record:

@@ -29,7 +29,8 @@ def refresh(ctx: Context) -> Record:
     """One batch of one table. Errors: DataError where the batch cannot be read or must not be published."""
     table = ctx.pipeline.tables[ctx.stage.name]
     intent = ctx.history.open_intent(ctx.stage.id)
-    if intent and not same_rows(intent.definition, definition(ctx.pipeline, ctx.stage)):
+    restored = intent is not None and RESTORE in intent.inputs
+    if intent and not restored and not same_rows(intent.definition, definition(ctx.pipeline, ctx.stage)):
         ctx = replace(ctx, ask=FullRefresh())  # cut off under another definition: one batch is never of two
     anew = isinstance(ctx.ask, Restore) and intent and RESTORE not in intent.inputs  # what was cut off is undone
     if intent is None or ctx.full_refresh or anew:

@@ -12,6 +12,7 @@ from pipelines.crash import VARIABLE
 pytestmark = pytest.mark.spark
 
 GOOD, BAD = "id,amount\na,1\nb,2\nx,9999\n", "id,amount\na,100\nc,3\ny,8888\n"
+CLEAN = "id,amount\na,50\n"
 AMOUNT = {"expect_column_values_to_be_between": {"column": "amount", "max_value": 1000}, "on_fail": "quarantine"}
 
 
@@ -107,3 +108,18 @@ def test_a_run_that_published_nothing_is_named(story):
 
     assert said.code == 2
     assert said.error.startswith("tables.sales: run 'yesterday' published nothing of it; those that did: ")
+
+
+def test_what_did_not_change_since_the_run_is_no_obstacle(story):
+    made, before = story.project, seen(story.project)
+    last = made.records("tables.sales")[-1].run_id
+    made.land("raw/3.csv", CLEAN)  # refuses no row: the quarantine stays at its version
+    assert made.lakeloom("run").error == ""
+
+    assert made.lakeloom("restore", "tables.sales", "--to", last).error == ""
+
+    assert seen(made) == before
+
+
+def test_only_a_table_is_restored(story):
+    assert story.project.lakeloom("restore", "models.x", "--to", "r").code == 2
