@@ -22,6 +22,7 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
+BESIDE = ("quarantine", "deleted")  # parts that lie beside a table
 RESTORE = "restore"  # among an intent's inputs: the batch takes its table back to what a run published
 Json = Any  # what json.loads gives back
 Status = Literal["ok", "refused", "failed"]

@@ -8,9 +8,7 @@ from typing import Any
 from pipelines import locks
 from pipelines.plan import stages
 from pipelines.spec import Pipeline, Target
-from pipelines.state import History, Warehouse
-
-PARTS = ("", "quarantine", "deleted")
+from pipelines.state import BESIDE, History, Warehouse
 
 
 def keep(pipeline: Pipeline, target: Target, dry_run: bool) -> Iterator[dict[str, Any]]:
@@ -34,7 +32,7 @@ def keep(pipeline: Pipeline, target: Target, dry_run: bool) -> Iterator[dict[str
 
 
 def _tables(pipeline: Pipeline, warehouse: Warehouse) -> list[tuple[str, str]]:
-    found = [(s.id, part) for s in stages(pipeline) if s.kind != "models" for part in PARTS]
+    found = [(s.id, part) for s in stages(pipeline) if s.kind != "models" for part in ("", *BESIDE)]
     return [(s, part) for s, part in found if (not part or s.startswith("tables.")) and warehouse.delta(s, part)]
 
 

@@ -13,9 +13,7 @@ from pipelines.errors import SpecError
 from pipelines.run.context import Context
 from pipelines.run.order import Restore
 from pipelines.spec import Table
-from pipelines.state import RESTORE, Intent, Record
-
-PARTS = ("quarantine", "deleted")  # what lies beside a table
+from pipelines.state import BESIDE, RESTORE, Intent, Record
 
 
 def asked(ctx: Context, table: Table, ask: Restore) -> tuple[dict[str, Any], str]:
@@ -29,7 +27,7 @@ def asked(ctx: Context, table: Table, ask: Restore) -> tuple[dict[str, Any], str
 def restore(ctx: Context, intent: Intent) -> Record:
     """Carry an intent out; a replay finds what was done. Cost: a commit for each part; no row is rewritten."""
     asked = intent.inputs[RESTORE]
-    for part in ("", *PARTS):
+    for part in ("", *BESIDE):
         if ctx.warehouse.version(ctx.stage.id, part) is not None:
             transaction = ctx.transaction(intent, f"restore {part}")
             tables.restore(ctx.spark, ctx.path(part), asked["versions"].get(part), transaction)
@@ -42,7 +40,7 @@ def restore(ctx: Context, intent: Intent) -> Record:
 
 def beside(ctx: Context) -> dict[str, int]:
     """The versions of what lies beside the stage's table, for a record: what a restore would go back to."""
-    found = {part: ctx.warehouse.version(ctx.stage.id, part) for part in PARTS}
+    found = {part: ctx.warehouse.version(ctx.stage.id, part) for part in BESIDE}
     return {part: version for part, version in found.items() if version is not None}
 
 
