@@ -83,7 +83,8 @@ def test_the_newest_of_what_was_known_is_seen(as_of, place):
 
 
 def test_rows_of_one_moment_give_the_greatest_sequence_and_then_hash(frame):
-    spec = Table.model_validate({"event_time": "at", "keys": ("id",), "sequence_by": "seq", "select": "SELECT 1 AS id"})
+    kept = {"event_time": "at", "keys": ("id",), "sequence_by": "seq", "from": "log", "select": "SELECT * FROM log"}
+    spec = Table.model_validate(kept)
     rows = [(1, 2, "b", "kept"), (2, 2, "a", "hash"), (3, 1, "z", "old")]
     events = frame(
         [(*row, "p", NOON) for row in rows], "id int, seq int, _hash string, v string, place string, at timestamp"
