@@ -15,7 +15,7 @@ from math import ceil
 import pyarrow.fs as pafs
 from pyspark.sql import SparkSession
 
-from pipelines import tables
+from pipelines import log, tables
 
 SMALL, MOST_SMALL = 16 << 20, 16  # bytes; so many smaller files are made into one
 LEAST_HOURS = 168  # Delta's own least: who has read or written for a week is not disturbed
@@ -44,9 +44,9 @@ class Done:
 
 def todo(path: str, used: Collection[int], now: datetime) -> Todo:
     """Look at a table. used: its versions in use. Cost: reads the log."""
-    sizes = tables.file_sizes(path)
+    sizes = log.file_sizes(path)
     small = sum(size < SMALL for size in sizes)
-    return Todo(path, len(sizes), small, small >= MOST_SMALL, keep_hours(tables.moments(path), used, now))
+    return Todo(path, len(sizes), small, small >= MOST_SMALL, keep_hours(log.moments(path), used, now))
 
 
 def keep_hours(moments: dict[int, datetime], used: Collection[int], now: datetime) -> int:
@@ -64,7 +64,7 @@ def carry_out(spark: SparkSession, what: Todo) -> Done:
     if what.optimize:
         tables.optimize(spark, what.path)
     tables.vacuum(spark, what.path, what.keep_hours)
-    return Done(what.files, len(tables.file_sizes(what.path)), before, _bytes(what.path))
+    return Done(what.files, len(log.file_sizes(what.path)), before, _bytes(what.path))
 
 
 def _bytes(path: str) -> int:

@@ -25,7 +25,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "promises",
         "check plan gates cost",
         "crash",
-        "state locks landing onnx spark tables dag",
+        "state log locks landing onnx spark dag",
+        "tables",
         "ingest staging features versions upkeep sample quality models evaluate monitor registry serve plots",
         "tune score intake",
         "run",
@@ -57,7 +58,7 @@ BARRED: dict[str, frozenset[str]] = {
         "ruamel": "spec",
         "pydantic": "spec",
         "typer": "cli",
-        "deltalake": "state locks tables studio show intake",
+        "deltalake": "state log locks tables studio show intake",
         "confluent_kafka": "intake",
         "psycopg": "intake",
     }.items()

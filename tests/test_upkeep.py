@@ -9,10 +9,10 @@ import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
-from pipelines import tables, upkeep
+from pipelines import log, tables, upkeep
+from pipelines.log import Transaction
 from pipelines.run.keeping import used
 from pipelines.state import History, Record
-from pipelines.tables import Transaction
 
 pytestmark = pytest.mark.spark
 
@@ -68,7 +68,7 @@ def test_many_small_files_become_few_and_no_row_changes(spark, frame, tmp_path):
     path = str(tmp_path / "t")
     for n in range(upkeep.MOST_SMALL):
         tables.append(frame([(n,)], "n int").coalesce(1), path, Transaction("app", n))
-    before = tables.moments(path)
+    before = log.moments(path)
 
     what = upkeep.todo(path, {len(before) - 1}, datetime.now(UTC))
     done = upkeep.carry_out(spark, what)
@@ -76,7 +76,7 @@ def test_many_small_files_become_few_and_no_row_changes(spark, frame, tmp_path):
     assert (what.files, what.small, what.optimize, done.files_after) == (16, 16, True, 1)
     assert sorted(r.n for r in tables.changes(spark, path, -1, len(before)).collect()) == list(range(16))
     assert tables.changes(spark, path, len(before) - 1, len(before)).count() == 0  # what follows sees nothing new
-    assert tables.inserts_only(path, len(before) - 1, len(before))
+    assert log.inserts_only(path, len(before) - 1, len(before))
 
 
 def record(stage: str, **more: object) -> Record:

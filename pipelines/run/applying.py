@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import crash, staging, tables, versions
+from pipelines import crash, log, staging, tables, versions
+from pipelines.log import Commit
 from pipelines.quality import fused
 from pipelines.run.context import Context
 from pipelines.spec import Table
 from pipelines.state import Intent
-from pipelines.tables import Commit
 from pipelines.versions import DELETES, GONE, HASH, STANDS, TO
 
 ROW = ("_file", HASH, "_arrived_at")  # where a row came from; beside the columns of the select
@@ -54,7 +54,7 @@ def _write(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) -
         done = (tables.overwrite if intent.generation else tables.append)(_shown(rows), path, transaction)
         return done, done.applied
     low, high = _bounds(table, staged)
-    beyond = not table.apply_as_deletes and low is not None and tables.beyond(path, table.keys[0], low)
+    beyond = not table.apply_as_deletes and low is not None and log.beyond(path, table.keys[0], low)
     if not table.keys or beyond:
         done = tables.append(rows, path, transaction)
     else:

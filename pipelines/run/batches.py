@@ -8,10 +8,10 @@ counts for nothing; they are held against the source's own witness.
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import crash, ingest, staging, tables
+from pipelines import crash, ingest, staging
 from pipelines.columns import carry, replace_now
 from pipelines.errors import DataError, SpecError
 from pipelines.intake import KINDS, Reading
@@ -19,9 +19,10 @@ from pipelines.quality import fused
 from pipelines.run import replaying, restoring
 from pipelines.run.context import Context
 from pipelines.run.order import Replay, Restore
-from pipelines.run.waiting import asked_of, side_tables
+from pipelines.run.selecting import selected, sides
+from pipelines.run.waiting import added, asked_of, side_tables
 from pipelines.spec import Expectation, Table
-from pipelines.state import RESTORE, Intent
+from pipelines.state import ADDED, RESTORE, Intent
 
 
 def intend(ctx: Context, table: Table) -> Intent:
@@ -34,7 +35,10 @@ def intend(ctx: Context, table: Table) -> Intent:
         version = ctx.published(f"tables.{name}")
         if version is None:
             raise DataError(f"{ctx.stage.id} reads {name}, of which no version was published")
-        inputs[f"tables.{name}"] = {"upto": version}
+        inputs[f"tables.{name}"] = {"upto": version, "generation": ctx.history.generation(f"tables.{name}")}
+    if not table.source and not ctx.full_refresh:
+        onto, _ = added(ctx.pipeline, ctx.target, ctx.history, ctx.stage)
+        inputs.update({ADDED: onto} if onto else {})
     if table.source and isinstance(ctx.ask, Replay):
         inputs[replaying.REPLAY] = replaying.asked(ctx, ctx.ask)
     elif table.source:
@@ -78,20 +82,6 @@ def _reading(ctx: Context, table: Table, intent: Intent) -> AbstractContextManag
 def forget(ctx: Context) -> None:
     """Remove what the stage's batches left on disk."""
     staging.remove(_folder(ctx))
-
-
-def sides(ctx: Context, intent: Intent) -> dict[str, DataFrame]:
-    """The side tables at the versions that the intent fixed, their own bookkeeping columns left out."""
-    found = {k.removeprefix("tables."): v["upto"] for k, v in intent.inputs.items() if k.startswith("tables.")}
-    read = {n: tables.read(ctx.spark, ctx.warehouse.path(f"tables.{n}"), v) for n, v in found.items()}
-    return {n: df.select(*[c for c in df.columns if not c.startswith("_")]) for n, df in read.items()}
-
-
-def selected(spark: SparkSession, select: str, relations: dict[str, DataFrame]) -> DataFrame:
-    """A select over frames, each under its name."""
-    for name, df in relations.items():
-        df.createOrReplaceTempView(name)
-    return spark.sql(select)
 
 
 def _folder(ctx: Context) -> str:

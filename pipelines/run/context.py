@@ -10,11 +10,11 @@ from pyspark.sql import SparkSession
 
 from pipelines import crash
 from pipelines.locks import Lock
+from pipelines.log import Transaction
 from pipelines.plan import Stage, definition
 from pipelines.run.order import Ask, FullRefresh
 from pipelines.spec import Pipeline, Target
 from pipelines.state import History, Intent, Record, Status, Warehouse
-from pipelines.tables import Transaction
 
 
 @dataclass(frozen=True)

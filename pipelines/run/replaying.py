@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import ingest, tables
+from pipelines import ingest, log, tables
 from pipelines.columns import ddl
 from pipelines.errors import DataError, SpecError
 from pipelines.intake import Counted, Reading
@@ -31,7 +31,7 @@ MOST_REPAIRED = 1_000  # rows; more are repaired where they come from
 def asked(ctx: Context, ask: Replay) -> dict[str, Any]:
     """What is replayed, for the intent. Errors: DataError where there is nothing, or more changed than the rules."""
     version = ctx.warehouse.version(ctx.stage.id, "quarantine")
-    rows = tables.row_count(ctx.path("quarantine"), version) if version is not None else 0
+    rows = log.row_count(ctx.path("quarantine"), version) if version is not None else 0
     last = ctx.history.last(ctx.stage.id)
     if not rows or last is None:
         raise DataError(f"{ctx.stage.id}: its quarantine is empty; there is nothing to replay")

@@ -11,18 +11,17 @@ from dataclasses import replace
 
 from pyspark.sql import functions as F
 
-from pipelines import crash, staging, tables
-from pipelines.columns import replace_now
+from pipelines import crash, log, staging, tables
 from pipelines.errors import DataError
+from pipelines.log import Commit
 from pipelines.plan import definition, same_rows
 from pipelines.quality import fused, suites
-from pipelines.run import batches, remembering, replaying, restoring
+from pipelines.run import batches, remembering, replaying, restoring, views
 from pipelines.run.applying import apply
 from pipelines.run.context import Context
 from pipelines.run.order import FullRefresh, Restore
 from pipelines.spec import Expectation, Table
 from pipelines.state import RESTORE, Intent, Record
-from pipelines.tables import Commit
 
 
 def refresh(ctx: Context) -> Record:
@@ -38,7 +37,7 @@ def refresh(ctx: Context) -> Record:
     if RESTORE in intent.inputs:
         return restoring.restore(ctx, intent)
     if table.source is None:
-        return _publish(ctx, table, intent, _view(ctx, table, intent), {})
+        return _publish(ctx, table, intent, views.make(ctx, table, intent), {})
     counts, clean, reasons = _batch(ctx, table, intent)
     record = _publish(ctx, table, intent, clean, counts, reasons)
     batches.forget(ctx)
@@ -101,11 +100,6 @@ def _conserve(stage: str, counts: dict[str, int]) -> None:
     assert out == counts["rows_in"], f"{stage}: {counts['rows_in']} rows in, {out} out: {counts}"
 
 
-def _view(ctx: Context, table: Table, intent: Intent) -> Commit:
-    rows = batches.selected(ctx.spark, replace_now(table.select, intent.now), batches.sides(ctx, intent))
-    return tables.overwrite(rows, ctx.path(), ctx.transaction(intent, "view"))
-
-
 def _publish(
     ctx: Context,
     table: Table,
@@ -118,7 +112,7 @@ def _publish(
     crash.point("before judging", ctx.stage.id)
     version = commit.version if commit else ctx.warehouse.version(ctx.stage.id)
     assert version is not None
-    rows = tables.row_count(ctx.path(), version)
+    rows = log.row_count(ctx.path(), version)
     counts = counts or {"rows_in": rows, "applied": rows}
     judged = suites.judge(lambda: tables.read(ctx.spark, ctx.path(), version), rows, table.expect)
     judged += tuple(remembering.over_time(ctx, table, intent, version, counts))
