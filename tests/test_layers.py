@@ -27,7 +27,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "crash",
         "state log locks landing onnx spark dag",
         "tables",
-        "ingest staging features versions upkeep sample quality models evaluate monitor registry serve plots",
+        "versions",
+        "ingest staging features snapshots upkeep sample quality models evaluate monitor registry serve plots",
         "tune score intake",
         "run",
         "report summary scaffold doctor studio show lake",
@@ -35,8 +36,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 _ENGINE = (
-    "spark tables ingest staging features versions upkeep quality models evaluate monitor registry tune score "
-    "intake run lake"
+    "spark tables ingest staging features versions snapshots upkeep quality models evaluate monitor registry tune "
+    "score intake run lake"
 )
 BARRED: dict[str, frozenset[str]] = {
     library: frozenset(modules.split())

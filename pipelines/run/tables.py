@@ -7,7 +7,8 @@ reads.
 """
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pyspark.sql import functions as F
 
@@ -16,7 +17,7 @@ from pipelines.errors import DataError
 from pipelines.log import Commit
 from pipelines.plan import definition, same_rows
 from pipelines.quality import fused, suites
-from pipelines.run import batches, remembering, replaying, restoring, views
+from pipelines.run import batches, differing, remembering, replaying, restoring, views
 from pipelines.run.applying import apply
 from pipelines.run.context import Context
 from pipelines.run.order import FullRefresh, Restore
@@ -37,15 +38,24 @@ def refresh(ctx: Context) -> Record:
     if RESTORE in intent.inputs:
         return restoring.restore(ctx, intent)
     if table.source is None:
-        return _publish(ctx, table, intent, views.make(ctx, table, intent), {})
-    counts, clean, reasons = _batch(ctx, table, intent)
-    record = _publish(ctx, table, intent, clean, counts, reasons)
+        return _publish(ctx, table, intent, Made(views.make(ctx, table, intent)))
+    record = _publish(ctx, table, intent, _batch(ctx, table, intent))
     batches.forget(ctx)
     return record
 
 
-def _batch(ctx: Context, table: Table, intent: Intent) -> tuple[dict[str, int], Commit | None, dict[str, int]]:
-    """Stage, then commit clean and quarantine. Returns counts, the clean commit, and rows by reason."""
+@dataclass(frozen=True)
+class Made:
+    """What a batch made: its commit to the table if it had one, its counts, rows by reason, more for its record."""
+
+    commit: Commit | None
+    counts: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+def _batch(ctx: Context, table: Table, intent: Intent) -> Made:
+    """Stage, then commit clean and quarantine."""
     rules = _rules(table)
     staged, came = batches.staged(ctx, table, intent, rules)
     crash.point("before the clean commit", ctx.stage.id)
@@ -63,7 +73,8 @@ def _batch(ctx: Context, table: Table, intent: Intent) -> tuple[dict[str, int], 
     _conserve(ctx.stage.id, counts)
     if replaying.REPLAY in intent.inputs:
         counts = replaying.settled(counts)
-    return counts, done.commit, reasons
+    more = {differing.NEWEST: done.snapshot} if table.snapshots else {}
+    return Made(done.commit, {**counts, "removed": done.removed} if table.snapshots else counts, reasons, more)
 
 
 def _rules(table: Table) -> tuple[Expectation, ...]:
@@ -100,27 +111,20 @@ def _conserve(stage: str, counts: dict[str, int]) -> None:
     assert out == counts["rows_in"], f"{stage}: {counts['rows_in']} rows in, {out} out: {counts}"
 
 
-def _publish(
-    ctx: Context,
-    table: Table,
-    intent: Intent,
-    commit: Commit | None,
-    counts: dict[str, int],
-    reasons: dict[str, int] | None = None,
-) -> Record:
+def _publish(ctx: Context, table: Table, intent: Intent, made: Made) -> Record:
     """Judge the version just written; publish it only if no promise that fails is broken."""
     crash.point("before judging", ctx.stage.id)
-    version = commit.version if commit else ctx.warehouse.version(ctx.stage.id)
+    version = made.commit.version if made.commit else ctx.warehouse.version(ctx.stage.id)
     assert version is not None
     rows = log.row_count(ctx.path(), version)
-    counts = counts or {"rows_in": rows, "applied": rows}
+    counts = made.counts or {"rows_in": rows, "applied": rows}
     judged = suites.judge(lambda: tables.read(ctx.spark, ctx.path(), version), rows, table.expect)
     judged += tuple(remembering.over_time(ctx, table, intent, version, counts))
     rules = _rules(table) if table.source else ()
-    remembering.remember(ctx, intent, [*remembering.refused(rules, intent, counts, reasons or {}), *judged])
+    remembering.remember(ctx, intent, [*remembering.refused(rules, intent, counts, made.reasons), *judged])
     broken = suites.failures(judged)
-    detail = {"reasons": reasons or {}, "expectations": [j.as_json() for j in judged], "rows": rows, "path": ctx.path(),
-              "quarantine_path": ctx.path("quarantine"), "beside": restoring.beside(ctx)}  # fmt: skip
+    detail = {"reasons": made.reasons, "expectations": [j.as_json() for j in judged], "rows": rows, "path": ctx.path(),
+              "quarantine_path": ctx.path("quarantine"), "beside": restoring.beside(ctx), **made.detail}  # fmt: skip
     if broken:
         error = f"{ctx.stage.id}: version {version} is not published: {broken}"
         ctx.record(intent, "refused", counts=counts, detail=detail, error=error)
