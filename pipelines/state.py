@@ -165,12 +165,6 @@ class Warehouse:
         except TableNotFoundError:
             return None
 
-    def committed(self, stage: str, part: str, app: str) -> int:
-        """The last transaction version that app committed to a table; -1 where none."""
-        table = self.delta(stage, part)
-        last = table.transaction_version(app) if table else None
-        return -1 if last is None else last
-
     def compact(self) -> None:
         """Make the many small files of intents and records into few; their readers see no difference."""
         for kind in (Intent, Record):
@@ -281,7 +275,3 @@ class History:
         mine = [i for i in self.intents if (i.stage, i.generation) == (stage, generation) and i.batch <= batch]
         before = [batch for i in mine for batch in i.inputs.get(RESTORE, {}).get("taken", ())]
         return (*before, *(i.inputs[source] for i in mine if source in i.inputs))
-
-    def files(self, stage: str, source: str) -> tuple[Mapping[str, Json], ...]:
-        """Every file that a stage has taken from a source in this generation."""
-        return tuple(f for batch in self.taken(stage, source) for f in batch.get("files", ()))

@@ -147,7 +147,7 @@ def show(
 def report(
     conf: Conf,
     target: TargetName = "local",
-    to: Annotated[Path, typer.Option(help="the HTML file; default: beside the warehouse")] = Path(),
+    to: Annotated[Path, typer.Option(help="the HTML file; default: beside the warehouse", show_default=False)] = Path(),
 ) -> None:
     """Write one HTML page: graph, quality, metrics, curves, run times. It needs no network to be read."""
     from pipelines.report import report as page

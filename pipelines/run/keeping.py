@@ -1,6 +1,7 @@
 """Upkeep of all tables of a pipeline, each under the lock of its stage; what is in use is read from the run records."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -18,12 +19,12 @@ def keep(pipeline: Pipeline, target: Target, dry_run: bool) -> Iterator[dict[str
 
     warehouse, now = Warehouse(target.warehouse, pipeline.pipeline), datetime.now(UTC)
     history = History.of(warehouse)
-    with session(target, pipeline.pipeline) as spark:
+    with nullcontext() if dry_run else session(target, pipeline.pipeline) as spark:
         for stage, part in _tables(pipeline, warehouse):
             versions = beside(history, stage, part) if part else used(history, stage)
             what = upkeep.todo(warehouse.path(stage, part), versions, now)
             line = {"table": f"{stage}_{part}" if part else stage, **asdict(what)}
-            if not dry_run:
+            if spark:
                 with locks.held(warehouse.lock(stage), "upkeep"):
                     line |= asdict(upkeep.carry_out(spark, what))
             yield line

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from pipelines import log
 from pipelines.columns import additive, relations
+from pipelines.errors import SpecError
 from pipelines.intake import KINDS, Asked
 from pipelines.plan import Stage, Waiting, definition, same_rows
 from pipelines.quality import overtime
@@ -88,6 +89,16 @@ def _score(pipeline: Pipeline, target: Target, history: History, stage: Stage, l
     if champion(history, f"models.{score.model}") is None:
         return ""
     return _moved(history, last, [f"features.{score.of}"])
+
+
+def publication(history: History, stage: str, run: str) -> Record:
+    """The record with which a run published a stage's table. Errors: SpecError, naming those that did."""
+    mine = [r for r in history.records if r.stage == stage and r.published_version is not None]
+    found = [r for r in mine if r.run_id == run]
+    if not found:
+        known = ", ".join(r.run_id for r in mine[-5:]) or "none yet"
+        raise SpecError(f"{stage}: run '{run}' published nothing of it; those that did: {known}")
+    return found[-1]
 
 
 def champion(history: History, stage: str) -> int | None:

@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from pipelines.spec.base import Column, Name, Spec, length_of
 
-Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_=-]+([./][A-Za-z0-9_=-]+)*/?$")]
+FOLDER = r"^[A-Za-z0-9_=-]+([./][A-Za-z0-9_=-]+)*/?$"
+Folder = Annotated[str, Field(pattern=FOLDER)]
 Overlap = Annotated[
     timedelta | int,
     BeforeValidator(lambda given: _overlap_of(given)),
