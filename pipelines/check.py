@@ -59,7 +59,12 @@ class _Seen:
 
 def check(pipeline: Pipeline, lines: Lines) -> None:
     """Silent for a conf that holds together; otherwise one SpecError, a sentence a line, each with file:line."""
-    found = [f"{lines.at((*f.place, *f.key))}: {'.'.join(map(str, f.place))}: {f.sentence}" for f in flaws(pipeline)]
+    refuse_flawed(flaws(pipeline), lines)
+
+
+def refuse_flawed(flaws: Iterable[Flaw], lines: Lines) -> None:
+    """Silent where there is no flaw; otherwise one SpecError, a sentence a line, each with file:line."""
+    found = [f"{lines.at((*f.place, *f.key))}: {'.'.join(map(str, f.place))}: {f.sentence}" for f in flaws]
     said = list(dict.fromkeys(found))
     if len(said) > MOST_FLAWS:
         said[MOST_FLAWS - 1 :] = [f"{lines.file}: and {len(said) - MOST_FLAWS + 1} more"]
@@ -69,7 +74,19 @@ def check(pipeline: Pipeline, lines: Lines) -> None:
 
 def flaws(pipeline: Pipeline) -> Iterator[Flaw]:
     """All that is wrong, tables first, in an order in which each stands after what it reads."""
+    return _flaws(_Seen(pipeline))
+
+
+def columns(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
+    """Source or table -> its columns, as far as the conf tells them."""
     seen = _Seen(pipeline)
+    for _ in _flaws(seen):
+        pass  # what is flawed has no columns
+    return seen.relations()
+
+
+def _flaws(seen: _Seen) -> Iterator[Flaw]:
+    pipeline = seen.pipeline
     yield from _sources(seen)
     order, circles = _order(pipeline)
     for circle in circles:

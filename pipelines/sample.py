@@ -30,6 +30,11 @@ def sampled(pipeline: Pipeline, target: Target, rows: int) -> Target:
         if not isinstance(source, Files):
             raise SpecError(f"sources.{name}: a sample is taken of files, and this is {source.kind}")
         _copy(source, target.landing, root / "landing", rows)
+    return apart(target, root)
+
+
+def apart(target: Target, root: Path) -> Target:
+    """The target's twin, every place of which lies under root."""
     places = {place: str(root / place) for place in ("warehouse", "landing", "artifacts")}
     return target.model_copy(update={**places, "tracking": f"sqlite:///{root / 'mlflow.db'}"})
 

@@ -1,4 +1,4 @@
-"""Writes what is generated from the specs: conf/schema.json, docs/conf.md and the tables of docs/expectations.md.
+"""Writes what is generated from the specs: the schemas of conf/, docs/conf.md and the tables of docs/expectations.md.
 
     python scripts/docs.py           write both
     python scripts/docs.py --check   write nothing; exit 1 if either would change
@@ -13,6 +13,8 @@ from pathlib import Path
 
 from pipelines.spec import (
     AsOf,
+    Case,
+    Cases,
     Delta,
     Expectation,
     Feature,
@@ -38,7 +40,7 @@ from pipelines.spec import (
 from pipelines.spec.expectations import LEFT_OUT
 from pipelines.spec.expectations.base import SHARED
 from pipelines.spec.model import Search
-from pipelines.spec.schema import json_schema, schema_text
+from pipelines.spec.schema import cases_schema, cases_schema_text, json_schema, schema_text
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -186,6 +188,8 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
     ("`models.search`", Search, ""),
     ("`models.gates`", Gate, "A model that fails a gate is kept and recorded, and the champion stays."),
     ("`scores`", Score, "Batch and stream call the same function, so they cannot drift apart."),
+    ("Tests, `conf/tests/<name>.yml`", Cases, "[testing.md](testing.md) has the whole of it."),
+    ("`tests`", Case, ""),
     ("The target, `conf/targets/<name>.yml`", Target, ""),
     ("`connections` of the target: `kind: kafka`", KafkaBrokers, ""),
     ("`connections` of the target: `kind: postgres`", Postgres, "A literal user or password is refused."),
@@ -209,14 +213,15 @@ def _section(heading: str, spec: type[Spec], why: str) -> str:
 
 
 def _definition(spec: type[Spec]) -> dict[str, object]:
-    return json_schema() if spec is Pipeline else _definitions()[spec.__name__]
+    whole = {Pipeline: json_schema, Cases: cases_schema}.get(spec)
+    return whole() if whole else _definitions()[spec.__name__]
 
 
 @cache
 def _definitions() -> dict[str, dict[str, object]]:
-    """Of the conf and of the target, by name."""
+    """Of the conf, its tests and the target, by name."""
     target: dict[str, dict[str, object]] = Target.model_json_schema(by_alias=True)["$defs"]
-    return {**target, **json_schema()["definitions"]}  # type: ignore[dict-item]
+    return {**target, **json_schema()["definitions"], **cases_schema()["definitions"]}  # type: ignore[dict-item]
 
 
 def _row(key: str, node: dict[str, object], required: bool) -> str:
@@ -243,8 +248,9 @@ def _value(node: object) -> str:
             kinds = [_value(part) for part in node[union] if part != {"type": "null"}]
             return " or ".join(dict.fromkeys(kinds))
     if "$ref" in node:
-        properties = _referred(node)["properties"]
-        assert isinstance(properties, dict)
+        properties = _referred(node).get("properties")
+        if not isinstance(properties, dict):
+            return "value"
         kind = properties.get("kind", {}).get("const")
         return f"`kind: {kind}`" if kind else f"`{{{', '.join([k for k in properties if k not in SHARED][:6])}}}`"
     if isinstance(node["type"], list):
@@ -314,6 +320,7 @@ def files() -> dict[Path, str]:
     """Every generated file and the text it should have."""
     return {
         ROOT / "conf/schema.json": schema_text(),
+        ROOT / "conf/tests-schema.json": cases_schema_text(),
         ROOT / "docs/conf.md": page(),
         ROOT / "docs/expectations.md": promised(),
     }

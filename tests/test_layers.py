@@ -31,13 +31,13 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "ingest staging features snapshots upkeep sample quality models evaluate monitor registry serve plots",
         "tune score intake",
         "run",
-        "report summary scaffold doctor studio show lake",
+        "report summary scaffold doctor studio show lake cases",
         "cli",
     )
 )
 _ENGINE = (
     "spark tables ingest staging features versions snapshots upkeep quality models evaluate monitor registry tune "
-    "score intake run lake"
+    "score intake run lake cases"
 )
 BARRED: dict[str, frozenset[str]] = {
     library: frozenset(modules.split())

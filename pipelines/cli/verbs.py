@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from pipelines.cli import quarantine, suite
+from pipelines.cli.cases import carried_out_tests
 from pipelines.cli.terminal import (
     Conf,
     Format,
@@ -36,10 +37,21 @@ app.add_typer(suite.app, name="suite")
 
 
 @app.command()
-def check(conf: Conf) -> None:
-    """Read a conf and refuse what cannot run: names, columns, types, leaks. No engine is started."""
+def check(
+    conf: Conf,
+    tests: Annotated[bool, typer.Option("--tests", help="then run its tests, those of `tests` beside it")] = False,
+    only: Annotated[str, typer.Option(help="with --tests: those whose sentence has this text")] = "",
+    target: TargetName = "local",
+    format: Format = "text",
+) -> None:
+    """Read a conf and refuse what cannot run: names, columns, types, leaks. An engine is started for --tests alone.
+
+    Exit code 3 if a test fails.
+    """
     checked(conf)
     err.print(f"{conf}: no flaw found")
+    if tests or only:
+        carried_out_tests(conf, target_of(conf, target), only, format)
 
 
 @app.command()
@@ -192,11 +204,13 @@ def init(
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    tests: Annotated[bool, typer.Option("--tests", help="that of a file of tests")] = False,
+) -> None:
     """Print the JSON Schema of a conf, for editors."""
-    from pipelines.spec.schema import schema_text
+    from pipelines.spec.schema import cases_schema_text, schema_text
 
-    sys.stdout.write(schema_text())
+    sys.stdout.write(cases_schema_text() if tests else schema_text())
 
 
 def run_stage(stage: str, conf: Path, target: str) -> int:

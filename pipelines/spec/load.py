@@ -7,7 +7,6 @@ never taken for a number. Nothing in the file is executed or interpolated.
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
@@ -15,12 +14,14 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, ComposerError
+from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import Node
 
 from pipelines.errors import SpecError
 from pipelines.spec.base import COLUMN, NAME, Spec
+from pipelines.spec.case import Cases
 from pipelines.spec.pipeline import Pipeline
 from pipelines.spec.source import FOLDER
 from pipelines.spec.target import Target
@@ -75,6 +76,11 @@ def load_lines(path: Path) -> tuple[Pipeline, Lines]:
     return _load(path, Pipeline)
 
 
+def load_cases(path: Path) -> tuple[Cases, Lines]:
+    """A file of tests, likewise; the conf that it tests is not looked at."""
+    return _load(path, Cases)
+
+
 def load_target(conf: Path, name: str = "local") -> Target:
     """The target `name` beside a conf: conf/targets/<name>.yml; every path in it made absolute.
 
@@ -106,19 +112,12 @@ def _load(path: Path, kind: type[S]) -> tuple[S, Lines]:
     tree = _parse(path)
     lines = Lines(str(path), tree)
     try:
-        return kind.model_validate_json(json.dumps(tree, default=_as_written)), lines
+        return kind.model_validate_json(json.dumps(tree)), lines
     except ValidationError as found:
         errors = [_sentence(e, kind, lines) for e in found.errors(include_url=False)[:MOST_ERRORS]]
         raise SpecError("\n".join(dict.fromkeys(errors))) from None
     except TypeError:
         raise SpecError(f"{path}: a key is a list or a mapping; a key is a word") from None
-
-
-def _as_written(value: object) -> str:
-    """YAML 1.2 has no dates: 2013-01-01 is a text."""
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(f"{type(value)} is neither text, number, list nor mapping")
 
 
 def _parse(path: Path) -> object:
@@ -147,8 +146,15 @@ def _parse(path: Path) -> object:
 
 def _yaml() -> YAML:
     yaml = YAML(typ="rt", pure=True)
-    yaml.Composer = _Plain
+    yaml.Composer, yaml.Constructor = _Plain, _AsWritten
     return yaml
+
+
+class _AsWritten(RoundTripConstructor):
+    """YAML 1.2 has no dates: 2013-01-01 is a text."""
+
+
+_AsWritten.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)
 
 
 class _Plain(Composer):

@@ -1,4 +1,4 @@
-"""The JSON Schema of a conf, for editors: draft 7, which the YAML language server reads.
+"""The JSON Schemas of a conf and of its tests, for editors: draft 7, which the YAML language server reads.
 
 Pydantic emits 2020-12. Going down: `$defs` -> `definitions`; what stands beside
 a `$ref` moves out of draft 7's blind spot (`allOf`); titles, which only repeat
@@ -7,6 +7,7 @@ names, go. It is a golden file: a change of face is a visible line in a diff.
 
 import json
 
+from pipelines.spec.case import Cases
 from pipelines.spec.expectations import Expectation
 from pipelines.spec.pipeline import Pipeline
 
@@ -26,6 +27,18 @@ def json_schema() -> Node:
 def schema_text() -> str:
     """The same as the text of conf/schema.json."""
     return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def cases_schema() -> Node:
+    """The schema of one file of tests; its rows are those of whatever conf it names."""
+    whole = _down(Cases.model_json_schema(by_alias=True))
+    assert isinstance(whole, dict)
+    return {"$schema": DRAFT, "title": "Lakeloom tests", **whole}
+
+
+def cases_schema_text() -> str:
+    """The same as the text of conf/tests-schema.json."""
+    return json.dumps(cases_schema(), indent=2) + "\n"
 
 
 def _down(node: object, names: bool = False) -> object:
