@@ -214,7 +214,9 @@ def schema(
 
 
 def run_stage(stage: str, conf: Path, target: str) -> int:
-    """One stage of a conf, for jobs/batch.py; returns the exit code."""
+    """One stage of a conf, or its upkeep, for jobs/batch.py; returns the exit code."""
+    if stage == "upkeep":
+        return guarded(lambda: upkeep(conf, target, format="json"))
     return guarded(lambda: run(conf, target, [stage], [], format="json"))
 
 
