@@ -41,6 +41,11 @@ class Intent:
     now: datetime  # UTC; the `current_timestamp()` of this batch
     inputs: dict[str, Json] = field(default_factory=dict)  # table -> version range, source -> files
 
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Columns beyond the source's schema that the table has with this batch."""
+        return tuple(name for read in self.inputs.values() for name in read.get("added", ()))
+
 
 @dataclass(frozen=True)
 class Record:
@@ -145,8 +150,9 @@ class Warehouse:
         return tuple(Record(**r) for r in self._rows(Record))
 
     def intents(self) -> tuple[Intent, ...]:
-        """All intents of the pipeline, oldest first."""
-        return tuple(Intent(**r) for r in self._rows(Intent))
+        """The intents of the pipeline, oldest first; of a batch that was taken anew the newest."""
+        found = [Intent(**r) for r in self._rows(Intent)]
+        return tuple({(i.stage, i.generation, i.batch): i for i in found}.values())
 
     def quality(self) -> tuple[Quality, ...]:
         """All that was found of promises, oldest first."""
@@ -234,6 +240,10 @@ class History:
     def of(cls, warehouse: Warehouse) -> "History":
         """Two small reads by delta-rs."""
         return cls(warehouse.records(), warehouse.intents())
+
+    def without(self, intent: Intent) -> "History":
+        """As it would be if a batch had not been begun."""
+        return History(self.records, tuple(i for i in self.intents if i != intent))
 
     def last(self, stage: str, status: Status | None = None) -> Record | None:
         """The newest record of a stage; of one status if given."""

@@ -110,7 +110,7 @@ def test_json_records_are_lines(land, tmp_path):
 
 def test_parquet_tells_its_rows(land, tmp_path):
     path = land("a.parquet", b"")
-    pq.write_table(pa.table({"a": [1, 2, 3]}), path)
+    pq.write_table(pa.table({"a": pa.array([1, 2, 3], pa.int32()), "b": ["x", "y", "z"]}), path)
 
     assert counted(tmp_path, "parquet") == [3]
 
@@ -119,11 +119,19 @@ def test_parquet_tells_its_rows(land, tmp_path):
     ("body", "sentence"),
     [
         (b"", "is empty; remove it, or land it again whole"),
-        (b"b,a\n", "the header has another order than the schema; mend the file or the source's schema"),
-        (b"a,B\n", "the header has 'B', which the schema has not and lacks 'b'; mend the file or the source's schema"),
+        (
+            b"a,B\n",
+            "the header has 'B', which the schema has not and lacks 'b' (did you mean 'b' by 'B'?); "
+            "mend the file or the source's schema",
+        ),
         (b"a,b,c,d\n", "the header has 'c', 'd', which the schema has not; mend the file or the source's schema"),
         (b"a\n", "the header lacks 'b'; mend the file or the source's schema"),
-        (b"\n", "the header has '', which the schema has not and lacks 'a', 'b'; mend the file or the source's schema"),
+        (b"\n", "the header lacks 'a', 'b'; mend the file or the source's schema"),
+        (b"a,b,a\n", "the header has 'a' more than once; mend the file or the source's schema"),
+        (
+            b'a,"b,c"\n',
+            "the header has 'b,c', which the schema has not and lacks 'b'; mend the file or the source's schema",
+        ),
         (b"a,b\n1,caf\xe9\n", "is not UTF-8 (invalid continuation byte) in b'1,caf\\xe9\\n'; land it again as UTF-8"),
         (b"a,b\n1,caf\xc3", "is not UTF-8 (unexpected end of data) in b'1,caf\\xc3'; land it again as UTF-8"),
         (b"a,b\n" + b"," * 20_000, "a line has more than 20000 fields; land it as lines"),

@@ -5,6 +5,7 @@ the same again. Staging reads the source once and its footers give exact
 counts for nothing; they are held against the source's own witness.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipelines.run import replaying, restoring
 from pipelines.run.context import Context
 from pipelines.run.order import Replay, Restore
 from pipelines.run.waiting import asked_of, side_tables
-from pipelines.spec import Expectation, Table
+from pipelines.spec import HISTORY, Expectation, Table
 from pipelines.state import RESTORE, Intent
 
 
@@ -51,7 +52,7 @@ def staged(
     Cost  : one pass over what the batch reads; none where a run that was cut off left it whole.
     Errors: DataError where the select made other rows than were read.
     """
-    path = f"{_folder(ctx)}/{intent.generation}-{intent.batch}"
+    path = _staged_at(ctx, intent)
     found = staging.resumed(path, fused.FATE)
     if found:
         ctx.tell(f"goes on with {found[0].rows:,} rows that were staged before")
@@ -94,6 +95,21 @@ def selected(spark: SparkSession, select: str, relations: dict[str, DataFrame]) 
     return spark.sql(select)
 
 
+def stands(ctx: Context, table: Table, intent: Intent) -> bool:
+    """True where a batch that was begun can be gone on with: it lies there whole, or can be read as it was taken."""
+    if not table.source or table.source not in intent.inputs:
+        return True
+    begun = staging.resumed(_staged_at(ctx, intent), fused.FATE) or tables.find(
+        ctx.path(), ctx.transaction(intent, "clean")
+    )
+    asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage)
+    return bool(begun) or KINDS[asked.source.kind].stands(asked, intent.inputs[table.source])
+
+
+def _staged_at(ctx: Context, intent: Intent) -> str:
+    return f"{_folder(ctx)}/{intent.generation}-{intent.batch}"
+
+
 def _folder(ctx: Context) -> str:
     return f"{ctx.warehouse.root}/{ctx.pipeline.pipeline}/_staging/{ctx.stage.name}"
 
@@ -108,14 +124,28 @@ def _flagged(ctx: Context, table: Table, intent: Intent, raw: DataFrame, rules: 
     flagged = fused.flag(made, rules, malformed=row.text.isNotNull())
     refused = F.when(F.col(fused.FLAWS) != 0, F.coalesce(row.text, F.to_json(row.record, ingest.AS_JSON)))
     outputs = [F.col(f"`{c}`") for c in made.columns if c != ingest.ROW]
+    _refuse_twice(ctx.stage.id, table, made.columns, intent.added)
     return flagged.select(
         *outputs,
+        *[row.added[name].alias(name) for name in intent.added],
         row.hash.alias("_hash"),
         row.file.alias("_file"),
         fused.FLAWS,
         refused.alias("_record"),
+        row.why.alias(fused.WHY),
         _fate(table, rules),
     )
+
+
+def _refuse_twice(stage: str, table: Table, made: list[str], added: Sequence[str]) -> None:
+    """A column that a file adds takes no other's place."""
+    there = {name.lower() for name in (*made, *(HISTORY if table.stored_as_scd_type == 2 else ()))}
+    for name in added:
+        if name.lower() in there:
+            raise DataError(
+                f"{stage}: a file of {table.source} adds column '{name}', and the table's select makes one of that "
+                f"name; rename it in the file, or declare it in the source's schema"
+            )
 
 
 def _refuse_no_condition(stage: str, table: Table, made: DataFrame) -> None:
