@@ -11,7 +11,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,13 +25,14 @@ from pipelines import footer
 from pipelines.columns import ddl, ddl_text
 from pipelines.drift import Drift, between, listed, quoted
 from pipelines.errors import DataError, SpecError
+from pipelines.packed import GZIP, unpacked
 from pipelines.spec import Files
 
 CHUNK = 4 << 20  # bytes a read
 MOST_LINE = 16 << 20  # bytes
 MOST_FIELDS = 20_000  # on a CSV line; Spark's reader ends at 20,480
 BLANK = {"csv": bytes(range(33)), "json": b" \t\r\n"}  # Spark skips a line of nothing else
-PACKED = (".gz", ".bz2", ".zst", ".lz4", ".snappy", ".deflate")  # Spark unpacks by name
+PACKED = (".bz2", ".zst", ".lz4", ".snappy", ".deflate")  # Spark unpacks by name what nothing here bounds
 AT_ONCE = 4  # files
 MOST_LOOKED_AT = 1_000  # lines of a JSON file, by `plan`
 MOST_ADDED = 100  # columns that one file may bring
@@ -115,12 +116,11 @@ def coming(source: Files, new: Iterable[Arrival]) -> tuple[str, ...]:
 
 
 def _first_columns(source: Files, file: Arrival) -> Sequence[str]:
-    system, path = _open(file.path)
     if source.format == "parquet":
+        system, path = _open(file.path)
         found = pq.read_schema(path, filesystem=system)
         return footer.drift(found, ddl(source.ddl)).more
-    with system.open_input_stream(path, compression=None) as stream:
-        read, lines = _Read(file.path, source), stream.read(CHUNK).splitlines(keepends=True)
+    read, lines = _Read(file.path, source), next(_blocks(file), b"").splitlines(keepends=True)
     read.take(lines[: min(MOST_LOOKED_AT, len(lines) - 1)] or lines)
     return between(_names(file.path, read.header), ddl(source.ddl)).more if source.format == "csv" else tuple(read.keys)
 
@@ -138,7 +138,7 @@ def _text(source: Files, file: Arrival) -> Landed:
     if file.size == 0:
         raise DataError(f"{file.path}: is empty; remove it, or land it again whole")
     if file.path.endswith(PACKED):
-        raise DataError(f"{file.path}: is packed, by its name; land it unpacked")
+        raise DataError(f"{file.path}: is packed, by its name; land it unpacked, or by gzip")
     read = _read(source, file)
     found = Landed(file.path, file.stamp, read.hashed.hexdigest(), read.lines)
     if source.format == "json":
@@ -173,19 +173,23 @@ class _Read:
 
 def _read(source: Files, file: Arrival) -> _Read:
     read, rest = _Read(file.path, source), b""
-    system, path = _open(file.path)
-    with system.open_input_stream(path, compression=None) as stream:
-        while block := stream.read(CHUNK):
-            read.hashed.update(block)
-            whole = (rest + block).splitlines(keepends=True)
-            rest = b"" if whole[-1].endswith(b"\n") else whole.pop()
-            if len(rest) > MOST_LINE:
-                raise DataError(
-                    f"{file.path}: line {read.lines + 1} is longer than {MOST_LINE} bytes; land it as lines"
-                )
-            read.take(whole)
+    for block in _blocks(file):
+        read.hashed.update(block)
+        whole = (rest + block).splitlines(keepends=True)
+        rest = b"" if whole[-1].endswith(b"\n") else whole.pop()
+        if len(rest) > MOST_LINE:
+            raise DataError(f"{file.path}: line {read.lines + 1} is longer than {MOST_LINE} bytes; land it as lines")
+        read.take(whole)
     read.take([rest])
     return read
+
+
+def _blocks(file: Arrival) -> Iterator[bytes]:
+    """The content, unpacked: so a file has the same hash, packed or not."""
+    system, path = _open(file.path)
+    with system.open_input_stream(path, compression=None) as stream:
+        blocks = iter(lambda: stream.read(CHUNK), b"")
+        yield from unpacked(file.path, file.size, blocks, CHUNK) if file.path.endswith(GZIP) else blocks
 
 
 def _records(path: str, lines: list[bytes], form: str) -> list[bytes]:

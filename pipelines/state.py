@@ -226,7 +226,8 @@ def dataset(table: DeltaTable) -> pads.Dataset:
     delta-rs would hand pyarrow one in Python, whose threads can abort the process as it exits.
     """
     system, path = pafs.FileSystem.from_uri(table.table_uri)
-    return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(path, system))
+    whole = pads.ParquetReadOptions(coerce_int96_timestamp_unit="us")  # in nanoseconds the year 9999 does not fit
+    return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(path, system), parquet_read_options=whole)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "spec",
         "columns",
         "promises drift",
-        "footer",
+        "footer packed",
         "check plan gates cost",
         "crash",
         "state locks landing onnx spark tables dag",
