@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from urllib.parse import unquote
 
 from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
@@ -36,6 +37,7 @@ BESIDE = {  # types of what a source says of a record
     "change_type": "STRING", "commit_version": "BIGINT",
 }  # fmt: skip
 GLOB = re.compile(r"[\[\]{}*?\\]")  # a file's name is meant as it stands, not as a pattern
+UNREAD = re.compile(r"\[(?:FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER)[\w.]*\].*?([a-z0-9]+:/\S*)\.(?:\s|$)")
 MOST_KEYS = 3  # named in a reason, so that reasons stay few
 NEVER = "\x1f\x1e\x1d\x1e\x1f"  # separates no columns
 
@@ -183,6 +185,12 @@ def _keys(odd: Column) -> Column:
     )
     more = F.when(F.size(odd) > MOST_KEYS, " and others").otherwise("")
     return F.concat(F.lit(f"{DRIFTED}: has "), F.array_join(named, ", "), more, F.lit(", which the schema has not"))
+
+
+def unread(error: Exception) -> str:
+    """The file that Spark could not read, where that is why it failed; else ''."""
+    found = UNREAD.search(str(error))
+    return unquote(found[1]).removeprefix("file://") if found else ""
 
 
 def unreadable(value: Column) -> Column:

@@ -140,6 +140,8 @@ def _text(source: Files, file: Arrival) -> Landed:
     if file.path.endswith(PACKED):
         raise DataError(f"{file.path}: is packed, by its name; land it unpacked, or by gzip")
     read = _read(source, file)
+    if source.format == "csv" and not read.lines:
+        raise DataError(f"{file.path}: has no header, and no line at all; remove it, or land it again whole")
     found = Landed(file.path, file.stamp, read.hashed.hexdigest(), read.lines)
     if source.format == "json":
         return replace(found, added=_addable(file.path, tuple(read.keys), ddl(source.ddl)))

@@ -26,16 +26,16 @@ def unpacked(path: str, size: int, blocks: Iterable[bytes], most: int) -> Iterat
     """
     came, stream = 0, None
     for block in blocks:
-        left, full = block, False
-        while left or full:
+        left = block
+        while left:
             stream = stream or zlib.decompressobj(_WITH_HEADER)
             part = _part(path, stream, left, most)
-            came, full = came + len(part), len(part) == most
+            came += len(part)
             _refuse_bomb(path, came, size)
             if part:
                 yield part
             left = stream.unused_data if stream.eof else stream.unconsumed_tail
-            stream, full = (None, False) if stream.eof else (stream, full)
+            stream = None if stream.eof else stream
     if stream is not None:
         raise DataError(f"{path}: is packed, and ends too early; land it again whole")
 

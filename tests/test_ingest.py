@@ -1,5 +1,6 @@
 """Records as Spark reads them: none lost, each typed or kept as the text it was; as many as the census counted."""
 
+import gzip
 from collections import Counter
 from pathlib import Path
 
@@ -89,6 +90,19 @@ def test_a_csv_record_is_typed_or_kept_as_text(spark, tmp_path):
         (None, None, None, "six,x,2013-01-01 05:00:00"),
         (None, None, None, "2147483648,x,2013-01-01 05:00:00"),
         (None, None, None, "7,x,yesterday"),
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_packed_file_is_read_as_it_would_be_unpacked(spark, tmp_path, form):
+    body = {"csv": b"a,b,at\n1,x,\n2\n", "json": b'{"a": 1, "b": "x"}\n{"a": \n'}[form]
+    streams = gzip.compress(body[:9]) + gzip.compress(body[9:])
+
+    rows = records(spark, tmp_path, source(form), streams, f"f.{form}.gz")
+
+    assert [(r.a, r.b, r._row.text) for r in rows] == [
+        (1, "x", None),
+        (None, None, body.decode().splitlines()[-1]),
     ]
 
 

@@ -128,7 +128,7 @@ def test_parquet_tells_its_rows(land, tmp_path):
         ),
         (b"a,b,c,d\n", "the header has 'c', 'd', which the schema has not; mend the file or the source's schema"),
         (b"a\n", "the header lacks 'b'; mend the file or the source's schema"),
-        (b"\n", "the header lacks 'a', 'b'; mend the file or the source's schema"),
+        (b"\n \x00\n", "has no header, and no line at all; remove it, or land it again whole"),
         (b"a,b,a\n", "the header has 'a' more than once; mend the file or the source's schema"),
         (
             b'a,"b,c"\n',

@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines import crash, ingest, staging, tables
-from pipelines.columns import carry, replace_now
+from pipelines.columns import carry, relations, replace_now
 from pipelines.errors import DataError, SpecError
 from pipelines.intake import KINDS, Reading
 from pipelines.quality import fused
@@ -50,7 +50,7 @@ def staged(
     """The batch of an intent on disk, and what its source's witness counted of it.
 
     Cost  : one pass over what the batch reads; none where a run that was cut off left it whole.
-    Errors: DataError where the select made other rows than were read.
+    Errors: DataError where a file cannot be read, or the select made other rows than were read.
     """
     path = _staged_at(ctx, intent)
     found = staging.resumed(path, fused.FATE)
@@ -60,12 +60,23 @@ def staged(
     forget(ctx)
     with _reading(ctx, table, intent) as reading:
         ctx.tell(f"reads {reading.expected:,} rows, checks {len(rules)} rules in the pass that writes")
-        made = staging.write(_flagged(ctx, table, intent, reading.frame, rules), path, fused.FATE)
+        made = _written(ctx.stage.id, _flagged(ctx, table, intent, reading.frame, rules), path)
         counted = reading.witness(made.rows)
     crash.point("before the batch is whole", ctx.stage.id)
-    _refuse_multiplied(ctx.stage.id, made.rows, counted.rows)
+    _refuse_other_rows(ctx.stage.id, table, made.rows, counted.rows)
     staging.complete(made, counted.as_counts())
     return made, counted.as_counts()
+
+
+def _written(stage: str, flagged: DataFrame, path: str) -> staging.Staged:
+    """The one pass. Errors: DataError where a file turns out to be damaged as Spark reads it."""
+    try:
+        return staging.write(flagged, path, fused.FATE)
+    except Exception as error:
+        file = ingest.unread(error)
+        if file:
+            raise DataError(f"{stage}: {file} is damaged, for Spark cannot read it; land it again whole") from error
+        raise
 
 
 def _reading(ctx: Context, table: Table, intent: Intent) -> AbstractContextManager[Reading]:
@@ -165,8 +176,14 @@ def _fate(table: Table, rules: tuple[Expectation, ...]) -> Column:
     return F.when(sound & deletes, "delete").otherwise(fused.fate(rules)).alias(fused.FATE)
 
 
-def _refuse_multiplied(stage: str, staged: int, read: int) -> None:
-    if staged != read:
+def _refuse_other_rows(stage: str, table: Table, staged: int, read: int) -> None:
+    if staged == read:
+        return
+    if staged > read and len(relations(table.select)) > 1:
         raise DataError(
             f"{stage}: its select made {staged:,} rows of {read:,}; a LEFT JOIN that finds several rows multiplies them"
         )
+    raise DataError(
+        f"{stage}: Spark read {staged:,} rows of {table.source}, which counts {read:,}; "
+        f"something of it is damaged, or changed as it was read"
+    )
