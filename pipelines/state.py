@@ -42,6 +42,11 @@ class Intent:
     now: datetime  # UTC; the `current_timestamp()` of this batch
     inputs: dict[str, Json] = field(default_factory=dict)  # table -> version range, source -> files
 
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Columns beyond the source's schema that the table has with this batch."""
+        return tuple(name for read in self.inputs.values() for name in read.get("added", ()))
+
 
 @dataclass(frozen=True)
 class Record:
@@ -146,8 +151,9 @@ class Warehouse:
         return tuple(Record(**r) for r in self._rows(Record))
 
     def intents(self) -> tuple[Intent, ...]:
-        """All intents of the pipeline, oldest first."""
-        return tuple(Intent(**r) for r in self._rows(Intent))
+        """The intents of the pipeline, oldest first; of a batch that was taken anew the newest."""
+        found = [Intent(**r) for r in self._rows(Intent)]
+        return tuple({(i.stage, i.generation, i.batch): i for i in found}.values())
 
     def quality(self) -> tuple[Quality, ...]:
         """All that was found of promises, oldest first."""
@@ -215,7 +221,8 @@ def dataset(table: DeltaTable) -> pads.Dataset:
     delta-rs would hand pyarrow one in Python, whose threads can abort the process as it exits.
     """
     system, path = pafs.FileSystem.from_uri(table.table_uri)
-    return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(path, system))
+    whole = pads.ParquetReadOptions(coerce_int96_timestamp_unit="us")  # in nanoseconds the year 9999 does not fit
+    return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(path, system), parquet_read_options=whole)
 
 
 @dataclass(frozen=True)
@@ -229,6 +236,10 @@ class History:
     def of(cls, warehouse: Warehouse) -> "History":
         """Two small reads by delta-rs."""
         return cls(warehouse.records(), warehouse.intents())
+
+    def without(self, intent: Intent) -> "History":
+        """As it would be if a batch had not been begun."""
+        return History(self.records, tuple(i for i in self.intents if i != intent))
 
     def last(self, stage: str, status: Status | None = None) -> Record | None:
         """The newest record of a stage; of one status if given."""

@@ -7,6 +7,8 @@ Transaction options stand on the write, never on the shared session: two
 streams would race on it.
 """
 
+from collections.abc import Sequence
+
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -93,6 +95,18 @@ def restore(spark: SparkSession, path: str, version: int | None, transaction: Tr
     back = f"RESTORE TABLE delta.`{path}` TO VERSION AS OF {version}"
     child.sql(f"DELETE FROM delta.`{path}`" if version is None else back)
     return log.find(path, transaction) or Commit(DeltaTable(path).version())
+
+
+def columns(path: str) -> list[str]:
+    """The names of the newest version's columns, by the log."""
+    return [field.name for field in DeltaTable(path).schema().fields]
+
+
+def grow(spark: SparkSession, path: str, names: Sequence[str], tag: str) -> None:
+    """Add columns of text to the end; a commit that changes no row. Errors: Spark's own where one is there already."""
+    child = _own(spark)
+    child.conf.set("spark.databricks.delta.commitInfo.userMetadata", tag)
+    child.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({', '.join(f'`{name}` STRING' for name in names)})")
 
 
 def optimize(spark: SparkSession, path: str, by: str = "") -> None:

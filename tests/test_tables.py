@@ -1,5 +1,7 @@
 """One Delta table: every write once, however often it is replayed; and what its log alone can tell."""
 
+from datetime import UTC, datetime
+
 import pytest
 from deltalake import DeltaTable
 
@@ -8,6 +10,7 @@ from pipelines.errors import ConflictError
 from pipelines.log import Transaction
 from pipelines.run.applying import _literal, _matches
 from pipelines.spec import Table
+from pipelines.state import dataset
 
 pytestmark = pytest.mark.spark
 
@@ -172,3 +175,25 @@ def spread(frame, tmp_path_factory):
     tables.append(frame([("a", 1, 1, "w" * 40 + "1")], ddl), path, Transaction("app", 0))
     tables.append(frame([("b", 2, None, "w" * 40 + "2")], ddl), path, Transaction("app", 1))
     return path
+
+
+def test_moments_of_any_year_are_read_without_spark_as_they_were_written(frame, tmp_path):
+    moments = [datetime(year, 1, 2, 3, 4, 5, 678901, tzinfo=UTC) for year in (1582, 1850, 2024, 9999)]
+    tables.append(frame([(m,) for m in moments], "at timestamp"), str(tmp_path), Transaction("app", 0))
+
+    read = dataset(DeltaTable(tmp_path)).to_table()["at"].to_pylist()
+
+    assert sorted(read) == moments
+
+
+def test_a_table_grows_to_the_end_by_a_commit_of_its_own(spark, frame, tmp_path):
+    path = str(tmp_path)
+    tables.append(frame([("a", 1)], DDL), path, Transaction("app", 0))
+
+    tables.grow(spark, path, ["x", "select"], "app/columns#1")
+
+    assert tables.columns(path) == ["k", "v", "x", "select"]
+    assert tables.find(path, Transaction("app", 1)) is None  # the rows of that batch are still to be written
+    assert tables.append(frame([("b", 2)], DDL), path, Transaction("app", 1)).version == 2
+    assert tables.inserts_only(path, 0, 2)
+    assert {tuple(r) for r in tables.changes(spark, path, 0, 2).collect()} == {("b", 2, None, None)}

@@ -11,11 +11,12 @@ ddl.py      'year INT, origin STRING' -> names and types
 from pipelines.columns.additive import Additive, additive
 from pipelines.columns.allow import FUNCTIONS, refuse, refuse_expression, replace_now
 from pipelines.columns.carry import carry
-from pipelines.columns.ddl import ddl
+from pipelines.columns.ddl import backquoted, ddl, ddl_text
 from pipelines.columns.lineage import Columns, Origin, filters, lineage
 from pipelines.columns.parse import near, relations
 
 __all__ = [
-    "FUNCTIONS", "Additive", "Columns", "Origin", "additive", "carry", "ddl", "filters", "lineage", "near", "refuse",
+    "FUNCTIONS", "Additive", "Columns", "Origin", "additive", "backquoted", "carry", "ddl", "ddl_text", "filters",
+    "lineage", "near", "refuse",
     "refuse_expression", "relations", "replace_now",
 ]  # fmt: skip

@@ -65,6 +65,7 @@ def _write(
     path, transaction = ctx.path(), ctx.transaction(intent, "clean")
     if not staged.of("clean") + staged.of("delete") and intent.batch > 0 and not table.snapshots:
         return None, 0
+    _grow(ctx, intent)
     if table.stored_as_scd_type == 2:
         assert events is not None
         return _write_history(ctx, table, intent, staged, events)
@@ -83,8 +84,19 @@ def _write(
     return done, done.applied
 
 
+def _grow(ctx: Context, intent: Intent) -> None:
+    """Add the columns that the table has not yet: a commit of its own, told. A replay finds them there."""
+    if intent.batch == 0 or not intent.added:
+        return  # the first batch makes the table with them
+    there = {name.lower() for name in tables.columns(ctx.path())}
+    new = [name for name in intent.added if name.lower() not in there]
+    if new:
+        ctx.tell(f"adds column{'s' if len(new) > 1 else ''} {', '.join(new)} (STRING) to the table")
+        tables.grow(ctx.spark, ctx.path(), new, ctx.transaction(intent, "columns").tag)
+
+
 def _clean(ctx: Context, intent: Intent, staged: staging.Staged, fate: str = "clean") -> DataFrame:
-    rows = staged.read(ctx.spark, fate).drop(fused.FLAWS, "_record")
+    rows = staged.read(ctx.spark, fate).drop(fused.FLAWS, fused.WHY, "_record")
     return rows.withColumn("_arrived_at", F.lit(intent.now))
 
 

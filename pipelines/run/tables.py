@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import crash, log, staging, tables
@@ -24,6 +25,8 @@ from pipelines.run.order import FullRefresh, Restore
 from pipelines.spec import Expectation, Table
 from pipelines.state import RESTORE, Intent, Record
 
+MOST_REASONS = 1_000  # in a run record; the quarantine has all
+
 
 def refresh(ctx: Context) -> Record:
     """One batch of one table. Errors: DataError where the batch cannot be read or must not be published."""
@@ -32,6 +35,9 @@ def refresh(ctx: Context) -> Record:
     restored = intent is not None and RESTORE in intent.inputs
     if intent and not restored and not same_rows(intent.definition, definition(ctx.pipeline, ctx.stage)):
         ctx = replace(ctx, ask=FullRefresh())  # cut off under another definition: one batch is never of two
+    if intent and not restored and not batches.stands(ctx, table, intent):
+        ctx.tell("takes the batch anew, for what it was to read has changed; nothing of it was written")
+        ctx, intent = ctx.undone(intent), None
     anew = isinstance(ctx.ask, Restore) and intent and RESTORE not in intent.inputs  # what was cut off is undone
     if intent is None or ctx.full_refresh or anew:
         intent = batches.intend(ctx, table)
@@ -93,16 +99,22 @@ def _write_quarantine(
     found: Counter[str] = Counter()
     for fate in ("quarantine", "drop"):
         if staged.of(fate):
-            rows = staged.read(ctx.spark, fate).withColumn("_reasons", fused.reasons(rules))
-            grouped = rows.select(F.explode("_reasons").alias("reason")).groupBy("reason").count().collect()
-            found.update({r.reason: r["count"] for r in grouped})
+            rows = _with_reasons(staged.read(ctx.spark, fate), rules)
+            grouped = rows.select(F.explode(fused.REASONS).alias("reason")).groupBy("reason").count()
+            most = grouped.orderBy(F.desc("count"), "reason").limit(MOST_REASONS).collect()
+            found.update({r.reason: r["count"] for r in most})
     path, there = ctx.path("quarantine"), ctx.warehouse.version(ctx.stage.id, "quarantine") is not None
     anew = there and (intent.batch == 0 or replaying.REPLAY in intent.inputs)
     if staged.of("quarantine") or anew:
-        rows = staged.read(ctx.spark, "quarantine").withColumn("_reasons", fused.reasons(rules)).drop(fused.FLAWS)
+        rows = _with_reasons(staged.read(ctx.spark, "quarantine"), rules).drop(*intent.added)
         marked = rows.withColumns({"_arrived_at": F.lit(intent.now), "_batch": F.lit(intent.batch)})
         (tables.overwrite if anew else tables.append)(marked, path, ctx.transaction(intent, "quarantine"))
     return dict(found.most_common())
+
+
+def _with_reasons(rows: DataFrame, rules: tuple[Expectation, ...]) -> DataFrame:
+    why = F.coalesce(F.col(fused.WHY), F.lit(fused.MALFORMED))
+    return rows.withColumn(fused.REASONS, fused.reasons(rules, why)).drop(fused.FLAWS, fused.WHY)
 
 
 def _conserve(stage: str, counts: dict[str, int]) -> None:
