@@ -193,7 +193,7 @@ def test_a_table_grows_to_the_end_by_a_commit_of_its_own(spark, frame, tmp_path)
     tables.grow(spark, path, ["x", "select"], "app/columns#1")
 
     assert tables.columns(path) == ["k", "v", "x", "select"]
-    assert tables.find(path, Transaction("app", 1)) is None  # the rows of that batch are still to be written
+    assert log.find(path, Transaction("app", 1)) is None  # the rows of that batch are still to be written
     assert tables.append(frame([("b", 2)], DDL), path, Transaction("app", 1)).version == 2
-    assert tables.inserts_only(path, 0, 2)
+    assert log.inserts_only(path, 0, 2)
     assert {tuple(r) for r in tables.changes(spark, path, 0, 2).collect()} == {("b", 2, None, None)}
