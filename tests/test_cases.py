@@ -117,6 +117,10 @@ def test_a_test_knows_its_place_and_its_values_are_as_written(shop):
          "visits: is the name of a table and of a feature table; one of them needs another"),
         (", reasons: [malformed record]", "", "20: tests.0.quarantine.orders.0: needs reasons, a list of texts as "
          "`lakeloom show` has them"),
+        ("[malformed record]", "[]", "20: tests.0.quarantine.orders.0: needs reasons, a list of texts as "
+         "`lakeloom show` has them"),
+        ("[malformed record]", "[1]", "20: tests.0.quarantine.orders.0: needs reasons, a list of texts as "
+         "`lakeloom show` has them"),
         ("reasons: [malformed record]", "reasons: malformed record", "20: tests.0.quarantine.orders.0: needs reasons, "
          "a list of texts as `lakeloom show` has them"),
         ("quarantine:\n      orders:", "quarantine:\n      customers:", "19: tests.0.quarantine.customers: no table "
@@ -221,8 +225,8 @@ def test_floats_are_equal_within_the_tolerance_and_the_nearest_is_taken_first():
     assert differs([6.333333], [19 / 3], 1e-9) == ([6.333333], [19 / 3])
     assert differs([0.0], [1e-12], 1e-9) == ([], [])
     assert differs([[1.0, 2.0]], [[1.0, 2.0 + 1e-12]], 1e-9) == ([], [])
-    # 1.0 is near both, 1.5 only near the second: were 1.5 given to 1.0, it would be missed
-    assert differs([1.0, 1.5], [1.5, 1.0], 0.5) == ([], [])
+    # 0.3 is near both, 0.6 only to itself: were 0.3 given to 0.6, that would be missed
+    assert differs([0.3, 0.6], [0.6, 0.0], 0.35) == ([], [])
 
 
 def test_where_one_row_differs_its_columns_are_named():
@@ -257,6 +261,7 @@ def test_a_text_shows_ten_rows_of_each_kind_and_counts_the_others():
         (None, "null"), ("null", '"null"'), (True, "true"), ("", '""'), (" a", '" a"'), ("a\nb", '"a\\nb"'),
         ("é", "é"), (b"ab", "YWI="), ({"a": [1, None]}, '{"a": [1, null]}'),
         (datetime(2013, 1, 2), "2013-01-02 00:00:00"),
+        (datetime.fromisoformat("2013-01-02T00:00:00+01:00"), "2013-01-01 23:00:00"),
     ],
 )  # fmt: skip
 def test_values_that_look_alike_are_shown_apart(value, text):

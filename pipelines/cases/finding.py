@@ -55,7 +55,7 @@ def found(conf: Path, only: str = "") -> tuple[Found, ...]:
 
 def _mine(cases: Cases, lines: Lines, pipeline: Pipeline, conf: Path) -> bool:
     """True for tests of this pipeline. Errors: SpecError where they are of none."""
-    beside = {n for path in conf.parent.glob("*.yml") for n in _PIPELINE.findall(path.read_text(errors="replace"))}
+    beside = {n for path in conf.parent.glob("*.yml") for n in _PIPELINE.findall(path.read_text("utf-8", "replace"))}
     if cases.pipeline not in beside | {pipeline.pipeline}:
         said = f"no conf has this name, '{cases.pipeline}'{near(cases.pipeline, sorted(beside))}"
         raise SpecError(f"{lines.at(('pipeline',))}: pipeline: {said}")

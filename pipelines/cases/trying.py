@@ -65,7 +65,7 @@ def tried(cases: Iterable[Found], target: Target) -> Iterator[Result]:
     Cost  : a run of the stages that a test names and of those that they need, for each delivery.
     Errors: SpecError where an expected value is not of its column's type; PlatformError where Spark does not start.
     """
-    with session(target, "tests") as spark, _scratch(target) as root:
+    with session(target, "tests", brief=True) as spark, _scratch(target) as root:
         for number, case in enumerate(cases):
             yield _tried(case, apart(target, root / str(number)), spark)
 
