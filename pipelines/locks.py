@@ -70,7 +70,7 @@ def held(path: str, run_id: str) -> Iterator[Lock]:
         with _beating(path):
             yield lock
     finally:
-        with suppress(DeltaError, ConflictError):  # another took it over: then it is not ours to release
+        with suppress(DeltaError, ConflictError, OSError):  # another took it over, or there is no disk to say so
             lock.confirm()
             _write(DeltaTable(path), replace(lock.holder, released=True))
 

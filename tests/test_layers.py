@@ -60,7 +60,7 @@ BARRED: dict[str, frozenset[str]] = {
         "ruamel": "spec",
         "pydantic": "spec",
         "typer": "cli",
-        "deltalake": "state log locks tables studio show intake",
+        "deltalake": "state log locks tables studio show intake run",
         "confluent_kafka": "intake",
         "psycopg": "intake",
     }.items()

@@ -106,10 +106,24 @@ def _decided(stage: Stage, asked: Run) -> Verdict:
 
 def _alone(stage: Stage, asked: Run, start: Callable[[], Any]) -> Outcome:
     """The stage under its lock; decided again, for another run may have done it just before."""
-    with locks.held(asked.warehouse.lock(stage.id), asked.run_id) as lock:
-        crash.point("after the lock", stage.id)
-        decided = _decided(stage, asked)
-        return _attempt(decided, asked, start, lock) if decided.run else Outcome(decided)
+    try:
+        with locks.held(asked.warehouse.lock(stage.id), asked.run_id) as lock:
+            crash.point("after the lock", stage.id)
+            decided = _decided(stage, asked)
+            return _attempt(decided, asked, start, lock) if decided.run else Outcome(decided)
+    except Exception as error:
+        if _of_the_platform(error):
+            raise PlatformError(f"{stage.id}: {_sentence(error)}") from error
+        raise
+
+
+def _of_the_platform(error: Exception) -> bool:
+    """Spark, its JVM, delta-rs or the system failed, and not a decision of ours."""
+    from deltalake.exceptions import DeltaError
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+    from pyspark.errors import PySparkException
+
+    return isinstance(error, PySparkException | Py4JJavaError | OSError | DeltaError)
 
 
 def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
@@ -151,20 +165,25 @@ def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks
     except DataError as error:
         return Outcome(decided, error=error)
     except Exception as error:
-        ctx.fail(error)
-        from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-        from pyspark.errors import PySparkException
-
-        if isinstance(error, PySparkException | Py4JJavaError | OSError):
-            raise PlatformError(f"{stage.id}: {_sentence(error)}") from error
+        with suppress(Exception):  # what broke the stage may break its record too: a full disk
+            ctx.fail(error)
         raise
 
 
 def _sentence(error: Exception) -> str:
-    """Spark's own first line, without its error class's stack."""
-    java = getattr(error, "java_exception", None)
+    """Spark's own first line, without its error class's stack; and what was the cause of it all, if that says more."""
+    java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
     lines = str(java.toString() if java is not None else error).splitlines() or [type(error).__name__]
-    return lines[0][:400]
+    cause = _cause(java)
+    return lines[0][:400] + (f": {cause[:200]}" if cause and cause not in lines[0] else "")
+
+
+def _cause(java: Any) -> str:
+    """The message of the innermost exception of Java; '' where there is none."""
+    while java is not None and java.getCause() is not None:
+        java = java.getCause()
+    said = str(java.getMessage() or "") if java is not None else ""
+    return (said.splitlines() or [""])[0]
 
 
 def _session(asked: Run) -> Any:
