@@ -18,11 +18,12 @@ _PLAIN = (
     (pt.is_uint64, "DECIMAL(20,0)"), (pt.is_float32, "FLOAT"), (pt.is_float64, "DOUBLE"), (pt.is_date, "DATE"),
     (pt.is_string, "STRING"), (pt.is_large_string, "STRING"), (pt.is_binary, "BINARY"), (pt.is_large_binary, "BINARY"),
     (pt.is_fixed_size_binary, "BINARY"), (pt.is_duration, "BIGINT"),
+    (pt.is_null, "INT"),
 )  # fmt: skip
 _WIDER = {
-    "TINYINT": ("SMALLINT", "INT", "BIGINT"),
-    "SMALLINT": ("INT", "BIGINT"),
-    "INT": ("BIGINT",),
+    "TINYINT": ("SMALLINT", "INT", "BIGINT", "DOUBLE"),
+    "SMALLINT": ("INT", "BIGINT", "DOUBLE"),
+    "INT": ("BIGINT", "DOUBLE"),
     "FLOAT": ("DOUBLE",),
 }
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
@@ -56,7 +57,7 @@ def ddl_of(kind: pa.DataType) -> str:
     if pt.is_dictionary(kind) or isinstance(kind, pa.ExtensionType):
         return ddl_of(kind.value_type if pt.is_dictionary(kind) else kind.storage_type)
     if pt.is_timestamp(kind):
-        return "" if kind.unit == "ns" else "TIMESTAMP" if kind.tz else "TIMESTAMP_NTZ"
+        return "BIGINT" if kind.unit == "ns" else "TIMESTAMP" if kind.tz else "TIMESTAMP_NTZ"
     if pt.is_decimal(kind):
         fits = kind.precision <= MOST_DIGITS and 0 <= kind.scale <= kind.precision
         return f"DECIMAL({kind.precision},{kind.scale})" if fits else ""
@@ -95,5 +96,6 @@ def reads(kind: pa.DataType, declared: str) -> bool:
 
 
 def in_words(kind: pa.DataType) -> str:
-    """For a sentence: Spark's name, or Arrow's where Spark has none."""
-    return ddl_of(kind) or str(kind)
+    """For a sentence: Spark's name, or Arrow's where Spark has none of its own."""
+    named = not (pt.is_null(kind) or (pt.is_timestamp(kind) and kind.unit == "ns"))
+    return (named and ddl_of(kind)) or str(kind)

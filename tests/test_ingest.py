@@ -1,7 +1,9 @@
 """Records as Spark reads them: none lost, each typed or kept as the text it was; as many as the census counted."""
 
 import gzip
+import json
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines import landing
+from pipelines.columns import ddl_text
 from pipelines.ingest import Shape, read
 from pipelines.spec import Files
 
@@ -156,6 +159,40 @@ def test_a_row_is_known_by_its_content(spark, tmp_path):
     hashes = {(r.a, r.b): r._row.hash for r in rows if r._row.file.endswith("1.csv")}
     assert len(set(hashes.values())) == 4  # null, '' and text that runs over a column's end all differ
     assert [r._row.hash for r in rows if r._row.file.endswith("2.csv")] == [hashes["1", "x"]]
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_a_declared_name_is_meant_letter_by_letter(spark, tmp_path, form):
+    names = ["a.b", "a b", "a`b", "🧵", "\u05d0\u05d1", 'a"b', "a,b", "select", "x" * 300]
+    kind = source(form, ddl_text(dict.fromkeys(names, "STRING")))
+    values = [str(i) for i in range(len(names))]
+    row = dict(zip(reversed(names), reversed(values), strict=True))
+    file = BytesIO()
+    pq.write_table(pa.Table.from_pylist([row]), file)
+    head = ",".join('"' + name.replace('"', '""') + '"' for name in row)
+    bodies = {"csv": f"{head}\n{','.join(row.values())}\n".encode(), "json": json.dumps(row).encode()}
+
+    (landed_one,) = landed(tmp_path, kind, {"f": bodies.get(form, file.getvalue())})
+    (found,) = read(spark, kind, {Shape(landed_one.ddl): [landed_one.path]}).collect()
+
+    assert list(found[:-1]) == values
+    assert found._row.text is None
+
+
+def test_a_record_is_known_by_what_it_has_whatever_others_added(spark, tmp_path):
+    kind = source(ddl="a INT")
+    bodies = {"1.csv": b"a\n1\n", "2.csv": b"a,x,y\n1,,\n1,,u\n1,u,\n", "3.csv": b"a,y,x\n1,u,\n"}
+    kind = kind.model_copy(update={"on_schema_change": "add_columns"})
+    plain, two, three = landed(tmp_path, kind, bodies)
+
+    before = read(spark, kind, {Shape(): [plain.path]}).collect()
+    shapes = {Shape(): [plain.path], Shape(two.ddl): [two.path], Shape(three.ddl): [three.path]}
+    after = read(spark, kind, shapes, ["x", "y"]).collect()
+
+    hashes = [r._row.hash for r in after]
+    assert hashes[0] == hashes[1] == before[0]._row.hash  # null added is nothing added
+    assert len(set(hashes)) == 3
+    assert hashes[2] == hashes[4] != hashes[3]  # by name, not by place
 
 
 @pytest.mark.parametrize("name", ["f[1].csv", "f{1,2}.csv", "f*.csv", "f%20 é#?.csv"])

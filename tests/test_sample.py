@@ -1,5 +1,6 @@
 """A sample is the first rows of each source, as they landed, in a place apart."""
 
+import gzip
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,6 +45,16 @@ def test_a_sample_is_the_first_rows_of_each_source(target):
         '{"n": 20}\n',
     ]
     assert [pq.read_table(p)["n"].to_pylist() for p in sorted(landing.rglob("*.parquet"))] == [[10, 11, 12], [20]]
+
+
+def test_a_sample_of_a_packed_file_is_packed(target):
+    packed = Path(target.landing) / "csv" / "0.csv.gz"
+    packed.write_bytes(gzip.compress(b"n\n1\n2\n"))
+    files = {"csv": {"kind": "files", "format": "csv", "path": "csv", "schema": "n INT"}}
+
+    landing = Path(sampled(pipeline(**files), target, 1).landing)
+
+    assert gzip.decompress((landing / "csv" / "0.csv.gz").read_bytes()) == b"n\n1\n"
 
 
 def test_all_places_of_a_sample_are_apart_and_made_anew(target):

@@ -1,5 +1,6 @@
 """A first conf from data: what it sees it says, what it cannot tell it leaves as a comment, and `check` passes it."""
 
+import gzip
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -71,6 +72,15 @@ def test_numbers_too_big_for_an_int_are_bigint(conf, tmp_path):
     (tmp_path / "n.csv").write_text("small,big\n2147483647,2147483648\n-2147483648,1\n")
 
     assert ddl(conf(tmp_path / "n.csv").sources["orders_raw"].ddl) == {"small": "INT", "big": "BIGINT"}
+
+
+def test_a_packed_file_is_looked_into(conf, tmp_path):
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders" / "a.csv.gz").write_bytes(gzip.compress(b"id,total\na,1\nb,2\n"))
+
+    source = conf(tmp_path / "orders").sources["orders_raw"]
+
+    assert (source.format, ddl(source.ddl)) == ("csv", {"id": "STRING", "total": "INT"})
 
 
 def test_json_lines_keep_their_nesting(conf, tmp_path):
