@@ -104,8 +104,10 @@ def applied(path: str, after: int, upto: int) -> int:
 
 
 def _between(path: str, after: int, upto: int) -> list[Commit]:
-    newest = DeltaTable(path).version()
-    found = [c for c in _history(path, newest - after) if after < c.version <= upto] if after < upto else []
+    """Those of versions (after, upto]; there need be no table where that is none."""
+    if after >= upto:
+        return []
+    found = [c for c in _history(path, DeltaTable(path).version() - after) if after < c.version <= upto]
     assert len(found) == upto - max(after, -1), f"{path}: the log no longer tells of versions {after + 1} to {upto}"
     return found
 

@@ -111,6 +111,7 @@ def test_the_log_tells_what_was_applied_and_what_was_rewritten(story):
         False,
     ]
     assert log.inserts_only(path, 4, 4)
+    assert log.inserts_only(f"{path}/nowhere", -1, -1)
 
 
 def test_a_transaction_is_found_by_its_tag_alone(story):
