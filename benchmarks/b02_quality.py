@@ -32,9 +32,9 @@ from benchmarks.measure import Answer, Arm, Contest
 from benchmarks.peers import after_write, deequ_style
 from benchmarks.project import Project, answer_of, project, sessions
 from pipelines import staging, tables
+from pipelines.log import Transaction
 from pipelines.quality import fused
 from pipelines.spec import Expectation
-from pipelines.tables import Transaction
 
 SCALES = {"quick": 0.05, "full": 0.3}
 PAIRS = {"quick": 3, "full": 7}

@@ -10,7 +10,7 @@ from pipelines.cli import run_stage
 def main() -> None:
     """Run it; exit codes as in pipelines/errors.py."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", help="such as tables.flights, or all of a kind: tables")
+    parser.add_argument("stage", help="such as tables.flights, or all of a kind: tables; or upkeep")
     parser.add_argument("conf", type=Path, help="such as conf/flights.yml")
     parser.add_argument("--target", default="submit", help="a file of conf/targets, without .yml")
     given = parser.parse_args()

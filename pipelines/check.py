@@ -214,6 +214,9 @@ def _inputs(name: str, table: Table, pipeline: Pipeline) -> Iterator[Flaw]:
     place, read = ("tables", name, "select"), relations(table.select)
     if table.source in pipeline.sources and table.source not in read:
         yield Flaw(place, f"does not read its source, from: {table.source}")
+    if table.snapshots and table.source in pipeline.sources and pipeline.sources[table.source].kind != "files":
+        kind = pipeline.sources[table.source].kind
+        yield Flaw(("tables", name, "snapshots"), f"a batch of kind: {kind} is no whole state; snapshots are of files")
     others = [r for r in read if r in pipeline.sources and r != table.source]
     if others and table.source in pipeline.sources:
         yield Flaw(place, f"reads the source {others[0]}, but a refresh reads what is new in {table.source} alone")

@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from pipelines.check import check
 from pipelines.errors import DataError, LakeloomError, SpecError
-from pipelines.plan import Stage, stages
+from pipelines.plan import stages
 from pipelines.spec import Pipeline, load_lines
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # or site-packages: the wheel, too, has jobs/ beside this package
@@ -35,6 +35,7 @@ WHAT = {
     "models": "Trains and judges model `{}`; the champion changes only through the gates.",
     "scores": "Scores the new rows of `{}` with the champion and publishes them.",
 }
+UPKEEP = "Makes small files large and removes what no version in use needs; waits for nobody, and nobody for it."
 
 
 class StageSubmit(SparkSubmitOperator):
@@ -66,7 +67,7 @@ def build(conf: Path, target: str = TARGET) -> DAG:
 
     A conf that `check` refuses gives a DAG whose only task fails with the reason: it is seen, and the others live on.
     """
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", conf.stem)  # the letters that Airflow allows
+    name = _named(conf)
     try:
         pipeline, lines = load_lines(conf)
         check(pipeline, lines)
@@ -78,33 +79,67 @@ def build(conf: Path, target: str = TARGET) -> DAG:
         return _broken(name, f"{where}: schedule: '{pipeline.schedule}' is no cron expression: {found}")
 
 
+def build_upkeep(conf: Path, target: str = TARGET) -> DAG | None:
+    """The DAG `<conf>_upkeep`, where a conf has an `upkeep_schedule`; what is wrong with a conf, `build` says."""
+    pipeline = _sound(conf)
+    if pipeline is None or pipeline.upkeep_schedule is None:
+        return None
+    name = f"{_named(conf)}_upkeep"
+    try:
+        dag = _empty(name, pipeline.upkeep_schedule, target, f"Upkeep of the tables of {pipeline.pipeline}.")
+    except AirflowTimetableInvalid as found:
+        return _broken(name, f"{conf}: upkeep_schedule: '{pipeline.upkeep_schedule}' is no cron expression: {found}")
+    with dag:
+        _task(conf.resolve(), target, "upkeep", UPKEEP)
+    return dag
+
+
+def _sound(conf: Path) -> Pipeline | None:
+    try:
+        pipeline, lines = load_lines(conf)
+        check(pipeline, lines)
+    except SpecError:
+        return None
+    return pipeline
+
+
+def _named(conf: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", conf.stem)  # the letters that Airflow allows
+
+
 def _dag(name: str, conf: Path, target: str, pipeline: Pipeline) -> DAG:
+    dag = _empty(name, pipeline.schedule, target, pipeline.description)
+    with dag:
+        tasks: dict[str, StageSubmit] = {}
+        for stage in stages(pipeline):
+            tasks[stage.id] = _task(conf, target, stage.id, WHAT[stage.kind].format(stage.name))
+            tasks[stage.id].set_upstream([tasks[need] for need in stage.needs])
+    return dag
+
+
+def _empty(name: str, schedule: str | None, target: str, description: str) -> DAG:
+    """Without tasks. Errors: AirflowTimetableInvalid, before `with` shows the DAG to Airflow."""
     dag = DAG(
         name,
-        schedule=pipeline.schedule,
+        schedule=schedule,
         start_date=BEGINNING,
         catchup=False,
         max_active_runs=1,
         default_args=EVERY_TASK,
         tags=["lakeloom", target],
-        doc_md=pipeline.description or None,
+        doc_md=description or None,
     )
-    dag.timetable.validate()  # before `with`, which shows the DAG to Airflow
-    with dag:
-        tasks: dict[str, StageSubmit] = {}
-        for stage in stages(pipeline):
-            tasks[stage.id] = _task(conf, target, stage)
-            tasks[stage.id].set_upstream([tasks[need] for need in stage.needs])
+    dag.timetable.validate()
     return dag
 
 
-def _task(conf: Path, target: str, stage: Stage) -> StageSubmit:
+def _task(conf: Path, target: str, stage: str, what: str) -> StageSubmit:
     return StageSubmit(
-        task_id=stage.id,
-        doc_md=WHAT[stage.kind].format(stage.name),
-        name=f"lakeloom {conf.stem} {stage.id}",
+        task_id=stage,
+        doc_md=what,
+        name=f"lakeloom {conf.stem} {stage}",
         application=str(CHECKOUT / "jobs" / "batch.py"),
-        application_args=[stage.id, str(conf), "--target", target],
+        application_args=[stage, str(conf), "--target", target],
         spark_binary=os.environ.get("LAKELOOM_SPARK_SUBMIT"),  # None: the connection's, found on PATH
         env_vars={"PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON") or str(CHECKOUT / ".venv" / "bin" / "python")},
     )

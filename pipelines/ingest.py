@@ -4,22 +4,30 @@ Beside the declared columns a frame has `_row`, a struct that follows the
 record through the table's select (columns.carry):
   file   STRING  where it stands: its file, or its topic, partition and offset
   hash   STRING  128 bits of its content, in hex: breaks ties between equal sequences
-  text   STRING  the line itself where it could not be read, else null
+  text   STRING  the record as it came where it is refused as a whole, else null
+  why    STRING  the reason of that, if it is another than that it could not be read
   record STRUCT  the source's columns, for the quarantine
-A record that could not be read has null in every declared column.
+  added  STRUCT  columns beyond the schema, all text, that the table gets under their own names; where there are any
+A record that is refused as a whole has null in every declared column.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from urllib.parse import unquote
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
-from pipelines.columns import ddl
+from pipelines.columns import backquoted, ddl
+from pipelines.drift import DRIFTED, MOST_LETTERS
 from pipelines.spec import Files
 
 ROW = "_row"
 CORRUPT = "_corrupt_record"
+FILE, WHY = "_row_file", "_row_why"  # columns of a scan before they are parts of `_row`
 AS_JSON = {  # a refused record is kept as JSON, whole to the microsecond
     "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
     "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
@@ -29,56 +37,160 @@ BESIDE = {  # types of what a source says of a record
     "change_type": "STRING", "commit_version": "BIGINT",
 }  # fmt: skip
 GLOB = re.compile(r"[\[\]{}*?\\]")  # a file's name is meant as it stands, not as a pattern
+UNREAD = re.compile(r"\[(?:FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER)[\w.]*\].*?([a-z0-9]+:/\S*)\.(?:\s|$)")
+MOST_KEYS = 3  # named in a reason, so that reasons stay few
+NEVER = "\x1f\x1e\x1d\x1e\x1f"  # separates no columns
 
 
-def read(spark: SparkSession, source: Files, files: Sequence[str]) -> DataFrame:
+@dataclass(frozen=True)
+class Shape:
+    """How some files are read."""
+
+    ddl: str = ""  # their own columns, where they are not just the schema's
+    drift: str = ""  # why every row of them is refused
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """What records have beyond their source's schema."""
+
+    added: Sequence[str] = ()  # columns of the frame, all text
+    why: Column | None = None  # why a record is refused, where it is not malformed; then its text is given as well
+
+
+def read(
+    spark: SparkSession,
+    source: Files,
+    files: Mapping[Shape, Sequence[str]],
+    added: Sequence[str] = (),
+    strict: bool = False,
+) -> DataFrame:
     """All records of some files of a source, lazily; empty if there are none.
 
     Types : as declared; a value that is not of its type makes the whole line malformed.
-    Cost  : one scan; two projections.
+    added : the columns beyond the schema that the table has; null in a file without them.
+    strict: a JSON record with a key that is neither declared nor added is refused; else such a key is ignored.
+    Cost  : one scan and two projections for each shape.
     """
-    raw = _scan(spark, source, files) if files else spark.createDataFrame([], f"{source.ddl}, {CORRUPT} STRING")
-    file = F.col("_metadata.file_path") if files else F.lit(None).cast("string")
-    return shaped(raw, tuple(ddl(source.ddl)), file, F.col(CORRUPT))
+    if not files:
+        empty = spark.createDataFrame([], f"{source.ddl}, {CORRUPT} STRING")
+        return _shaped(source, empty.withColumn(FILE, F.lit(None).cast("string")), added)
+    frames = [_shaped(source, _scan(spark, source, shape, files[shape], added, strict), added) for shape in files]
+    return reduce(DataFrame.union, frames)
 
 
-def shaped(raw: DataFrame, names: Sequence[str], where: Column, text: Column, beside: Sequence[str] = ()) -> DataFrame:
+def _shaped(source: Files, raw: DataFrame, added: Sequence[str]) -> DataFrame:
+    texts = {name: _text(raw.schema[name]) if name in raw.columns else F.lit(None).cast("string") for name in added}
+    whole = raw.withColumns(texts) if texts else raw
+    beyond = Beyond(added, F.col(WHY) if WHY in raw.columns else None)
+    return shaped(whole, tuple(ddl(source.ddl)), F.col(FILE), F.col(CORRUPT), beyond=beyond)
+
+
+def _text(field: T.StructField) -> Column:
+    """A column of any type as text; what is nested as JSON, bytes in base64."""
+    held = F.col(backquoted(field.name))
+    if isinstance(field.dataType, T.ArrayType | T.MapType | T.StructType):
+        return F.to_json(held, AS_JSON)
+    return F.base64(held) if isinstance(field.dataType, T.BinaryType) else held.cast("string")
+
+
+def shaped(
+    raw: DataFrame,
+    names: Sequence[str],
+    where: Column,
+    text: Column,
+    beside: Sequence[str] = (),
+    beyond: Beyond | None = None,
+) -> DataFrame:
     """Records with their `_row`, from whatever source.
 
-    names : the declared columns of raw, null in a record that could not be read.
+    names : the declared columns of raw, null in a record that is refused as a whole.
     where : becomes `_row.file`: where the record stands.
-    text  : the record as it came where it could not be read, else null.
+    text  : the record as it came where it is refused as a whole, else null.
     beside: columns of raw that are no part of the content: what the source says of a record.
     """
+    more = beyond or Beyond()
     well = text.isNull()
-    held = [F.when(well, F.col(f"`{n}`")).alias(n) for n in names]
+    held = [F.when(well, F.col(backquoted(n))).alias(n) for n in names]
     row = F.struct(
         where.alias("file"),
-        F.md5(F.when(well, _content(names)).otherwise(text)).alias("hash"),
+        F.when(well, _hashed(raw, names, more.added)).otherwise(F.md5(text)).alias("hash"),
         text.alias("text"),
-        F.struct(*[F.col(f"`{n}`") for n in (*names, *beside)]).alias("record"),
+        (F.lit(None).cast("string") if more.why is None else more.why).alias("why"),
+        F.struct(*[F.col(backquoted(n)) for n in (*names, *beside, *more.added)]).alias("record"),
+        *([F.struct(*[F.when(well, F.col(n)).alias(n) for n in more.added]).alias("added")] if more.added else []),
     )
     return raw.select(*held, *beside, row.alias(ROW))
 
 
-def _scan(spark: SparkSession, source: Files, files: Sequence[str]) -> DataFrame:
-    reader = spark.read.schema(f"{source.ddl}, {CORRUPT} STRING").option("columnNameOfCorruptRecord", CORRUPT)
+def _scan(
+    spark: SparkSession, source: Files, shape: Shape, files: Sequence[str], added: Sequence[str], strict: bool
+) -> DataFrame:
+    """The declared columns and those added, FILE, the text of what cannot be read, and WHY if there is more to say."""
     paths = [GLOB.sub(r"\\\g<0>", f) for f in files]
-    if source.format == "csv":
-        return reader.csv(paths, header=True, mode="PERMISSIVE", nullValue=source.null, escape='"')
+    if shape.drift:
+        return _refused(spark, source, shape, paths)
     if source.format == "json":
-        return _objects(spark, source, paths)
-    return spark.read.schema(source.ddl).parquet(*paths).withColumn(CORRUPT, F.lit(None).cast("string"))
+        return _objects(spark, source, paths, added, strict)
+    columns, file = shape.ddl or source.ddl, F.col("_metadata.file_path").alias(FILE)
+    if source.format == "csv":
+        return _lines(spark, columns).csv(paths, nullValue=source.null).select("*", file)
+    return spark.read.schema(columns).parquet(*paths).select("*", F.lit(None).cast("string").alias(CORRUPT), file)
 
 
-def _objects(spark: SparkSession, source: Files, paths: Sequence[str]) -> DataFrame:
+def _lines(spark: SparkSession, columns: str) -> DataFrameReader:
+    """Spark's reader of CSV lines; one that is not of these columns is kept as text."""
+    reader = spark.read.schema(f"{columns}, {CORRUPT} STRING").option("columnNameOfCorruptRecord", CORRUPT)
+    return reader.options(header=True, mode="PERMISSIVE", escape='"')
+
+
+def _refused(spark: SparkSession, source: Files, shape: Shape, paths: Sequence[str]) -> DataFrame:
+    """Every record of files that drifted as text: its line, or what Parquet holds as JSON."""
+    file, why = F.col("_metadata.file_path").alias(FILE), F.lit(f"{DRIFTED}: {shape.drift}").alias(WHY)
+    if source.format == "csv":  # no line has both of two columns that nothing separates, so each is kept whole
+        raw = _lines(spark, "a DATE, b DATE").csv(list(paths), sep=NEVER).select("*", file)
+        text = F.coalesce(CORRUPT, F.col("a").cast("string"))  # Spark reads no file for the first alone
+    else:
+        raw = spark.read.schema(shape.ddl).parquet(*paths)
+        text = F.to_json(F.struct(*[F.col(backquoted(c)) for c in raw.columns]), AS_JSON)
+    nothing = [F.lit(None).cast(kind).alias(name) for name, kind in ddl(source.ddl).items()]
+    return raw.select(*nothing, text.alias(CORRUPT), file, why)
+
+
+def _objects(spark: SparkSession, source: Files, paths: Sequence[str], added: Sequence[str], strict: bool) -> DataFrame:
     """Lines of JSON. Spark's own reader of them takes the first of two objects on a line and loses the other."""
-    lines = spark.read.text(list(paths)).select(F.regexp_replace("value", "^\ufeff", "").alias("value"), "_metadata")
+    file = F.col("_metadata.file_path").alias(FILE)
+    lines = spark.read.text(list(paths)).select(F.regexp_replace("value", "^\ufeff", "").alias("value"), file)
     value, options = F.col("value"), {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-    parsed = F.from_json(value, f"{source.ddl}, {CORRUPT} STRING", options).alias("parsed")
-    read = lines.where(~value.rlike(r"^[ \t\r]*$")).select(parsed, unreadable(value).alias("unreadable"), "_metadata")
-    fields = [F.col("parsed").getField(n).alias(n) for n in ddl(source.ddl)]
-    return read.select(*fields, F.coalesce("unreadable", F.col("parsed").getField(CORRUPT)).alias(CORRUPT), "_metadata")
+    names = (*ddl(source.ddl), *added)
+    columns = ", ".join([source.ddl, *(f"{backquoted(n)} STRING" for n in added), f"{CORRUPT} STRING"])
+    odd = F.array_except(F.json_object_keys(value), F.array(*[F.lit(n) for n in names]))
+    read = lines.where(~value.rlike(r"^[ \t\r]*$")).select(
+        F.from_json(value, columns, options).alias("parsed"),
+        unreadable(value).alias("unreadable"),
+        F.when(F.size(odd) > 0, odd).alias("odd") if strict else F.lit(None).cast("array<string>").alias("odd"),
+        "value",
+        FILE,
+    )
+    torn = F.coalesce("unreadable", F.col("parsed").getField(CORRUPT))
+    text = F.coalesce(torn, F.when(F.col("odd").isNotNull(), value)).alias(CORRUPT)
+    fields = [F.col("parsed").getField(n).alias(n) for n in names]
+    return read.select(*fields, text, FILE, F.when(torn.isNull(), _keys(F.col("odd"))).alias(WHY))
+
+
+def _keys(odd: Column) -> Column:
+    """Why a record is refused for its keys; null for no keys."""
+    named = F.transform(
+        F.slice(odd, 1, MOST_KEYS), lambda k: F.concat(F.lit("'"), F.left(k, F.lit(MOST_LETTERS)), F.lit("'"))
+    )
+    more = F.when(F.size(odd) > MOST_KEYS, " and others").otherwise("")
+    return F.concat(F.lit(f"{DRIFTED}: has "), F.array_join(named, ", "), more, F.lit(", which the schema has not"))
+
+
+def unread(error: Exception) -> str:
+    """The file that Spark could not read, where that is why it failed; else ''."""
+    found = UNREAD.search(str(error))
+    return unquote(found[1]).removeprefix("file://") if found else ""
 
 
 def unreadable(value: Column) -> Column:
@@ -87,6 +199,16 @@ def unreadable(value: Column) -> Column:
     return F.when(~(alone & value.rlike(r"^\s*\{")), value)
 
 
-def _content(names: Sequence[str]) -> Column:
-    """The record as one text in which null and '' differ and columns cannot run together."""
-    return F.concat_ws("\x1f", *[F.coalesce(F.col(f"`{n}`").cast("string"), F.lit("\x00")) for n in names])
+def _hashed(raw: DataFrame, names: Sequence[str], added: Sequence[str]) -> Column:
+    """Two hashes of the typed values, and which of them are null: Spark's hash passes over a null. Text costs twice.
+
+    What is added counts only where it is there, by name: a record is the same before and after others brought a column.
+    """
+    columns = [F.col(backquoted(n)) for n in names]
+    kinds = [raw.schema[n].dataType.simpleString() for n in names]
+    if any(kind in text for text in kinds for kind in ("map<", "variant")):  # which Spark does not hash
+        columns = [F.concat_ws("\x1f", *[F.coalesce(c.cast("string"), F.lit("\x00")) for c in columns])]
+    nulls = F.concat(*[F.when(c.isNull(), "1").otherwise("0") for c in columns])
+    more = F.concat_ws("\x1f", *[F.concat(F.lit(f"{n}="), F.col(n)) for n in sorted(added)])
+    both = [F.hex(F.xxhash64(F.lit(seed), nulls, *columns)) for seed in (1, 2)]
+    return F.concat_ws("-", *both, *([F.when(more != "", F.hex(F.xxhash64(more)))] if added else []))

@@ -2,28 +2,41 @@
 
 A file is known by its content: the same bytes under another name are a
 duplicate. The census reads each new file once and is independent of Spark, so
-that its row count is a real check of the rows that Spark then reads.
+that its row count is a real check of the rows that Spark then reads. What it
+finds of other columns than the schema's goes by the source's policy
+(`on_schema_change`), and into the intent.
 """
 
+import csv
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from pipelines.columns import ddl
+from pipelines import footer
+from pipelines.columns import ddl, ddl_text
+from pipelines.drift import Drift, between, listed, quoted
 from pipelines.errors import DataError, SpecError
+from pipelines.packed import GZIP, unpacked
 from pipelines.spec import Files
 
 CHUNK = 4 << 20  # bytes a read
 MOST_LINE = 16 << 20  # bytes
 MOST_FIELDS = 20_000  # on a CSV line; Spark's reader ends at 20,480
 BLANK = {"csv": bytes(range(33)), "json": b" \t\r\n"}  # Spark skips a line of nothing else
-PACKED = (".gz", ".bz2", ".zst", ".lz4", ".snappy", ".deflate")  # Spark unpacks by name
+PACKED = (".bz2", ".zst", ".lz4", ".snappy", ".deflate")  # Spark unpacks by name what nothing here bounds
 AT_ONCE = 4  # files
+MOST_LOOKED_AT = 1_000  # lines of a JSON file, by `plan`
+MOST_ADDED = 100  # columns that one file may bring
+ADDABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")  # what a conf can name, but for '_', which is ours
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,9 @@ class Landed:
     stamp: str
     content: str
     rows: int
+    ddl: str = ""  # the columns as they are to be read, where that is not just the schema
+    drift: str = ""  # why every row of it is refused
+    added: tuple[str, ...] = ()  # columns beyond the schema that it brings
 
 
 def arrivals(source: Files, root: str) -> tuple[Arrival, ...]:
@@ -74,18 +90,39 @@ def fresh(listed: Iterable[Arrival], seen: Mapping[str, str]) -> tuple[Arrival, 
 def census(source: Files, new: Iterable[Arrival]) -> tuple[Landed, ...]:
     """Hash, count and check each file, several at once; one read of every byte.
 
-    Errors: DataError for an empty file, one that is not UTF-8, a header that is not the schema's, or a name or
-    line that Spark's readers cannot take.
+    Errors: DataError for an empty file, one that is not UTF-8, columns that the source's policy refuses, or a name
+    or line that Spark's readers cannot take.
     """
-    look = _parquet if source.format == "parquet" else _text(source)
+    look = _parquet if source.format == "parquet" else _text
 
     def named(file: Arrival) -> Landed:
         if ":" in file.path.rpartition("/")[2]:
             raise DataError(f"{file.path}: Spark cannot open a name with ':'; land it under another name")
-        return look(file)
+        return look(source, file)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return tuple(pool.map(named, new))
+
+
+def coming(source: Files, new: Iterable[Arrival]) -> tuple[str, ...]:
+    """The columns that files would add, for `plan`; of JSON what the first block tells. Reads headers and footers."""
+    if source.on_schema_change != "add_columns":
+        return ()
+    found: dict[str, None] = {}
+    for file in new:
+        with suppress(DataError, OSError, pa.ArrowException):  # the census will say what is wrong
+            found |= dict.fromkeys(_first_columns(source, file))
+    return tuple(found)
+
+
+def _first_columns(source: Files, file: Arrival) -> Sequence[str]:
+    if source.format == "parquet":
+        system, path = _open(file.path)
+        found = pq.read_schema(path, filesystem=system)
+        return footer.drift(found, ddl(source.ddl)).more
+    read, lines = _Read(file.path, source), next(_blocks(file), b"").splitlines(keepends=True)
+    read.take(lines[: min(MOST_LOOKED_AT, len(lines) - 1)] or lines)
+    return between(_names(file.path, read.header), ddl(source.ddl)).more if source.format == "csv" else tuple(read.keys)
 
 
 def _open(folder: str) -> tuple[pafs.FileSystem, str]:
@@ -97,37 +134,64 @@ def _unfinished(path: str) -> bool:
     return any(p.startswith((".", "_")) for p in path.split("/")) or path.endswith(".tmp")
 
 
-def _text(source: Files) -> Callable[[Arrival], Landed]:
-    def look(file: Arrival) -> Landed:
-        if file.size == 0:
-            raise DataError(f"{file.path}: is empty; remove it, or land it again whole")
-        if file.path.endswith(PACKED):
-            raise DataError(f"{file.path}: is packed, by its name; land it unpacked")
-        hashed, lines, header = _read(file, source.format)
-        if source.format == "csv":
-            _same_header(file.path, header, list(ddl(source.ddl)))
-        return Landed(file.path, file.stamp, hashed, lines - (source.format == "csv"))
+def _text(source: Files, file: Arrival) -> Landed:
+    if file.size == 0:
+        raise DataError(f"{file.path}: is empty; remove it, or land it again whole")
+    if file.path.endswith(PACKED):
+        raise DataError(f"{file.path}: is packed, by its name; land it unpacked, or by gzip")
+    read = _read(source, file)
+    if source.format == "csv" and not read.lines:
+        raise DataError(f"{file.path}: has no header, and no line at all; remove it, or land it again whole")
+    found = Landed(file.path, file.stamp, read.hashed.hexdigest(), read.lines)
+    if source.format == "json":
+        return replace(found, added=_addable(file.path, tuple(read.keys), ddl(source.ddl)))
+    declared, names = ddl(source.ddl), _names(file.path, read.header)
+    own = ddl_text({name: declared.get(name, "STRING") for name in names})
+    found = replace(found, rows=read.lines - 1, ddl="" if names == list(declared) else own)
+    return _by_policy(source, found, between(names, declared), "the header")
 
-    return look
+
+@dataclass
+class _Read:
+    """What one pass over the lines of a text file found so far."""
+
+    path: str
+    source: Files
+    hashed: "hashlib.blake2b" = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+    lines: int = 0  # that hold something; Spark skips the others
+    header: str = ""  # the first of them
+    keys: dict[str, None] = field(default_factory=dict)  # beyond the schema, of JSON where they become columns
+
+    def take(self, whole: list[bytes]) -> None:
+        """Some whole lines. Errors: DataError for text or a line that Spark cannot take."""
+        held = _records(self.path, whole, self.source.format)
+        if held and not self.lines:
+            self.header = held[0].decode("utf-8-sig").strip()
+        self.lines += len(held)
+        if self.source.format == "json" and self.source.on_schema_change == "add_columns":
+            known = ddl(self.source.ddl)
+            self.keys |= dict.fromkeys(key for line in held for key in _keys(line) if key not in known)
 
 
-def _read(file: Arrival, form: str) -> tuple[str, int, str]:
-    """Content hash, lines that hold something (Spark skips the others), and the first of them."""
-    hashed, rest, lines, header = hashlib.blake2b(digest_size=16), b"", 0, b""
+def _read(source: Files, file: Arrival) -> _Read:
+    read, rest = _Read(file.path, source), b""
+    for block in _blocks(file):
+        read.hashed.update(block)
+        whole = (rest + block).splitlines(keepends=True)
+        rest = b"" if whole[-1].endswith(b"\n") else whole.pop()
+        if len(rest) > MOST_LINE:
+            raise DataError(f"{file.path}: line {read.lines + 1} is longer than {MOST_LINE} bytes; land it as lines")
+        read.take(whole)
+    read.take([rest])
+    return read
+
+
+def _blocks(file: Arrival) -> Iterator[bytes]:
+    """The content, unpacked: so a file has the same hash, packed or not."""
     system, path = _open(file.path)
     with system.open_input_stream(path, compression=None) as stream:
-        while block := stream.read(CHUNK):
-            hashed.update(block)
-            whole = (rest + block).splitlines(keepends=True)
-            rest = b"" if whole[-1].endswith(b"\n") else whole.pop()
-            if len(rest) > MOST_LINE:
-                raise DataError(f"{file.path}: line {lines + 1} is longer than {MOST_LINE} bytes; land it as lines")
-            held = _records(file.path, whole, form)
-            header = header or next(iter(held), b"")
-            lines += len(held)
-    held = _records(file.path, [rest], form)
-    header = header or next(iter(held), b"")
-    return hashed.hexdigest(), lines + len(held), header.decode("utf-8-sig").strip()
+        blocks = iter(lambda: stream.read(CHUNK), b"")
+        yield from unpacked(file.path, file.size, blocks, CHUNK) if file.path.endswith(GZIP) else blocks
 
 
 def _records(path: str, lines: list[bytes], form: str) -> list[bytes]:
@@ -158,31 +222,73 @@ def _broken(line: bytes) -> bool:
     return False
 
 
-def _same_header(path: str, header: str, expected: list[str]) -> None:
-    found = [h.strip().strip('"') for h in header.split(",")]
-    if found == expected:
-        return
-    extra = [h for h in found if h not in expected]
-    gone = [e for e in expected if e not in found]
-    how = " and ".join(
-        text
-        for text in (
-            f"has {', '.join(map(repr, extra))}, which the schema has not" if extra else "",
-            f"lacks {', '.join(map(repr, gone))}" if gone else "",
-        )
-        if text
-    )
-    raise DataError(
-        f"{path}: the header {how or 'has another order than the schema'}; mend the file or the source's schema"
-    )
+def _names(path: str, header: str) -> list[str]:
+    """The names on a CSV's first line."""
+    try:
+        return [name.strip() for name in next(csv.reader([header], skipinitialspace=True))]
+    except csv.Error as found:
+        raise DataError(f"{path}: its header cannot be read ({found}); land it again with one") from None
 
 
-def _parquet(file: Arrival) -> Landed:
+def _keys(line: bytes) -> Iterable[str]:
+    """The keys of an object; nothing of a line that is none, which will be a malformed record."""
+    try:
+        found = json.loads(line.decode("utf-8-sig"), strict=False, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return ()
+    return found if isinstance(found, dict) else ()
+
+
+def _parquet(source: Files, file: Arrival) -> Landed:
     system, path = _open(file.path)
     with system.open_input_stream(path) as stream:
         body = stream.read()
     try:
-        rows = pq.ParquetFile(BytesIO(body)).metadata.num_rows
+        held = pq.ParquetFile(BytesIO(body), coerce_int96_timestamp_unit="us")
+        rows, schema = held.metadata.num_rows, held.schema_arrow
     except Exception as found:
         raise DataError(f"{file.path}: is not Parquet ({str(found).splitlines()[0]})") from None
-    return Landed(file.path, file.stamp, hashlib.blake2b(body, digest_size=16).hexdigest(), rows)
+    landed = Landed(file.path, file.stamp, hashlib.blake2b(body, digest_size=16).hexdigest(), rows)
+    declared, own = ddl(source.ddl), footer.columns(schema)
+    drift = footer.drift(schema, declared)
+    if not drift:
+        return landed
+    kinds = {**declared, **{name: own[name] for name in drift.more}} if drift.grows else own
+    unread = tuple(name for name, kind in kinds.items() if not kind or not name)
+    if (unread or drift.twice) and source.on_schema_change != "fail":
+        raise DataError(f"{file.path}: {_unread(schema, drift, unread)}; mend the file")
+    return _by_policy(source, replace(landed, ddl=ddl_text(kinds)), drift, "the footer")
+
+
+def _unread(schema: pa.Schema, drift: Drift, names: Sequence[str]) -> str:
+    """Why Spark cannot read a file even to refuse its rows."""
+    if drift.twice:
+        return f"the footer {drift.words}"
+    return f"the footer has {quoted(names[0])} as {schema.field(names[0]).type}, which Spark does not read"
+
+
+def _by_policy(source: Files, file: Landed, drift: Drift, where: str) -> Landed:
+    """The file as its source takes one that drifted. Errors: DataError where it does not."""
+    if not drift:
+        return file
+    if source.on_schema_change == "quarantine":
+        return replace(file, drift=drift.words)
+    if source.on_schema_change == "add_columns" and drift.grows:
+        return replace(file, added=_addable(file.path, drift.more, ddl(source.ddl)))
+    raise DataError(f"{file.path}: {where} {drift.words}; mend the file or the source's schema")
+
+
+def _addable(path: str, names: tuple[str, ...], declared: Iterable[str]) -> tuple[str, ...]:
+    """Names under which columns can be added to a table. Errors: DataError."""
+    if len(names) > MOST_ADDED:
+        raise DataError(f"{path}: has {listed(names)} beyond the schema; a file may add {MOST_ADDED} columns")
+    known = {name.lower(): name for name in declared}
+    for name in names:
+        if not ADDABLE.fullmatch(name):
+            raise DataError(f"{path}: {quoted(name)} cannot be added; a column has a letter, then letters, digits or _")
+        if name.lower() in known:
+            raise DataError(
+                f"{path}: {quoted(name)} cannot be added beside {quoted(known[name.lower()])}; mend the file"
+            )
+        known[name.lower()] = name
+    return names

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipelines import landing
 from pipelines.errors import SpecError
+from pipelines.packed import opened
 from pipelines.spec import Files, Pipeline, Target
 
 
@@ -53,9 +54,10 @@ def _copy(source: Files, root: str, to: Path, rows: int) -> None:
 def _lines(source: Files, file: Path, to: Path, most: int) -> int:
     """Whole lines, as they are; a CSV's header is not counted."""
     head = source.format == "csv"
-    with file.open("rb") as read:
+    with opened(file) as read:
         held = list(islice(_held(read), most + head))
-    to.write_bytes(b"".join(held))
+    with opened(to, "wb") as written:
+        written.write(b"".join(held))
     return len(held) - head
 
 

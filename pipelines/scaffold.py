@@ -19,6 +19,7 @@ import pyarrow.parquet as parquet
 
 from pipelines.columns import lineage
 from pipelines.errors import SpecError
+from pipelines.packed import GZIP, opened
 from pipelines.suggest import suggestions
 
 MOST_ROWS = 10_000  # looked at
@@ -72,13 +73,18 @@ def _files(path: Path) -> tuple[list[Path], str]:
     if not path.exists():
         raise SpecError(f"{path}: no such file or folder")
     found = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    known = [p for p in found if p.suffix.lower() in FORMATS and not p.name.startswith((".", "_"))]
+    known = [p for p in found if _suffix(p) in FORMATS and not p.name.startswith((".", "_"))]
     if not known:
         raise SpecError(f"{path}: no file that can be read; there is {_listed(found)}, and {_listed(FORMATS)} can be")
-    kinds = sorted({FORMATS[p.suffix.lower()] for p in known})
+    kinds = sorted({FORMATS[_suffix(p)] for p in known})
     if len(kinds) > 1:
         raise SpecError(f"{path}: holds {' and '.join(kinds)}; a source has one format")
     return known, kinds[0]
+
+
+def _suffix(file: Path) -> str:
+    """'.csv' of orders.csv and of orders.csv.gz."""
+    return Path(file.name.removesuffix(GZIP)).suffix.lower()
 
 
 def _listed(names: Iterable[object]) -> str:
@@ -103,8 +109,8 @@ def _rows(file: Path, kind: str) -> pa.Table:
 
 def _head(file: Path) -> pa.BufferReader:
     """The first whole lines of a text file."""
-    with file.open("rb") as opened:
-        lines = [line for line, _ in zip(opened, range(MOST_ROWS + 1), strict=False)]
+    with opened(file) as held:
+        lines = [line for line, _ in zip(held, range(MOST_ROWS + 1), strict=False)]
     text = b"".join(lines)
     if len(text) > MOST_BYTES:
         text = text[:MOST_BYTES].rpartition(b"\n")[0]
@@ -125,8 +131,8 @@ def _header(file: Path, kind: str) -> list[str] | None:
         return None
     if kind == "parquet":
         return list(parquet.read_schema(file).names)
-    with file.open("rb") as opened:
-        line = opened.readline()
+    with opened(file) as held:
+        line = held.readline()
     try:
         return list(csv.read_csv(pa.BufferReader(line)).column_names) if line.strip() else []
     except pa.ArrowException as error:

@@ -1,6 +1,7 @@
 """What lies in the warehouse, read from the logs without a JVM: stages, one table, its quarantine."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -86,12 +87,23 @@ def refused(pipeline: Pipeline, target: Target, stage: str, most: int) -> list[d
     return [{**row, "_run": runs.get((generation, row.pop("_batch")), "")} for row in rows]
 
 
+def unknown(pipeline: Pipeline, target: Target, stage: str, hashes: Collection[str]) -> list[str]:
+    """Those hashes of which no row lies in a table's quarantine. Cost: reads one column."""
+    delta = Warehouse(target.warehouse, pipeline.pipeline).delta(stage, "quarantine")
+    held = set(dataset(delta).to_table(["_hash"])["_hash"].to_pylist()) if delta else set()
+    return sorted(set(hashes) - held)
+
+
 def quality(pipeline: Pipeline, target: Target, stage: str) -> list[dict[str, Any]]:
-    """What each refresh found of each promise of a table, oldest first. Errors: SpecError, DataError where none ran."""
+    """What each refresh found of each promise of a table, oldest first; nothing, if it has none.
+
+    Errors: SpecError for no table, DataError where no refresh ran.
+    """
     if stage not in (known := [f"tables.{name}" for name in pipeline.tables]):
         raise SpecError(f"no table '{stage}'; there is {', '.join(known)}")
     found = [asdict(q) for q in Warehouse(target.warehouse, pipeline.pipeline).quality() if q.stage == stage]
-    if not found:
+    table = pipeline.tables[stage.removeprefix("tables.")]
+    if not found and (table.expect or table.freshness or table.volume):
         raise DataError(f"{stage}: no promise was judged yet; `lakeloom run` judges those of its `expect`")
     return found
 

@@ -69,7 +69,8 @@ def start(target: Target, name: str, brief: bool = False) -> SparkSession:
     for key, value in {**ALWAYS, **target.spark}.items():
         builder = builder.config(key, value)
     try:
-        spark = builder.getOrCreate()
+        with _stdout_is_for_data():
+            spark = builder.getOrCreate()
         spark.sparkContext.setLogLevel("ERROR")
         spark.conf.set("spark.sql.shuffle.partitions", SHUFFLE_TASKS_A_CORE * spark.sparkContext.defaultParallelism)
     except Exception as found:
@@ -77,6 +78,19 @@ def start(target: Target, name: str, brief: bool = False) -> SparkSession:
             f"Spark did not start: {_first_line(found)}; `lakeloom doctor` tells what to type"
         ) from found
     return spark
+
+
+@contextmanager
+def _stdout_is_for_data() -> Iterator[None]:
+    """A JVM that is started here prints to stderr: Delta's VACUUM says on stdout what it removed."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _java(brief: bool) -> dict[str, bool | float | int | str | None]:

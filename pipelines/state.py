@@ -24,6 +24,7 @@ from deltalake.exceptions import TableNotFoundError
 
 BESIDE = ("quarantine", "deleted")  # parts that lie beside a table
 RESTORE = "restore"  # among an intent's inputs: the batch takes its table back to what a run published
+ADDED = "added"  # among an intent's inputs: to which version of a view what rows are added
 Json = Any  # what json.loads gives back
 Status = Literal["ok", "refused", "failed"]
 
@@ -40,6 +41,11 @@ class Intent:
     definition: str
     now: datetime  # UTC; the `current_timestamp()` of this batch
     inputs: dict[str, Json] = field(default_factory=dict)  # table -> version range, source -> files
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Columns beyond the source's schema that the table has with this batch."""
+        return tuple(name for read in self.inputs.values() for name in read.get("added", ()))
 
 
 @dataclass(frozen=True)
@@ -145,8 +151,9 @@ class Warehouse:
         return tuple(Record(**r) for r in self._rows(Record))
 
     def intents(self) -> tuple[Intent, ...]:
-        """All intents of the pipeline, oldest first."""
-        return tuple(Intent(**r) for r in self._rows(Intent))
+        """The intents of the pipeline, oldest first; of a batch that was taken anew the newest."""
+        found = [Intent(**r) for r in self._rows(Intent)]
+        return tuple({(i.stage, i.generation, i.batch): i for i in found}.values())
 
     def quality(self) -> tuple[Quality, ...]:
         """All that was found of promises, oldest first."""
@@ -163,12 +170,6 @@ class Warehouse:
             return DeltaTable(self.path(stage, part))
         except TableNotFoundError:
             return None
-
-    def committed(self, stage: str, part: str, app: str) -> int:
-        """The last transaction version that app committed to a table; -1 where none."""
-        table = self.delta(stage, part)
-        last = table.transaction_version(app) if table else None
-        return -1 if last is None else last
 
     def compact(self) -> None:
         """Make the many small files of intents and records into few; their readers see no difference."""
@@ -220,7 +221,8 @@ def dataset(table: DeltaTable) -> pads.Dataset:
     delta-rs would hand pyarrow one in Python, whose threads can abort the process as it exits.
     """
     system, path = pafs.FileSystem.from_uri(table.table_uri)
-    return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(path, system))
+    whole = pads.ParquetReadOptions(coerce_int96_timestamp_unit="us")  # in nanoseconds the year 9999 does not fit
+    return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(path, system), parquet_read_options=whole)
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,10 @@ class History:
     def of(cls, warehouse: Warehouse) -> "History":
         """Two small reads by delta-rs."""
         return cls(warehouse.records(), warehouse.intents())
+
+    def without(self, intent: Intent) -> "History":
+        """As it would be if a batch had not been begun."""
+        return History(self.records, tuple(i for i in self.intents if i != intent))
 
     def last(self, stage: str, status: Status | None = None) -> Record | None:
         """The newest record of a stage; of one status if given."""
@@ -280,7 +286,3 @@ class History:
         mine = [i for i in self.intents if (i.stage, i.generation) == (stage, generation) and i.batch <= batch]
         before = [batch for i in mine for batch in i.inputs.get(RESTORE, {}).get("taken", ())]
         return (*before, *(i.inputs[source] for i in mine if source in i.inputs))
-
-    def files(self, stage: str, source: str) -> tuple[Mapping[str, Json], ...]:
-        """Every file that a stage has taken from a source in this generation."""
-        return tuple(f for batch in self.taken(stage, source) for f in batch.get("files", ()))

@@ -37,6 +37,8 @@ def _tables(records: Sequence[Record]) -> str:
     lines = [head]
     for r in records:
         lines.append(f"{_name(r):<14}{r.counts['rows_in']:>12,}" + "".join(f"{r.counts.get(f, 0):>13,}" for f in fates))
+        if r.counts.get("quarantined", 0) < 0:
+            lines.append(f"{'':<14}{-r.counts['quarantined']:>12,} left the quarantine")
         lines += [f"{'':<14}{rows:>12,} refused: {reason}" for reason, rows in r.detail.get("reasons", {}).items()]
         lines += [
             f"{'':<14}{e['on_fail']:>12}  {e['label']}: {e['observed']}"
@@ -94,6 +96,8 @@ def _stage_line(x: Mapping[str, Any]) -> str:
 
 def quality_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Each promise of a table over its newest refreshes, the newest to the right."""
+    if not rows:
+        return "no promise: the table has no `expect`, `freshness` or `volume`"
     at = {(r["generation"], r["batch"]): r["at"] for r in rows}
     shown = list(at)[-REFRESHES:]
     promises = {(r["label"], r["on_fail"]): r for r in rows if (r["generation"], r["batch"]) in shown}
@@ -104,11 +108,17 @@ def quality_text(rows: Sequence[Mapping[str, Any]]) -> str:
         + "".join(cells.get((label, on_fail, *batch), "").rjust(14) for batch in shown)
         for label, on_fail in promises
     ]
-    count = f"{len(at):,} refresh{'' if len(at) == 1 else 'es'}"
+    count = counted(len(at), "refresh")
     last = [r for r in promises.values() if (r["generation"], r["batch"]) == shown[-1]]
     broken = [f"  {r['label']}: {r['observed']}" for r in last if not r["success"]]
     said = ["not kept in the last refresh", *broken] if broken else []
-    return "\n".join([f"{rows[0]['stage']}: {len(promises)} promises over {count}", head, *lines, *said])
+    return "\n".join([f"{rows[0]['stage']}: {counted(len(promises), 'promise')} over {count}", head, *lines, *said])
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 row', '2,000 rows'."""
+    plural = "" if number == 1 else "es" if noun.endswith("sh") else "s"
+    return f"{number:,} {noun}{plural}"
 
 
 def _kept(row: Mapping[str, Any]) -> str:
@@ -125,8 +135,9 @@ def percent(share: float) -> str:
 
 
 def shortened(text: str, letters: int) -> str:
-    """Its beginning, where it is too long."""
-    return text if len(text) <= letters else text[: letters - 3] + "..."
+    """Its beginning and its end, where it is too long: what differs stands at the end."""
+    end = letters // 2
+    return text if len(text) <= letters else f"{text[: letters - end - 3]}...{text[-end:]}"
 
 
 def table_text(t: Mapping[str, Any]) -> str:
@@ -136,13 +147,13 @@ def table_text(t: Mapping[str, Any]) -> str:
     q = t["quarantine"]
     refused = [f"  {'; '.join(r['_reasons'])}\n    {r['_record']}" for r in q["first_rows"]]
     return "\n".join([
-        f"{t['stage']}: {t['rows']:,} rows, version {t['published_version']} published",
+        f"{t['stage']}: {counted(t['rows'], 'row')}, version {t['published_version']} published",
         f"path  {t['path']}",
         "published by run (newest first)", *[_publication(p) for p in t["publications"]],
         "versions (newest first)", *versions,
         "columns", *columns,
-        f"first {len(t['first_rows'])} rows", *[f"  {_row(r)}" for r in t["first_rows"]],
-        f"quarantine: {q['rows']:,} rows" + (f" in {q['path']}" if q["path"] else ""), *refused,
+        f"first {counted(len(t['first_rows']), 'row')}", *[f"  {_row(r)}" for r in t["first_rows"]],
+        f"quarantine: {counted(q['rows'], 'row')}" + (f" in {q['path']}" if q["path"] else ""), *refused,
     ])  # fmt: skip
 
 
@@ -153,8 +164,9 @@ def _publication(p: Mapping[str, Any]) -> str:
 
 def upkeep_text(lines: Sequence[Mapping[str, Any]]) -> str:
     """What upkeep did to each table, or would do."""
-    head = f"{'table':<34}{'files':>7}{'small':>7}{'after':>7}{'keeps hours':>13}{'MB':>9}{'MB after':>10}"
-    return "\n".join([head, *[_upkeep_line(x) for x in lines]])
+    done = any("files_after" in x for x in lines)
+    head = f"{'table':<34}{'files':>7}{'small':>7}{'after':>7}{'keeps hours':>13}"
+    return "\n".join([head + f"{'MB':>9}{'MB after':>10}" * done, *[_upkeep_line(x) for x in lines]])
 
 
 def _upkeep_line(x: Mapping[str, Any]) -> str:

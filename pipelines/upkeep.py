@@ -15,7 +15,7 @@ from math import ceil
 import pyarrow.fs as pafs
 from pyspark.sql import SparkSession
 
-from pipelines import tables
+from pipelines import log, tables
 
 SMALL, MOST_SMALL = 16 << 20, 16  # bytes; so many smaller files are made into one
 LEAST_HOURS = 168  # Delta's own least: who has read or written for a week is not disturbed
@@ -29,6 +29,7 @@ class Todo:
     files: int
     small: int
     optimize: bool
+    by: str  # the order of rows in the files that are made: a MERGE on it then reads few of them
     keep_hours: int
 
 
@@ -42,11 +43,11 @@ class Done:
     bytes_after: int
 
 
-def todo(path: str, used: Collection[int], now: datetime) -> Todo:
-    """Look at a table. used: its versions in use. Cost: reads the log."""
-    sizes = tables.file_sizes(path)
+def todo(path: str, used: Collection[int], now: datetime, by: str = "") -> Todo:
+    """Look at a table. used: its versions in use; by: the column by which its rows are found. Cost: reads the log."""
+    sizes = log.file_sizes(path)
     small = sum(size < SMALL for size in sizes)
-    return Todo(path, len(sizes), small, small >= MOST_SMALL, keep_hours(tables.moments(path), used, now))
+    return Todo(path, len(sizes), small, small >= MOST_SMALL, by, keep_hours(log.moments(path), used, now))
 
 
 def keep_hours(moments: dict[int, datetime], used: Collection[int], now: datetime) -> int:
@@ -62,9 +63,9 @@ def carry_out(spark: SparkSession, what: Todo) -> Done:
     """OPTIMIZE if it pays, then VACUUM. Cost: rewrites small files; lists the table's folder."""
     before = _bytes(what.path)
     if what.optimize:
-        tables.optimize(spark, what.path)
+        tables.optimize(spark, what.path, what.by)
     tables.vacuum(spark, what.path, what.keep_hours)
-    return Done(what.files, len(tables.file_sizes(what.path)), before, _bytes(what.path))
+    return Done(what.files, len(log.file_sizes(what.path)), before, _bytes(what.path))
 
 
 def _bytes(path: str) -> int:

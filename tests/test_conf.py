@@ -1,6 +1,7 @@
 """Every conf file, and the one in the docs, loads, checks, plans, and is what the JSON Schema allows."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,20 @@ def test_the_json_schema_is_draft_7():
 @pytest.mark.parametrize("path", docs.files(), ids=lambda p: p.name)
 def test_a_generated_file_is_what_the_specs_say(path):
     assert path.read_text(encoding="utf-8") == docs.files()[path], "run: python scripts/docs.py"
+
+
+def test_the_conf_of_the_page_on_tables_has_no_flaw(tmp_path):
+    page = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yaml\n(pipeline:.*?)^```$", page, re.M | re.S)
+    path = tmp_path / "register.yml"
+    path.write_text(text, encoding="utf-8")
+
+    pipeline, lines = load_lines(path)
+    check(pipeline, lines)
+
+    assert [(n, t.snapshots, t.stored_as_scd_type) for n, t in pipeline.tables.items() if t.source] == [
+        ("listings", False, 1), ("planes", False, 1), ("planes_then", False, 2), ("fleet", True, 1),
+    ]  # fmt: skip
 
 
 def test_the_conf_in_the_docs_loads_and_its_mistake_is_refused_as_written(tmp_path):

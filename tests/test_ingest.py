@@ -1,5 +1,6 @@
 """Records as Spark reads them: none lost, each typed or kept as the text it was; as many as the census counted."""
 
+import gzip
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines import landing
-from pipelines.ingest import read
+from pipelines.ingest import Shape, read
 from pipelines.spec import Files
 
 pytestmark = pytest.mark.spark
@@ -57,7 +58,7 @@ def landed(folder: Path, source: Files, bodies: dict[str, bytes]) -> tuple[landi
 def records(spark, folder: Path, source: Files, body: bytes, name: str = "f.txt"):
     """The rows that Spark reads; the census counted as many."""
     (file,) = landed(folder, source, {name: body})
-    rows = read(spark, source, [file.path]).collect()
+    rows = read(spark, source, {Shape(): [file.path]}).collect()
     assert file.rows == len(rows)
     return rows
 
@@ -89,6 +90,19 @@ def test_a_csv_record_is_typed_or_kept_as_text(spark, tmp_path):
         (None, None, None, "six,x,2013-01-01 05:00:00"),
         (None, None, None, "2147483648,x,2013-01-01 05:00:00"),
         (None, None, None, "7,x,yesterday"),
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_packed_file_is_read_as_it_would_be_unpacked(spark, tmp_path, form):
+    body = {"csv": b"a,b,at\n1,x,\n2\n", "json": b'{"a": 1, "b": "x"}\n{"a": \n'}[form]
+    streams = gzip.compress(body[:9]) + gzip.compress(body[9:])
+
+    rows = records(spark, tmp_path, source(form), streams, f"f.{form}.gz")
+
+    assert [(r.a, r.b, r._row.text) for r in rows] == [
+        (1, "x", None),
+        (None, None, body.decode().splitlines()[-1]),
     ]
 
 
@@ -127,7 +141,7 @@ def test_a_parquet_record_comes_as_it_is(spark, tmp_path):
     landed(tmp_path, kind, {})
     pq.write_table(pa.table({"a": pa.array([1, None], pa.int32()), "b": ["x", "y"]}), tmp_path / "in" / "f.parquet")
 
-    rows = read(spark, kind, [str(tmp_path / "in" / "f.parquet")]).collect()
+    rows = read(spark, kind, {Shape(): [str(tmp_path / "in" / "f.parquet")]}).collect()
 
     assert [(r.a, r.b, r._row.text, r._row.record.b) for r in rows] == [(1, "x", None, "x"), (None, "y", None, "y")]
 
@@ -137,7 +151,7 @@ def test_a_row_is_known_by_its_content(spark, tmp_path):
     bodies = {"1.csv": b'a,b\n1,x\n1,NA\n1,""\n,1x\n', "2.csv": b'a,b\r\n"1",x\r\n'}
 
     files = landed(tmp_path, kind, bodies)
-    rows = read(spark, kind, [f.path for f in files]).collect()
+    rows = read(spark, kind, {Shape(): [f.path for f in files]}).collect()
 
     hashes = {(r.a, r.b): r._row.hash for r in rows if r._row.file.endswith("1.csv")}
     assert len(set(hashes.values())) == 4  # null, '' and text that runs over a column's end all differ
@@ -154,7 +168,7 @@ def test_a_name_is_no_pattern(spark, tmp_path, name):
 def test_no_files_are_no_rows_of_the_same_shape(spark, tmp_path):
     (file,) = landed(tmp_path, source(), {"f.csv": b"a,b,at\n"})
 
-    none, empty = read(spark, source(), []), read(spark, source(), [file.path])
+    none, empty = read(spark, source(), {}), read(spark, source(), {Shape(): [file.path]})
 
     assert none.collect() == empty.collect() == []
     assert none.dtypes == empty.dtypes
@@ -170,7 +184,8 @@ def test_spark_reads_as_many_records_as_the_census_counts(spark, tmp_path_factor
     kind = source(ddl="a INT, b STRING")
 
     counted = landed(tmp_path_factory.mktemp("census"), kind, bodies)
-    rows = read(spark, kind, [f.path for f in counted]).select("_row.file", "_row.text", "_row.record").collect()
+    frame = read(spark, kind, {Shape(): [f.path for f in counted]})
+    rows = frame.select("_row.file", "_row.text", "_row.record").collect()
 
     found = Counter(Path(r.file).name for r in rows)
     assert {Path(f.path).name: f.rows for f in counted} == {name: found[name] for name in bodies}

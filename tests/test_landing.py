@@ -1,12 +1,14 @@
 """Files as they arrive, without a JVM: which count, which are new, what each holds, what is refused and how."""
 
+import gzip
 import os
+import tracemalloc
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import landing
+from pipelines import landing, packed
 from pipelines.errors import DataError, LakeloomError, SpecError
 from pipelines.spec import Files
 
@@ -110,7 +112,7 @@ def test_json_records_are_lines(land, tmp_path):
 
 def test_parquet_tells_its_rows(land, tmp_path):
     path = land("a.parquet", b"")
-    pq.write_table(pa.table({"a": [1, 2, 3]}), path)
+    pq.write_table(pa.table({"a": pa.array([1, 2, 3], pa.int32()), "b": ["x", "y", "z"]}), path)
 
     assert counted(tmp_path, "parquet") == [3]
 
@@ -119,11 +121,19 @@ def test_parquet_tells_its_rows(land, tmp_path):
     ("body", "sentence"),
     [
         (b"", "is empty; remove it, or land it again whole"),
-        (b"b,a\n", "the header has another order than the schema; mend the file or the source's schema"),
-        (b"a,B\n", "the header has 'B', which the schema has not and lacks 'b'; mend the file or the source's schema"),
+        (
+            b"a,B\n",
+            "the header has 'B', which the schema has not and lacks 'b' (did you mean 'b' by 'B'?); "
+            "mend the file or the source's schema",
+        ),
         (b"a,b,c,d\n", "the header has 'c', 'd', which the schema has not; mend the file or the source's schema"),
         (b"a\n", "the header lacks 'b'; mend the file or the source's schema"),
-        (b"\n", "the header has '', which the schema has not and lacks 'a', 'b'; mend the file or the source's schema"),
+        (b"\n \x00\n", "has no header, and no line at all; remove it, or land it again whole"),
+        (b"a,b,a\n", "the header has 'a' more than once; mend the file or the source's schema"),
+        (
+            b'a,"b,c"\n',
+            "the header has 'b,c', which the schema has not and lacks 'b'; mend the file or the source's schema",
+        ),
         (b"a,b\n1,caf\xe9\n", "is not UTF-8 (invalid continuation byte) in b'1,caf\\xe9\\n'; land it again as UTF-8"),
         (b"a,b\n1,caf\xc3", "is not UTF-8 (unexpected end of data) in b'1,caf\\xc3'; land it again as UTF-8"),
         (b"a,b\n" + b"," * 20_000, "a line has more than 20000 fields; land it as lines"),
@@ -151,7 +161,7 @@ def test_what_is_no_parquet_is_one_sentence(land, tmp_path):
     ("name", "sentence"),
     [
         ("05:00.csv", "Spark cannot open a name with ':'; land it under another name"),
-        ("a.csv.gz", "is packed, by its name; land it unpacked"),
+        ("a.csv.bz2", "is packed, by its name; land it unpacked, or by gzip"),
     ],
 )
 def test_a_name_that_spark_would_take_otherwise_is_refused(land, tmp_path, name, sentence):
@@ -166,3 +176,65 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(land, tmp_path
     path = land("a.csv", b"a,b\n1,xxxxxxxxxx")
 
     assert said(tmp_path) == f"{path}: line 2 is longer than 8 bytes; land it as lines"
+
+
+def test_a_packed_file_is_the_same_as_the_unpacked_one(land, tmp_path):
+    body = b"a,b\n1,x\n2,y\n"
+    land("a.csv", body)
+    land("b.csv.gz", gzip.compress(body))
+    land("c.csv.gz", gzip.compress(body[:5]) + gzip.compress(body[5:]))  # as `cat` joins two
+
+    found = landing.census(source(), landing.arrivals(source(), str(tmp_path)))
+
+    assert {f.content for f in found} == {found[0].content}
+    assert [f.rows for f in found] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda whole: whole[:-9], "is packed, and ends too early; land it again whole"),
+        (lambda whole: whole + b"\x00", "is packed, and ends too early; land it again whole"),
+        (lambda whole: whole + b"tail", "cannot be unpacked (incorrect header check); land it again whole"),
+        (lambda whole: b"a,b\n1,x\n", "cannot be unpacked (incorrect header check); land it again whole"),
+        (
+            lambda whole: whole[:-8] + bytes(4) + whole[-4:],
+            "cannot be unpacked (incorrect data check); land it again whole",
+        ),
+    ],
+    ids=["cut off", "one byte more", "a tail", "not packed", "another checksum"],
+)
+def test_a_damaged_packed_file_is_one_sentence(land, tmp_path, monkeypatch, damage, sentence, chunk):
+    monkeypatch.setattr(landing, "CHUNK", chunk)
+    path = land("a.csv.gz", damage(gzip.compress(b"a,b\n" + b"1,x\n" * 50)))
+
+    assert said(tmp_path) == f"{path}: {sentence}"
+
+
+LINES = (b"x" * (1 << 20) + b"\n") * 64  # 64 MiB
+
+
+def test_a_bomb_is_refused_while_it_is_unpacked(land, tmp_path, monkeypatch):
+    monkeypatch.setattr(packed, "FREE", 8 << 20)
+    path = land("a.csv.gz", gzip.compress(b"a,b\n" + LINES))
+    tracemalloc.start()
+
+    sentence = said(tmp_path)
+
+    assert sentence == f"{path}: unpacks to more than 200 times its size; land it unpacked if it is meant so"
+    assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    tracemalloc.stop()
+
+
+def test_small_files_may_pack_as_well_as_they_can(land, tmp_path):
+    land("a.csv.gz", gzip.compress(b"a,b\n" + LINES[: 32 << 20]))
+
+    assert counted(tmp_path) == [32]
+
+
+def test_what_unpacks_to_too_much_is_refused_whatever_its_size(land, tmp_path, monkeypatch):
+    monkeypatch.setattr(packed, "MOST_UNPACKED", 16 << 20)
+    path = land("a.csv.gz", gzip.compress(b"a,b\n" + LINES))
+
+    assert said(tmp_path) == f"{path}: unpacks to more than 16 MiB; land it in parts, or unpacked"

@@ -22,11 +22,14 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors suggest",
         "spec",
         "columns",
-        "promises",
+        "promises drift",
+        "footer packed",
         "check plan gates cost",
         "crash",
-        "state locks landing onnx spark tables dag",
-        "ingest staging features versions upkeep sample quality models evaluate monitor registry serve plots",
+        "state log locks landing onnx spark dag",
+        "tables",
+        "versions",
+        "ingest staging features snapshots upkeep sample quality models evaluate monitor registry serve plots",
         "tune score intake",
         "run",
         "report summary scaffold doctor studio show lake cases",
@@ -34,8 +37,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 _ENGINE = (
-    "spark tables ingest staging features versions upkeep quality models evaluate monitor registry tune score "
-    "intake run lake cases"
+    "spark tables ingest staging features versions snapshots upkeep quality models evaluate monitor registry tune "
+    "score intake run lake cases"
 )
 BARRED: dict[str, frozenset[str]] = {
     library: frozenset(modules.split())
@@ -57,7 +60,7 @@ BARRED: dict[str, frozenset[str]] = {
         "ruamel": "spec",
         "pydantic": "spec",
         "typer": "cli",
-        "deltalake": "state locks tables studio show intake",
+        "deltalake": "state log locks tables studio show intake",
         "confluent_kafka": "intake",
         "psycopg": "intake",
     }.items()

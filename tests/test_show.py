@@ -37,6 +37,7 @@ def target(tmp_path):
     write_deltalake(path, flights)
     write_deltalake(path, flights.slice(0, 1), mode="append")
     refused = {
+        "_hash": ["h1"],
         "_reasons": [["origin: not be null"]],
         "_record": ["UA,,1"],
         "_file": ["a.csv"],
@@ -101,9 +102,9 @@ def test_quality_is_that_of_one_table(target):
     ("stage", "error", "sentence"),
     [
         (
-            "tables.busy",
+            "tables.flights",
             DataError,
-            "tables.busy: no promise was judged yet; `lakeloom run` judges those of its `expect`",
+            "tables.flights: no promise was judged yet; `lakeloom run` judges those of its `expect`",
         ),
         ("", SpecError, "no table ''; there is tables.flights, tables.weather, tables.busy"),
     ],
@@ -113,6 +114,15 @@ def test_no_quality_is_one_sentence(target, stage, error, sentence):
         show.quality(PIPELINE, target, stage)
 
     assert (type(caught.value), str(caught.value)) == (error, sentence)
+
+
+def test_a_table_without_promises_has_no_quality(target):
+    assert show.quality(PIPELINE, target, "tables.busy") == []
+
+
+def test_a_hash_that_lies_in_no_quarantine_is_named(target):
+    assert show.unknown(PIPELINE, target, "tables.flights", ["h1", "zz"]) == ["zz"]
+    assert show.unknown(PIPELINE, target, "tables.busy", ["h1"]) == ["h1"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from pipelines.state import History, Intent, Quality, Record, Warehouse
 
@@ -102,7 +102,6 @@ def test_a_warehouse_that_is_not_there_yet_is_empty(warehouse):
     assert warehouse.quality() == ()
     assert warehouse.version(FLIGHTS) is None
     assert warehouse.delta(FLIGHTS) is None
-    assert warehouse.committed(FLIGHTS, "", "app") == -1
 
 
 def test_records_of_a_stage_come_oldest_first(warehouse):
@@ -121,19 +120,11 @@ def test_tables_lie_by_kind_and_name(warehouse):
     assert warehouse.path(FLIGHTS, "quarantine") == f"{warehouse.root}/flights/tables/flights_quarantine"
 
 
-def test_versions_and_transactions_come_from_the_log(warehouse):
-    path, rows = warehouse.path(FLIGHTS), pa.table({"id": [1]})
-    for version in (0, 7):
-        write_deltalake(
-            path,
-            rows,
-            mode="append",
-            commit_properties=CommitProperties(app_transactions=[Transaction("app", version)]),
-        )
+def test_versions_come_from_the_log(warehouse):
+    for number in (1, 2):
+        write_deltalake(warehouse.path(FLIGHTS), pa.table({"id": [number]}), mode="append")
 
     assert warehouse.version(FLIGHTS) == 1
-    assert warehouse.committed(FLIGHTS, "", "app") == 7
-    assert warehouse.committed(FLIGHTS, "", "other") == -1
     assert isinstance(warehouse.delta(FLIGHTS), DeltaTable)
 
 
@@ -186,7 +177,7 @@ def test_batches_count_up_within_a_generation():
     assert (anew.generation(FLIGHTS), anew.next_batch(FLIGHTS)) == (1, 1)
 
 
-def test_files_are_those_of_the_present_generation():
+def test_what_was_taken_is_that_of_the_present_generation():
     old, a, b = ({"path": p} for p in ("old", "a", "b"))
     seen = history(
         intent(0, raw={"files": [old]}),
@@ -195,5 +186,5 @@ def test_files_are_those_of_the_present_generation():
         intent(0, generation=1, stage="tables.weather", raw={"files": [old]}),
     )
 
-    assert seen.files(FLIGHTS, "raw") == (a, b)
-    assert seen.files("tables.planes", "raw") == ()
+    assert seen.taken(FLIGHTS, "raw") == ({"files": [a]}, {"files": [b]})
+    assert seen.taken("tables.planes", "raw") == ()

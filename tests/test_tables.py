@@ -1,13 +1,16 @@
 """One Delta table: every write once, however often it is replayed; and what its log alone can tell."""
 
+from datetime import UTC, datetime
+
 import pytest
 from deltalake import DeltaTable
 
-from pipelines import tables
+from pipelines import log, tables
 from pipelines.errors import ConflictError
+from pipelines.log import Transaction
 from pipelines.run.applying import _literal, _matches
 from pipelines.spec import Table
-from pipelines.tables import Transaction
+from pipelines.state import dataset
 
 pytestmark = pytest.mark.spark
 
@@ -76,7 +79,7 @@ def test_each_version_holds_what_was_written(spark, story):
         {("a", 1), ("b", 20), ("c", 3), ("d", 4), ("e", 5)},
         {("z", 9)},
     ]
-    assert [tables.row_count(path, v) for v in range(5)] == [2, 3, 4, 5, 1]
+    assert [log.row_count(path, v) for v in range(5)] == [2, 3, 4, 5, 1]
 
 
 def test_the_shared_session_learns_no_transaction(spark, story):
@@ -99,23 +102,23 @@ def test_the_log_tells_what_was_applied_and_what_was_rewritten(story):
     path, commits = story
 
     assert [c.applied for c in commits] == [2, 1, 2, 1, 1]
-    assert tables.applied(path, 0, 3) == 4
-    assert [tables.inserts_only(path, after, after + 1) for after in (-1, 0, 1, 2, 3)] == [
+    assert log.applied(path, 0, 3) == 4
+    assert [log.inserts_only(path, after, after + 1) for after in (-1, 0, 1, 2, 3)] == [
         True,
         True,
         False,
         True,
         False,
     ]
-    assert tables.inserts_only(path, 4, 4)
+    assert log.inserts_only(path, 4, 4)
 
 
 def test_a_transaction_is_found_by_its_tag_alone(story):
     path, commits = story
 
-    assert tables.find(path, Transaction("app", 2)) == commits[2]
-    assert tables.find(path, Transaction("app", 4)) is None
-    assert tables.find(f"{path}/nowhere", Transaction("app", 0)) is None
+    assert log.find(path, Transaction("app", 2)) == commits[2]
+    assert log.find(path, Transaction("app", 4)) is None
+    assert log.find(f"{path}/nowhere", Transaction("app", 0)) is None
 
 
 def test_an_older_number_of_an_app_is_another_writer(frame, tmp_path):
@@ -162,7 +165,7 @@ def test_a_merge_bounded_by_odd_keys_finds_them(spark, frame, tmp_path):
     ],
 )
 def test_beyond_needs_every_value_to_be_below(spread, column, low, beyond):
-    assert tables.beyond(spread, column, low) is beyond
+    assert log.beyond(spread, column, low) is beyond
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +175,25 @@ def spread(frame, tmp_path_factory):
     tables.append(frame([("a", 1, 1, "w" * 40 + "1")], ddl), path, Transaction("app", 0))
     tables.append(frame([("b", 2, None, "w" * 40 + "2")], ddl), path, Transaction("app", 1))
     return path
+
+
+def test_moments_of_any_year_are_read_without_spark_as_they_were_written(frame, tmp_path):
+    moments = [datetime(year, 1, 2, 3, 4, 5, 678901, tzinfo=UTC) for year in (1582, 1850, 2024, 9999)]
+    tables.append(frame([(m,) for m in moments], "at timestamp"), str(tmp_path), Transaction("app", 0))
+
+    read = dataset(DeltaTable(tmp_path)).to_table()["at"].to_pylist()
+
+    assert sorted(read) == moments
+
+
+def test_a_table_grows_to_the_end_by_a_commit_of_its_own(spark, frame, tmp_path):
+    path = str(tmp_path)
+    tables.append(frame([("a", 1)], DDL), path, Transaction("app", 0))
+
+    tables.grow(spark, path, ["x", "select"], "app/columns#1")
+
+    assert tables.columns(path) == ["k", "v", "x", "select"]
+    assert log.find(path, Transaction("app", 1)) is None  # the rows of that batch are still to be written
+    assert tables.append(frame([("b", 2)], DDL), path, Transaction("app", 1)).version == 2
+    assert log.inserts_only(path, 0, 2)
+    assert {tuple(r) for r in tables.changes(spark, path, 0, 2).collect()} == {("b", 2, None, None)}

@@ -1,18 +1,20 @@
 """Upkeep makes few files of many and removes what no version in use needs; what is in use can be read as before."""
 
+import json
 import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
-from pipelines import tables, upkeep
+from pipelines import log, tables, upkeep
+from pipelines.log import Transaction
 from pipelines.run.keeping import used
 from pipelines.state import History, Record
-from pipelines.tables import Transaction
 
 pytestmark = pytest.mark.spark
 
@@ -68,7 +70,7 @@ def test_many_small_files_become_few_and_no_row_changes(spark, frame, tmp_path):
     path = str(tmp_path / "t")
     for n in range(upkeep.MOST_SMALL):
         tables.append(frame([(n,)], "n int").coalesce(1), path, Transaction("app", n))
-    before = tables.moments(path)
+    before = log.moments(path)
 
     what = upkeep.todo(path, {len(before) - 1}, datetime.now(UTC))
     done = upkeep.carry_out(spark, what)
@@ -76,7 +78,19 @@ def test_many_small_files_become_few_and_no_row_changes(spark, frame, tmp_path):
     assert (what.files, what.small, what.optimize, done.files_after) == (16, 16, True, 1)
     assert sorted(r.n for r in tables.changes(spark, path, -1, len(before)).collect()) == list(range(16))
     assert tables.changes(spark, path, len(before) - 1, len(before)).count() == 0  # what follows sees nothing new
-    assert tables.inserts_only(path, len(before) - 1, len(before))
+    assert log.inserts_only(path, len(before) - 1, len(before))
+
+
+def test_files_are_made_in_the_order_of_the_key_by_which_rows_are_found(spark, frame, tmp_path):
+    path = str(tmp_path / "t")
+    for n in range(upkeep.MOST_SMALL):
+        tables.append(frame([(n, -n)], "id int, n int").coalesce(1), path, Transaction("app", n))
+
+    upkeep.carry_out(spark, upkeep.todo(path, set(), datetime.now(UTC), by="id"))
+
+    [optimized] = [c for c in DeltaTable(path).history() if c["operation"] == "OPTIMIZE"]
+    assert json.loads(optimized["operationParameters"]["zOrderBy"]) == ["id"]
+    assert sorted(r.id for r in tables.changes(spark, path, -1, upkeep.MOST_SMALL).collect()) == list(range(16))
 
 
 def record(stage: str, **more: object) -> Record:

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.terminal import Conf, Format, TargetName, carried_out, checked, show_data, target_of
+from pipelines.cli.terminal import Conf, Format, TargetName, carried_out, checked, err, show_data, target_of
+from pipelines.summary import counted
 
 app = typer.Typer(
     help="List, show and replay refused rows.", no_args_is_help=True, pretty_exceptions_enable=False,
@@ -47,16 +48,24 @@ def replay(
     format: Format = "text",
 ) -> None:
     """Judge a table's quarantine again, after its expectations changed or with repaired rows; what passes goes in."""
+    from pipelines.plan import following
     from pipelines.run.order import Order, Replay
     from pipelines.run.replaying import repairs
+    from pipelines.show import unknown
 
-    rows = repairs(repaired) if repaired else {}
-    carried_out(conf, target_of(conf, target), Order((stage,), {stage: Replay(rows)}), format)
+    pipeline, place, rows = checked(conf), target_of(conf, target), repairs(repaired) if repaired else {}
+    lost = unknown(pipeline, place, stage, rows)
+    if lost:
+        err.print(f"{repaired}: passed over, for they do not lie in the quarantine of {stage}: {', '.join(lost)}")
+    carried_out(conf, place, Order((stage,), {stage: Replay(rows)}), format)
+    behind = following(pipeline, stage)
+    if behind:
+        err.print(f"not yet seen by {', '.join(behind)}: `lakeloom run {conf}` makes them anew")
 
 
 def _list_text(found: list[dict[str, Any]]) -> str:
     lines = [
-        "\n".join([f"{q['stage']}: {q['rows']:,} rows", *[f"  {n:>8,}  {r}" for r, n in q["reasons"].items()]])
+        "\n".join([f"{q['stage']}: {counted(q['rows'], 'row')}", *[f"  {n:>8,}  {r}" for r, n in q["reasons"].items()]])
         for q in found
     ]
     return "\n".join(lines) or "no row is in quarantine"

@@ -36,8 +36,10 @@ def import_(file: Annotated[Path, typer.Argument(help="a suite of Great Expectat
 
     try:
         found, lost = taken(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{file}: cannot be read: {error}") from None
+    except OSError as error:
+        raise SpecError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{file}: byte {error.start} is not UTF-8") from None
     sys.stdout.write(written(found))
     for sentence in lost:
         err.print(f"[red]not taken:[/red] {escape(f'{file}: {sentence}')}")
@@ -51,7 +53,9 @@ def validate(
         list[str] | None, typer.Argument(metavar="TABLE", help="such as tables.flights; default: all that promise")
     ] = None,
     target: TargetName = "local",
-    to: Annotated[Path, typer.Option(help="folder of the Data Docs; default: data_docs beside the warehouse")] = Path(),
+    to: Annotated[
+        Path, typer.Option(help="folder of the Data Docs; default: beside the warehouse", show_default=False)
+    ] = Path(),
     format: Format = "text",
 ) -> None:
     """Let Great Expectations itself judge what is published, each table by its whole suite, and render its Data Docs.

@@ -159,7 +159,7 @@ def show(
 def report(
     conf: Conf,
     target: TargetName = "local",
-    to: Annotated[Path, typer.Option(help="the HTML file; default: beside the warehouse")] = Path(),
+    to: Annotated[Path, typer.Option(help="the HTML file; default: beside the warehouse", show_default=False)] = Path(),
 ) -> None:
     """Write one HTML page: graph, quality, metrics, curves, run times. It needs no network to be read."""
     from pipelines.report import report as page
@@ -214,7 +214,9 @@ def schema(
 
 
 def run_stage(stage: str, conf: Path, target: str) -> int:
-    """One stage of a conf, for jobs/batch.py; returns the exit code."""
+    """One stage of a conf, or its upkeep, for jobs/batch.py; returns the exit code."""
+    if stage == "upkeep":
+        return guarded(lambda: upkeep(conf, target, format="json"))
     return guarded(lambda: run(conf, target, [stage], [], format="json"))
 
 

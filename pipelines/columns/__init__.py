@@ -3,17 +3,20 @@
 parse.py    text to a tree, by sqlglot; `relations`
 lineage.py  every output -> the columns it is made of
 allow.py    the functions and relations that a conf may name; `replace_now`
+additive.py where new rows only add to the groups of a select
 carry.py    where each row came from, carried through a streaming table's select
 ddl.py      'year INT, origin STRING' -> names and types
 """
 
+from pipelines.columns.additive import Additive, additive
 from pipelines.columns.allow import FUNCTIONS, refuse, refuse_expression, replace_now
 from pipelines.columns.carry import carry
-from pipelines.columns.ddl import ddl
+from pipelines.columns.ddl import backquoted, ddl, ddl_text
 from pipelines.columns.lineage import Columns, Origin, filters, lineage
 from pipelines.columns.parse import near, relations
 
 __all__ = [
-    "FUNCTIONS", "Columns", "Origin", "carry", "ddl", "filters", "lineage", "near", "refuse", "refuse_expression",
-    "relations", "replace_now",
+    "FUNCTIONS", "Additive", "Columns", "Origin", "additive", "backquoted", "carry", "ddl", "ddl_text", "filters",
+    "lineage", "near", "refuse",
+    "refuse_expression", "relations", "replace_now",
 ]  # fmt: skip

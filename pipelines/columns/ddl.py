@@ -1,6 +1,7 @@
 """Spark DDL ('year INT, origin STRING') read without Spark: names and types, or what is wrong with them."""
 
 import re
+from collections.abc import Mapping
 
 from pipelines.columns.parse import near
 from pipelines.errors import SpecError
@@ -30,6 +31,16 @@ def ddl(text: str) -> dict[str, str]:
     if words.left:
         raise SpecError(f"after column '{name}' a comma should stand, got '{words.left[0]}'")
     return columns
+
+
+def ddl_text(columns: Mapping[str, str]) -> str:
+    """{'year': 'INT', 'a b': 'STRING'} -> '`year` INT, `a b` STRING', as Spark reads it."""
+    return ", ".join(f"{backquoted(name)} {kind}" for name, kind in columns.items())
+
+
+def backquoted(name: str) -> str:
+    """A name as SQL reads it, whatever its letters are."""
+    return f"`{name.replace('`', '``')}`"
 
 
 class _Words:

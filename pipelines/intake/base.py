@@ -48,13 +48,16 @@ class Reading:
 
 
 class Kind(Protocol):
-    """One kind of source: a module of this folder. To add one, write these three and name it in KINDS."""
+    """One kind of source: a module of this folder. To add one, write these four and name it in KINDS."""
 
     def news(self, asked: Asked) -> str:
         """What is new, in words for `plan`; '' for nothing. No JVM. Errors: SpecError, PlatformError."""
 
     def take(self, asked: Asked) -> dict[str, Json]:
         """What the next batch reads, fixed for the intent: JSON. Errors: DataError where it cannot be taken whole."""
+
+    def stands(self, asked: Asked, batch: Json) -> bool:
+        """Whether a batch that was taken and not yet read can still be read as it was; else it is taken anew."""
 
     def reading(self, asked: Asked, spark: "SparkSession", batch: Json) -> AbstractContextManager[Reading]:
         """A batch that was taken, as a frame; valid inside the context. Errors: DataError, PlatformError."""

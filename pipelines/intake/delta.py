@@ -54,6 +54,11 @@ def take(asked: Asked) -> dict[str, Json]:
     return {"id": known, "after": after, "upto": upto}
 
 
+def stands(asked: Asked, batch: Json) -> bool:
+    """True: a version does not change."""
+    return True
+
+
 @contextmanager
 def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Reading]:
     """The table at a version, or what some versions added; the log is the witness."""

@@ -1,10 +1,16 @@
-"""Files as a source: what is new is known by path and stamp, what was taken before by content (landing.py)."""
+"""Files as a source: what is new is known by path and stamp, what was taken before by content (landing.py).
+
+A batch names its files and, of each whose columns are not just the schema's,
+how it is to be read. `added` are the columns beyond the schema that the table
+has with this batch, in the order in which they came.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipelines import landing
+from pipelines.drift import quoted
 from pipelines.errors import DataError
 from pipelines.intake.base import Asked, Counted, Reading
 from pipelines.spec import Files
@@ -15,14 +21,23 @@ if TYPE_CHECKING:
 
 
 def news(asked: Asked) -> str:
-    """'2 new files of flights_raw, 1.3 MB'. Cost: lists the folder. Errors: SpecError without one."""
+    """'2 new files of flights_raw, 1.3 MB; they add column price'. Errors: SpecError without a folder.
+
+    Cost: lists the folder; where columns may be added, reads the beginning of each new file.
+    """
     new = _fresh(asked)
     size = sum(f.size for f in new) / 1e6
-    return f"{len(new)} new file{'s' if len(new) > 1 else ''} of {asked.name}, {size:.1f} MB" if new else ""
+    before = {} if asked.anew else _added(asked)
+    more = [name for name in landing.coming(_source(asked), new) if name not in before]
+    adds = f"; adds column{'s' if len(more) > 1 else ''} {', '.join(more)}" if more else ""
+    return f"{len(new)} new file{'s' if len(new) > 1 else ''} of {asked.name}, {size:.1f} MB{adds}" if new else ""
 
 
 def take(asked: Asked) -> dict[str, Json]:
-    """The census of the new files; a file whose content was taken before is marked, and will not be read."""
+    """The census of the new files; a file whose content was taken before is marked, and will not be read.
+
+    Errors: DataError where a file cannot be taken, or the columns of two files cannot stand in one table.
+    """
     taken = _taken(asked)
     new = landing.arrivals(_source(asked), asked.target.landing) if asked.anew else _fresh(asked)
     before = set() if asked.anew else {f["content"] for f in taken}
@@ -35,19 +50,30 @@ def take(asked: Asked) -> dict[str, Json]:
     for file in found:
         marked.append({**vars(file), "duplicate": file.content in before})
         before.add(file.content)
-    return {"files": marked}
+    added = _grown({} if asked.anew else _added(asked), [f for f in marked if not f["duplicate"]])
+    return {"files": marked, **({"added": added} if added else {}), **_strictness(_source(asked))}
+
+
+def stands(asked: Asked, batch: Json) -> bool:
+    """True while every file that is to be read is there as it was taken. Cost: lists the folder."""
+    listed = {a.path: a.stamp for a in landing.arrivals(_source(asked), asked.target.landing)}
+    return all(f["duplicate"] or listed.get(f["path"]) == f["stamp"] for f in batch["files"])
 
 
 @contextmanager
 def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Reading]:
     """The files that are no duplicates; the census is the witness."""
-    from pipelines.ingest import read
+    from pipelines.ingest import Shape, read
 
     files = batch["files"]
     rows = sum(f["rows"] for f in files if not f["duplicate"])
     again = sum(f["rows"] for f in files if f["duplicate"])
     kinds = {"files": len(files), "duplicate_files": sum(f["duplicate"] for f in files)}
-    frame = read(spark, _source(asked), [f["path"] for f in files if not f["duplicate"]])
+    shapes: dict[Shape, list[str]] = {}
+    for file in files:
+        if not file["duplicate"]:
+            shapes.setdefault(Shape(file.get("ddl", ""), file.get("drift", "")), []).append(file["path"])
+    frame = read(spark, _source(asked), shapes, batch.get("added", ()), batch.get("strict", False))
     yield Reading(frame, rows, lambda _: Counted(rows, again, kinds))
 
 
@@ -58,6 +84,29 @@ def _source(asked: Asked) -> Files:
 
 def _taken(asked: Asked) -> list[dict[str, Any]]:
     return [f for batch in asked.taken for f in batch["files"]]
+
+
+def _added(asked: Asked) -> dict[str, None]:
+    """The columns that earlier batches of this generation added, in their order."""
+    return {name: None for batch in asked.taken for name in batch.get("added", ())}
+
+
+def _grown(before: dict[str, None], files: Sequence[Any]) -> list[str]:
+    """The same and what some files add. Errors: DataError for two names that differ in case alone."""
+    found = dict(before)
+    for file in files:
+        known = {name.lower(): name for name in found}
+        for name in file["added"]:
+            if known.get(name.lower(), name) != name:
+                there = quoted(known[name.lower()])
+                raise DataError(f"{file['path']}: {quoted(name)} cannot be added beside {there}; mend the file")
+            found[name] = None
+    return list(found)
+
+
+def _strictness(source: Files) -> dict[str, bool]:
+    """Of JSON, whose keys stand in each record: what is to be done with one beyond the schema, as it is now."""
+    return {"strict": True} if source.format == "json" and source.on_schema_change != "fail" else {}
 
 
 def _fresh(asked: Asked) -> tuple[landing.Arrival, ...]:

@@ -55,6 +55,11 @@ def take(asked: Asked) -> dict[str, Json]:
     return {"after": last, "upto": upto, "overlap": _source(asked).model_dump()["overlap"], "type": kind, "tail": tail}
 
 
+def stands(asked: Asked, batch: Json) -> bool:
+    """True: a range is read as it is found."""
+    return True
+
+
 @contextmanager
 def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Reading]:
     """The rows of the range in one snapshot, and their count in the same."""

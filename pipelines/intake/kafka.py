@@ -46,6 +46,11 @@ def take(asked: Asked) -> dict[str, Json]:
     return {"topic": _source(asked).topic, "id": known, "partitions": {str(p): list(r) for p, r in ranges.items()}}
 
 
+def stands(asked: Asked, batch: Json) -> bool:
+    """True: offsets that expired meanwhile are refused as they are read, or counted."""
+    return True
+
+
 @contextmanager
 def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Reading]:
     """Exactly the offsets that were taken; those that expired meanwhile are refused, or counted as `expired`."""

@@ -18,6 +18,7 @@ from pipelines.spec import Expectation
 
 MOST_RULES = 62  # one bit of a bigint each beside bit 0; the sign bit stays clear
 FLAWS, FATE, REASONS = "_flaws", "_fate", "_reasons"
+WHY = "_why"  # the reason of a record that was refused as a whole, where it is another than MALFORMED
 MALFORMED = "malformed record"
 
 
@@ -72,8 +73,11 @@ def fate(rules: tuple[Expectation, ...]) -> Column:
     ).alias(FATE)
 
 
-def reasons(rules: tuple[Expectation, ...]) -> Column:
-    """`_reasons`: the labels of the broken rules, each once, in the conf's order. For refused rows only: it costs."""
-    labels = [MALFORMED, *(rule.label for rule in rules)]
-    named = [F.when(F.col(FLAWS).bitwiseAND(F.lit(1 << i).cast("bigint")) != 0, F.lit(s)) for i, s in enumerate(labels)]
+def reasons(rules: tuple[Expectation, ...], whole: Column | None = None) -> Column:
+    """`_reasons`: the labels of the broken rules, each once, in the conf's order. For refused rows only: it costs.
+
+    whole: what bit 0 means, where it is not only MALFORMED.
+    """
+    labels = [F.lit(MALFORMED) if whole is None else whole, *(F.lit(rule.label) for rule in rules)]
+    named = [F.when(F.col(FLAWS).bitwiseAND(F.lit(1 << i).cast("bigint")) != 0, s) for i, s in enumerate(labels)]
     return F.array_distinct(F.array_compact(F.array(*named))).alias(REASONS)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import crash, staging, tables, versions
+from pipelines import crash, log, staging, tables, versions
+from pipelines.log import Commit
 from pipelines.quality import fused
+from pipelines.run import differing
 from pipelines.run.context import Context
 from pipelines.spec import Table
 from pipelines.state import Intent
-from pipelines.tables import Commit
 from pipelines.versions import DELETES, GONE, HASH, STANDS, TO
 
 ROW = ("_file", HASH, "_arrived_at")  # where a row came from; beside the columns of the select
@@ -29,32 +30,52 @@ class Applied:
     applied: int
     superseded: int
     deleted: int
+    removed: int = 0  # rows of the table that a snapshot did not have any more
+    snapshot: str | None = None  # the newest that was applied
 
 
 def apply(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) -> Applied:
     """Commit the clean rows, then the deletions."""
-    commit, applied = _write(ctx, table, intent, staged)
+    if table.snapshots:
+        return _apply_snapshots(ctx, table, intent, staged)
+    events = _events(ctx, table, intent, staged) if table.ordered else None
+    commit, applied = _write(ctx, table, intent, staged, events)
     crash.point("between clean and deleted", ctx.stage.id)
-    deleted = _bury(ctx, table, intent, staged)
+    gone = _clean(ctx, intent, staged, "delete") if staged.of("delete") else None
+    deleted = _bury(ctx, table, intent, gone)
     whole = staged.of("clean") + staged.of("delete")
     return Applied(commit, applied, whole - applied - deleted, deleted)
 
 
-def _write(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) -> tuple[Commit | None, int]:
+def _apply_snapshots(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) -> Applied:
+    done = log.find(ctx.path(), ctx.transaction(intent, "clean"))
+    base = done.version - 1 if done else ctx.warehouse.version(ctx.stage.id)
+    with differing.differences(ctx, table, intent, staged, None if intent.batch == 0 else base) as found:
+        commit, applied = _write(ctx, table, intent, staged, found.events)
+        crash.point("between clean and deleted", ctx.stage.id)
+        gone = found.events.where(DELETES)
+        removed = _bury(ctx, table, intent, None if gone.isEmpty() else gone)
+    return Applied(commit, applied, staged.of("clean") - applied, 0, removed, found.newest)
+
+
+def _write(
+    ctx: Context, table: Table, intent: Intent, staged: staging.Staged, events: DataFrame | None
+) -> tuple[Commit | None, int]:
     """(commit, rows applied). Append where no key can be in the table already, else MERGE."""
     path, transaction = ctx.path(), ctx.transaction(intent, "clean")
-    if not staged.of("clean") + staged.of("delete") and intent.batch > 0:
+    if not staged.of("clean") + staged.of("delete") and intent.batch > 0 and not table.snapshots:
         return None, 0
+    _grow(ctx, intent)
     if table.stored_as_scd_type == 2:
-        return _write_history(ctx, table, intent, staged)
-    rows = clean = _clean(ctx, intent, staged)
-    if table.keys:
-        rows = _newest(ctx, table, intent, staged, clean)
+        assert events is not None
+        return _write_history(ctx, table, intent, staged, events)
+    clean = _clean(ctx, intent, staged)
+    rows = _newest(table, staged, clean, events) if table.keys else clean
     if intent.batch == 0:
         done = (tables.overwrite if intent.generation else tables.append)(_shown(rows), path, transaction)
         return done, done.applied
     low, high = _bounds(table, staged)
-    beyond = not table.apply_as_deletes and low is not None and tables.beyond(path, table.keys[0], low)
+    beyond = events is None and low is not None and log.beyond(path, table.keys[0], low)
     if not table.keys or beyond:
         done = tables.append(rows, path, transaction)
     else:
@@ -63,8 +84,19 @@ def _write(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) -
     return done, done.applied
 
 
+def _grow(ctx: Context, intent: Intent) -> None:
+    """Add the columns that the table has not yet: a commit of its own, told. A replay finds them there."""
+    if intent.batch == 0 or not intent.added:
+        return  # the first batch makes the table with them
+    there = {name.lower() for name in tables.columns(ctx.path())}
+    new = [name for name in intent.added if name.lower() not in there]
+    if new:
+        ctx.tell(f"adds column{'s' if len(new) > 1 else ''} {', '.join(new)} (STRING) to the table")
+        tables.grow(ctx.spark, ctx.path(), new, ctx.transaction(intent, "columns").tag)
+
+
 def _clean(ctx: Context, intent: Intent, staged: staging.Staged, fate: str = "clean") -> DataFrame:
-    rows = staged.read(ctx.spark, fate).drop(fused.FLAWS, "_record")
+    rows = staged.read(ctx.spark, fate).drop(fused.FLAWS, fused.WHY, "_record")
     return rows.withColumn("_arrived_at", F.lit(intent.now))
 
 
@@ -73,10 +105,10 @@ def _shown(rows: DataFrame) -> DataFrame:
     return rows.where(~F.col(DELETES)).drop(DELETES) if DELETES in rows.columns else rows
 
 
-def _newest(ctx: Context, table: Table, intent: Intent, staged: staging.Staged, rows: DataFrame) -> DataFrame:
+def _newest(table: Table, staged: staging.Staged, rows: DataFrame, events: DataFrame | None) -> DataFrame:
     """At most one row a key, deletions with them. Where no key stands twice, nothing is shuffled."""
-    if table.apply_as_deletes:
-        return versions.newest(_events(ctx, table, intent, staged), table.keys, table.sequence_by)
+    if events is not None:
+        return versions.newest(events, table.keys, table.sequence_by).drop(STANDS)
     count, distinct = staged.of("clean"), staged.distinct("clean", table.keys)
     if distinct is None:
         distinct = rows.select(*table.keys).distinct().count()
@@ -87,9 +119,15 @@ def _events(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) 
     """Rows and deletions of the batch, and the deletions of its keys that came before."""
     clean = _clean(ctx, intent, staged).withColumn(DELETES, F.lit(False))
     gone = _clean(ctx, intent, staged, "delete").withColumn(DELETES, F.lit(True))
-    new = clean.unionByName(gone)
+    return _with_buried(ctx, table, intent, clean.unionByName(gone).withColumn(STANDS, F.lit(False)))
+
+
+def _with_buried(ctx: Context, table: Table, intent: Intent, new: DataFrame) -> DataFrame:
     before = _buried(ctx, intent, new.select(*table.keys).distinct())
-    return new.unionByName(before.withColumn(DELETES, F.lit(True)), allowMissingColumns=True) if before else new
+    if before is None:
+        return new
+    marked = before.withColumns({DELETES: F.lit(True), STANDS: F.lit(False)})
+    return new.unionByName(marked, allowMissingColumns=True)
 
 
 def _buried(ctx: Context, intent: Intent, keys: DataFrame) -> DataFrame | None:
@@ -100,10 +138,13 @@ def _buried(ctx: Context, intent: Intent, keys: DataFrame) -> DataFrame | None:
     return tables.read(ctx.spark, ctx.path("deleted"), version).join(keys, keys.columns, "left_semi")
 
 
-def _write_history(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) -> tuple[Commit, int]:
+def _write_history(
+    ctx: Context, table: Table, intent: Intent, staged: staging.Staged, events: DataFrame
+) -> tuple[Commit, int]:
     path, transaction = ctx.path(), ctx.transaction(intent, "clean")
     assert table.sequence_by
-    events = _events(ctx, table, intent, staged).withColumn(STANDS, F.lit(False))
+    if table.snapshots:
+        events = _with_buried(ctx, table, intent, events)
     if intent.batch == 0:
         rows = versions.history(events, table.keys, table.sequence_by).drop(GONE)
         done = (tables.overwrite if intent.generation else tables.append)(rows, path, transaction)
@@ -127,16 +168,17 @@ _REWRITTEN = (
 )
 
 
-def _bury(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) -> int:
+def _bury(ctx: Context, table: Table, intent: Intent, gone: DataFrame | None) -> int:
     """Commit the deletions; how many of them were not known."""
     path, transaction = ctx.path("deleted"), ctx.transaction(intent, "deleted")
     there = ctx.warehouse.version(ctx.stage.id, "deleted") is not None
     anew = there and intent.batch == 0
-    if not staged.of("delete") and not anew:
+    if gone is None and not anew:
         return 0
+    if gone is None:
+        gone = tables.read(ctx.spark, path, 0).limit(0)
     moment = [c for c in (*table.keys, table.sequence_by) if c]
-    rows = _clean(ctx, intent, staged, "delete").select(*moment, *ROW)
-    rows = versions.newest(rows, moment, None)
+    rows = versions.newest(gone.select(*moment, *ROW), moment, None)
     if anew or not there:
         return (tables.overwrite if anew else tables.append)(rows, path, transaction).applied
     on = " AND ".join(f"t.`{c}` = s.`{c}`" for c in moment)
@@ -146,7 +188,7 @@ def _bury(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) ->
 
 def _bounds(table: Table, staged: staging.Staged) -> tuple[object, object]:
     """Least and greatest first key of the batch, where the footers tell."""
-    if not table.keys:
+    if not table.keys or table.snapshots:
         return None, None
     found = [staged.bounds(fate, table.keys[0]) for fate in ("clean", "delete") if staged.of(fate)]
     if not found or any(low is None for low, _ in found):
@@ -175,7 +217,7 @@ def _literal(value: object) -> str:
 def _upsert(table: Table) -> str:
     """A row replaces one of the same key if its sequence is greater, or equal and its content hash greater."""
     newer = _newer(table)
-    if not table.apply_as_deletes:
+    if not table.ordered:
         return f"WHEN MATCHED AND {newer} THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
     return (
         f"WHEN MATCHED AND {newer} AND s.{DELETES} THEN DELETE WHEN MATCHED AND {newer} THEN UPDATE SET * "

@@ -5,23 +5,25 @@ the same again. Staging reads the source once and its footers give exact
 counts for nothing; they are held against the source's own witness.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import crash, ingest, staging, tables
-from pipelines.columns import carry, replace_now
+from pipelines import crash, ingest, log, staging
+from pipelines.columns import carry, relations, replace_now
 from pipelines.errors import DataError, SpecError
 from pipelines.intake import KINDS, Reading
 from pipelines.quality import fused
 from pipelines.run import replaying, restoring
 from pipelines.run.context import Context
 from pipelines.run.order import Replay, Restore
-from pipelines.run.waiting import asked_of, side_tables
-from pipelines.spec import Expectation, Table
-from pipelines.state import RESTORE, Intent
+from pipelines.run.selecting import selected, sides
+from pipelines.run.waiting import added, asked_of, side_tables
+from pipelines.spec import HISTORY, Expectation, Table
+from pipelines.state import ADDED, RESTORE, Intent
 
 
 def intend(ctx: Context, table: Table) -> Intent:
@@ -34,7 +36,10 @@ def intend(ctx: Context, table: Table) -> Intent:
         version = ctx.published(f"tables.{name}")
         if version is None:
             raise DataError(f"{ctx.stage.id} reads {name}, of which no version was published")
-        inputs[f"tables.{name}"] = {"upto": version}
+        inputs[f"tables.{name}"] = {"upto": version, "generation": ctx.history.generation(f"tables.{name}")}
+    if not table.source and not ctx.full_refresh:
+        onto, _ = added(ctx.pipeline, ctx.target, ctx.history, ctx.stage)
+        inputs.update({ADDED: onto} if onto else {})
     if table.source and isinstance(ctx.ask, Replay):
         inputs[replaying.REPLAY] = replaying.asked(ctx, ctx.ask)
     elif table.source:
@@ -49,9 +54,9 @@ def staged(
     """The batch of an intent on disk, and what its source's witness counted of it.
 
     Cost  : one pass over what the batch reads; none where a run that was cut off left it whole.
-    Errors: DataError where the select made other rows than were read.
+    Errors: DataError where a file cannot be read, or the select made other rows than were read.
     """
-    path = f"{_folder(ctx)}/{intent.generation}-{intent.batch}"
+    path = _staged_at(ctx, intent)
     found = staging.resumed(path, fused.FATE)
     if found:
         ctx.tell(f"goes on with {found[0].rows:,} rows that were staged before")
@@ -59,12 +64,23 @@ def staged(
     forget(ctx)
     with _reading(ctx, table, intent) as reading:
         ctx.tell(f"reads {reading.expected:,} rows, checks {len(rules)} rules in the pass that writes")
-        made = staging.write(_flagged(ctx, table, intent, reading.frame, rules), path, fused.FATE)
+        made = _written(ctx.stage.id, _flagged(ctx, table, intent, reading.frame, rules), path)
         counted = reading.witness(made.rows)
     crash.point("before the batch is whole", ctx.stage.id)
-    _refuse_multiplied(ctx.stage.id, made.rows, counted.rows)
+    _refuse_other_rows(ctx.stage.id, table, made.rows, counted.rows)
     staging.complete(made, counted.as_counts())
     return made, counted.as_counts()
+
+
+def _written(stage: str, flagged: DataFrame, path: str) -> staging.Staged:
+    """The one pass. Errors: DataError where a file turns out to be damaged as Spark reads it."""
+    try:
+        return staging.write(flagged, path, fused.FATE)
+    except Exception as error:
+        file = ingest.unread(error)
+        if file:
+            raise DataError(f"{stage}: {file} is damaged, for Spark cannot read it; land it again whole") from error
+        raise
 
 
 def _reading(ctx: Context, table: Table, intent: Intent) -> AbstractContextManager[Reading]:
@@ -80,18 +96,19 @@ def forget(ctx: Context) -> None:
     staging.remove(_folder(ctx))
 
 
-def sides(ctx: Context, intent: Intent) -> dict[str, DataFrame]:
-    """The side tables at the versions that the intent fixed, their own bookkeeping columns left out."""
-    found = {k.removeprefix("tables."): v["upto"] for k, v in intent.inputs.items() if k.startswith("tables.")}
-    read = {n: tables.read(ctx.spark, ctx.warehouse.path(f"tables.{n}"), v) for n, v in found.items()}
-    return {n: df.select(*[c for c in df.columns if not c.startswith("_")]) for n, df in read.items()}
+def stands(ctx: Context, table: Table, intent: Intent) -> bool:
+    """True where a batch that was begun can be gone on with: it lies there whole, or can be read as it was taken."""
+    if not table.source or table.source not in intent.inputs:
+        return True
+    begun = staging.resumed(_staged_at(ctx, intent), fused.FATE) or log.find(
+        ctx.path(), ctx.transaction(intent, "clean")
+    )
+    asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage)
+    return bool(begun) or KINDS[asked.source.kind].stands(asked, intent.inputs[table.source])
 
 
-def selected(spark: SparkSession, select: str, relations: dict[str, DataFrame]) -> DataFrame:
-    """A select over frames, each under its name."""
-    for name, df in relations.items():
-        df.createOrReplaceTempView(name)
-    return spark.sql(select)
+def _staged_at(ctx: Context, intent: Intent) -> str:
+    return f"{_folder(ctx)}/{intent.generation}-{intent.batch}"
 
 
 def _folder(ctx: Context) -> str:
@@ -108,14 +125,28 @@ def _flagged(ctx: Context, table: Table, intent: Intent, raw: DataFrame, rules: 
     flagged = fused.flag(made, rules, malformed=row.text.isNotNull())
     refused = F.when(F.col(fused.FLAWS) != 0, F.coalesce(row.text, F.to_json(row.record, ingest.AS_JSON)))
     outputs = [F.col(f"`{c}`") for c in made.columns if c != ingest.ROW]
+    _refuse_twice(ctx.stage.id, table, made.columns, intent.added)
     return flagged.select(
         *outputs,
+        *[row.added[name].alias(name) for name in intent.added],
         row.hash.alias("_hash"),
         row.file.alias("_file"),
         fused.FLAWS,
         refused.alias("_record"),
+        row.why.alias(fused.WHY),
         _fate(table, rules),
     )
+
+
+def _refuse_twice(stage: str, table: Table, made: list[str], added: Sequence[str]) -> None:
+    """A column that a file adds takes no other's place."""
+    there = {name.lower() for name in (*made, *(HISTORY if table.stored_as_scd_type == 2 else ()))}
+    for name in added:
+        if name.lower() in there:
+            raise DataError(
+                f"{stage}: a file of {table.source} adds column '{name}', and the table's select makes one of that "
+                f"name; rename it in the file, or declare it in the source's schema"
+            )
 
 
 def _refuse_no_condition(stage: str, table: Table, made: DataFrame) -> None:
@@ -135,8 +166,14 @@ def _fate(table: Table, rules: tuple[Expectation, ...]) -> Column:
     return F.when(sound & deletes, "delete").otherwise(fused.fate(rules)).alias(fused.FATE)
 
 
-def _refuse_multiplied(stage: str, staged: int, read: int) -> None:
-    if staged != read:
+def _refuse_other_rows(stage: str, table: Table, staged: int, read: int) -> None:
+    if staged == read:
+        return
+    if staged > read and len(relations(table.select)) > 1:
         raise DataError(
             f"{stage}: its select made {staged:,} rows of {read:,}; a LEFT JOIN that finds several rows multiplies them"
         )
+    raise DataError(
+        f"{stage}: Spark read {staged:,} rows of {table.source}, which counts {read:,}; "
+        f"something of it is damaged, or changed as it was read"
+    )

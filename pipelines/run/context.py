@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,11 +10,11 @@ from pyspark.sql import SparkSession
 
 from pipelines import crash
 from pipelines.locks import Lock
+from pipelines.log import Transaction
 from pipelines.plan import Stage, definition
 from pipelines.run.order import Ask, FullRefresh
 from pipelines.spec import Pipeline, Target
 from pipelines.state import History, Intent, Record, Status, Warehouse
-from pipelines.tables import Transaction
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,13 @@ class Context:
     def full_refresh(self) -> bool:
         """True where the stage is to be made anew."""
         return isinstance(self.ask, FullRefresh)
+
+    def undone(self, intent: Intent) -> "Context":
+        """The same attempt as if a batch had not been begun; one that made the stage anew is asked for again."""
+        anew = intent.batch == 0 and intent.generation > 0
+        other = replace(self, ask=FullRefresh() if anew else self.ask)
+        object.__setattr__(other, "history", self.history.without(intent))
+        return other
 
     def path(self, part: str = "") -> str:
         """Of the stage's own table."""
@@ -104,6 +111,6 @@ class Context:
 
 
 def _without_files(inputs: dict[str, Any]) -> dict[str, Any]:
-    """A record names versions; the files, and what was taken before, stand in the intent."""
-    counted = {k: {"files": len(v["files"])} if "files" in v else v for k, v in inputs.items()}
+    """A record names versions and columns; the files, and what was taken before, stand in the intent."""
+    counted = {k: {**v, "files": len(v["files"])} if "files" in v else v for k, v in inputs.items()}
     return {k: {n: part for n, part in v.items() if n != "taken"} for k, v in counted.items()}

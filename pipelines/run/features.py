@@ -7,13 +7,13 @@ from operator import or_
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import crash, features, tables
+from pipelines import crash, features, log, tables
 from pipelines.errors import DataError
+from pipelines.log import Commit
 from pipelines.plan import definition
 from pipelines.run.context import Context
 from pipelines.spec import Feature, Table
 from pipelines.state import Intent, Record
-from pipelines.tables import Commit
 
 
 def refresh(ctx: Context) -> Record:
@@ -36,7 +36,7 @@ def refresh(ctx: Context) -> Record:
     detail = {
         "columns": list(feature.outputs()),
         "path": ctx.path(),
-        "rows": tables.row_count(ctx.path(), commit.version),
+        "rows": log.row_count(ctx.path(), commit.version),
     }
     return ctx.record(intent, counts=counts, detail=detail, published_version=commit.version)
 
@@ -83,7 +83,7 @@ def _write(ctx: Context, feature: Feature, intent: Intent, rows: DataFrame) -> C
     if intent.batch == 0:
         write = tables.overwrite if intent.generation else tables.append
         return write(rows, ctx.path(), transaction)
-    if tables.inserts_only(ctx.warehouse.path(f"tables.{feature.spine}"), spine["after"], spine["upto"]):
+    if log.inserts_only(ctx.warehouse.path(f"tables.{feature.spine}"), spine["after"], spine["upto"]):
         return tables.append(rows, ctx.path(), transaction)
     on = " AND ".join(f"t.`{k}` = s.`{k}`" for k in feature.keys)
     return tables.merge(rows, ctx.path(), on, tables.UPSERT, transaction)
@@ -93,7 +93,5 @@ def _changed(ctx: Context, feature: Feature, spine: dict[str, int]) -> int:
     """Spine rows that the batch reads, as the log counts them."""
     path = ctx.warehouse.path(f"tables.{feature.spine}")
     return (
-        tables.row_count(path, spine["upto"])
-        if spine["after"] < 0
-        else tables.applied(path, spine["after"], spine["upto"])
+        log.row_count(path, spine["upto"]) if spine["after"] < 0 else log.applied(path, spine["after"], spine["upto"])
     )

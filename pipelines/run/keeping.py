@@ -1,6 +1,7 @@
 """Upkeep of all tables of a pipeline, each under the lock of its stage; what is in use is read from the run records."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -18,12 +19,12 @@ def keep(pipeline: Pipeline, target: Target, dry_run: bool) -> Iterator[dict[str
 
     warehouse, now = Warehouse(target.warehouse, pipeline.pipeline), datetime.now(UTC)
     history = History.of(warehouse)
-    with session(target, pipeline.pipeline) as spark:
+    with nullcontext() if dry_run else session(target, pipeline.pipeline) as spark:
         for stage, part in _tables(pipeline, warehouse):
             versions = beside(history, stage, part) if part else used(history, stage)
-            what = upkeep.todo(warehouse.path(stage, part), versions, now)
+            what = upkeep.todo(warehouse.path(stage, part), versions, now, _key(pipeline, stage))
             line = {"table": f"{stage}_{part}" if part else stage, **asdict(what)}
-            if not dry_run:
+            if spark:
                 with locks.held(warehouse.lock(stage), "upkeep"):
                     line |= asdict(upkeep.carry_out(spark, what))
             yield line
@@ -34,6 +35,14 @@ def keep(pipeline: Pipeline, target: Target, dry_run: bool) -> Iterator[dict[str
 def _tables(pipeline: Pipeline, warehouse: Warehouse) -> list[tuple[str, str]]:
     found = [(s.id, part) for s in stages(pipeline) if s.kind != "models" for part in ("", *BESIDE)]
     return [(s, part) for s, part in found if (not part or s.startswith("tables.")) and warehouse.delta(s, part)]
+
+
+def _key(pipeline: Pipeline, stage: str) -> str:
+    """The first key of a table, by which a MERGE looks for rows."""
+    kind, name = stage.split(".")
+    spec = getattr(pipeline, kind)[name]
+    keys = pipeline.features[spec.of].keys if kind == "scores" else spec.keys
+    return str(keys[0]) if keys else ""
 
 
 def used(history: History, stage: str) -> set[int]:

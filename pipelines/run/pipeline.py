@@ -17,7 +17,7 @@ from pipelines import crash, locks
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, same_rows, stages, verdict
 from pipelines.run.order import Order, Replay, Restore
-from pipelines.run.waiting import waiting
+from pipelines.run.waiting import publication, waiting
 from pipelines.spec import Pipeline, Target
 from pipelines.state import RESTORE, History, Record, Warehouse
 
@@ -81,12 +81,20 @@ def run(pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> Iterato
     Errors: any other failure of a stage is recorded as 'failed' and raised.
     """
     asked = Run(pipeline, target, order, tell, f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}")
+    _refuse_unknown(asked)
     with ExitStack() as sessions:
         start = cache(lambda: sessions.enter_context(_session(asked)))
         for stage in selected(pipeline, order):
             decided = _decided(stage, asked)
             yield _alone(stage, asked, start) if decided.run else Outcome(decided)
             crash.point("between tables", stage.id)
+
+
+def _refuse_unknown(asked: Run) -> None:
+    """A run to go back to that is not there is said before anything starts."""
+    for stage, ask in asked.order.asks.items():
+        if isinstance(ask, Restore) and selected(asked.pipeline, asked.order):
+            publication(History.of(asked.warehouse), stage, ask.to)
 
 
 def _decided(stage: Stage, asked: Run) -> Verdict:

@@ -7,14 +7,16 @@ as left, so that sums over all batches stay true.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import ingest, tables
-from pipelines.columns import ddl
+from pipelines import ingest, log, tables
+from pipelines.columns import ddl, ddl_text
+from pipelines.drift import DRIFTED
 from pipelines.errors import DataError, SpecError
 from pipelines.intake import Counted, Reading
 from pipelines.plan import definition, same_rows
@@ -31,7 +33,7 @@ MOST_REPAIRED = 1_000  # rows; more are repaired where they come from
 def asked(ctx: Context, ask: Replay) -> dict[str, Any]:
     """What is replayed, for the intent. Errors: DataError where there is nothing, or more changed than the rules."""
     version = ctx.warehouse.version(ctx.stage.id, "quarantine")
-    rows = tables.row_count(ctx.path("quarantine"), version) if version is not None else 0
+    rows = log.row_count(ctx.path("quarantine"), version) if version is not None else 0
     last = ctx.history.last(ctx.stage.id)
     if not rows or last is None:
         raise DataError(f"{ctx.stage.id}: its quarantine is empty; there is nothing to replay")
@@ -40,14 +42,18 @@ def asked(ctx: Context, ask: Replay) -> dict[str, Any]:
             f"{ctx.stage.id}: not only its expectations changed since its last refresh; "
             f"`lakeloom run --full-refresh {ctx.stage.id}` makes it anew from all that its source holds"
         )
-    return {"upto": version, "rows": rows, "repaired": dict(ask.repaired)}
+    table = ctx.pipeline.tables[ctx.stage.name]
+    taken = ctx.history.taken(ctx.stage.id, str(table.source))
+    added = dict.fromkeys(name for batch in taken for name in batch.get("added", ()))
+    return {"upto": version, "rows": rows, "repaired": dict(ask.repaired), **({"added": list(added)} if added else {})}
 
 
 def reading(ctx: Context, source: Source, intent: Intent) -> Reading:
     """The quarantine as a batch: each record as it came, or as it was repaired."""
     replay = intent.inputs[REPLAY]
     rows = tables.read(ctx.spark, ctx.path("quarantine"), replay["upto"])
-    return Reading(_records(rows, source, replay["repaired"]), replay["rows"], lambda _: Counted(replay["rows"]))
+    held = _records(rows, source, replay["repaired"], replay.get("added", ()))
+    return Reading(held, replay["rows"], lambda _: Counted(replay["rows"]))
 
 
 def settled(counts: dict[str, int]) -> dict[str, int]:
@@ -74,33 +80,46 @@ def repairs(file: Path) -> dict[str, str]:
     return found
 
 
-def _records(rows: DataFrame, source: Source, repaired: dict[str, str]) -> DataFrame:
-    names = tuple(ddl(source.ddl))
-    record = F.col("_record")
+def _records(rows: DataFrame, source: Source, repaired: dict[str, str], added: Sequence[str]) -> DataFrame:
+    """Each record as its source has it; what drifted is refused again for what it was refused for, until repaired."""
+    names, record, new = tuple(ddl(source.ddl)), F.col("_record"), F.lit(None).cast("string")
     if repaired:
-        new = F.create_map(*[F.lit(v) for pair in repaired.items() for v in pair])
-        record = F.coalesce(new[F.col("_hash")], record)
-    torn = F.array_contains(fused.REASONS, fused.MALFORMED)
-    held = rows.select("_file", record.alias("_record"), torn.alias("_torn"))
-    read = held.select("_file", "_torn", _line(source).alias("_line"), _object(source).alias("_object"))
-    fields = [F.when(F.col("_torn"), F.col("_line")[n]).otherwise(F.col("_object")[n]).alias(n) for n in names]
-    beside = [F.col("_object")[n].alias(n) for n in source.beside]
-    text = F.when(F.col("_torn"), F.col("_line")[ingest.CORRUPT]).otherwise(F.col("_object")[ingest.CORRUPT])
-    flat = read.select(*fields, *beside, "_file", text.alias(ingest.CORRUPT))
-    return ingest.shaped(flat, names, F.col("_file"), F.col(ingest.CORRUPT), source.beside)
+        new = F.create_map(*[F.lit(v) for pair in repaired.items() for v in pair])[F.col("_hash")]
+    drift = F.get(F.filter(fused.REASONS, lambda reason: reason.startswith(f"{DRIFTED}: ")), F.lit(0))
+    held = rows.select(
+        "_file",
+        F.coalesce(new, record).alias("_record"),
+        (F.array_contains(fused.REASONS, fused.MALFORMED) | drift.isNotNull()).alias("_torn"),
+        F.when(new.isNull(), drift).alias(ingest.WHY),
+    )
+    read = held.select("*", _line(source, added).alias("_line"), _object(source, added).alias("_object"))
+    line, whole, torn = F.col("_line"), F.col("_object"), F.col("_torn")
+    fields = [F.when(torn, line[n]).otherwise(whole[n]).alias(n) for n in names]
+    beside = [whole[n].alias(n) for n in (*source.beside, *added)]
+    unread = F.when(torn, line[ingest.CORRUPT]).otherwise(whole[ingest.CORRUPT])
+    text = F.when(F.col(ingest.WHY).isNotNull(), F.col("_record")).otherwise(unread)
+    flat = read.select(*fields, *beside, "_file", ingest.WHY, text.alias(ingest.CORRUPT))
+    beyond = ingest.Beyond(added, F.col(ingest.WHY))
+    return ingest.shaped(flat, names, F.col("_file"), F.col(ingest.CORRUPT), source.beside, beyond)
 
 
-def _line(source: Source) -> Column:
-    """A record that could not be read, read again as its source has it."""
-    schema = f"{source.ddl}, {ingest.CORRUPT} STRING"
+def _line(source: Source, added: Sequence[str]) -> Column:
+    """A record that was refused as a whole, read again as its source has it."""
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": ingest.CORRUPT}
     if isinstance(source, Files) and source.format == "csv":
+        schema = f"{source.ddl}, {ingest.CORRUPT} STRING"
         return F.from_csv("_record", schema, {**options, "nullValue": source.null, "escape": '"'})
-    return F.from_json("_record", schema, options)
+    return F.from_json("_record", _schema(source, added), options)
 
 
-def _object(source: Source) -> Column:
+def _object(source: Source, added: Sequence[str]) -> Column:
     """A record that was read and refused, from the JSON that the quarantine keeps."""
-    beside = "".join(f", {name} {ingest.BESIDE[name]}" for name in source.beside)
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": ingest.CORRUPT, **ingest.AS_JSON}
-    return F.from_json("_record", f"{source.ddl}{beside}, {ingest.CORRUPT} STRING", options)
+    beside = {name: ingest.BESIDE[name] for name in source.beside}
+    return F.from_json("_record", _schema(source, added, beside), options)
+
+
+def _schema(source: Source, added: Sequence[str], beside: Mapping[str, str] | None = None) -> str:
+    """Its columns, those beside and those added, and the place for what cannot be read."""
+    more = {**(beside or {}), **dict.fromkeys((*added, ingest.CORRUPT), "STRING")}
+    return f"{source.ddl}, {ddl_text(more)}"

@@ -9,16 +9,16 @@ upkeep removes their files.
 from typing import Any
 
 from pipelines import crash, tables
-from pipelines.errors import SpecError
 from pipelines.run.context import Context
 from pipelines.run.order import Restore
+from pipelines.run.waiting import publication
 from pipelines.spec import Table
 from pipelines.state import BESIDE, RESTORE, Intent, Record
 
 
 def asked(ctx: Context, table: Table, ask: Restore) -> tuple[dict[str, Any], str]:
     """What is taken back to what, for the intent; and by which definition that was made. Errors: SpecError."""
-    record = _published_by(ctx, ask.to)
+    record = publication(ctx.history, ctx.stage.id, ask.to)
     versions = {"": record.published_version, **record.detail.get("beside", {})}
     taken = ctx.history.taken(ctx.stage.id, table.source, record) if table.source else ()
     return {"run": record.run_id, "versions": versions, "taken": list(taken)}, record.definition
@@ -32,7 +32,7 @@ def restore(ctx: Context, intent: Intent) -> Record:
             transaction = ctx.transaction(intent, f"restore {part}")
             tables.restore(ctx.spark, ctx.path(part), asked["versions"].get(part), transaction)
             crash.point("between the parts of a restore", ctx.stage.id)
-    record = _published_by(ctx, asked["run"])
+    record = publication(ctx.history, ctx.stage.id, asked["run"])
     detail = {**record.detail, "restored": asked["run"], "beside": beside(ctx)}
     version = ctx.warehouse.version(ctx.stage.id)
     return ctx.record(intent, counts=_by_then(ctx, record), detail=detail, published_version=version)
@@ -42,15 +42,6 @@ def beside(ctx: Context) -> dict[str, int]:
     """The versions of what lies beside the stage's table, for a record: what a restore would go back to."""
     found = {part: ctx.warehouse.version(ctx.stage.id, part) for part in BESIDE}
     return {part: version for part, version in found.items() if version is not None}
-
-
-def _published_by(ctx: Context, run: str) -> Record:
-    mine = [r for r in ctx.history.records if r.stage == ctx.stage.id and r.published_version is not None]
-    found = [r for r in mine if r.run_id == run]
-    if not found:
-        known = ", ".join(r.run_id for r in mine[-5:]) or "none yet"
-        raise SpecError(f"{ctx.stage.id}: run '{run}' published nothing of it; those that did: {known}")
-    return found[-1]
 
 
 def _by_then(ctx: Context, record: Record) -> dict[str, int]:

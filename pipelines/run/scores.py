@@ -6,7 +6,8 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import crash, evaluate, tables
+from pipelines import crash, evaluate, log, tables
+from pipelines.log import Commit, Transaction
 from pipelines.models import splits
 from pipelines.models.base import LABEL, SCORE
 from pipelines.registry import Version
@@ -15,7 +16,6 @@ from pipelines.run.scorer import champion
 from pipelines.score import Scorer
 from pipelines.spec import Score
 from pipelines.state import Intent, Record
-from pipelines.tables import Commit, Transaction
 
 BARS = 20  # of the histogram of scores
 NEVER = "1900-01-01T00:00:00+00:00"
@@ -58,7 +58,7 @@ def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record
     path = ctx.warehouse.path(f"features.{score.of}")
     new = tables.changes(ctx.spark, path, read["after"], read["upto"])
     newer = new.where(F.col(scorer.as_of_time) >= F.lit(read["since"]).cast("timestamp"))
-    fresh = tables.inserts_only(path, read["after"], read["upto"])
+    fresh = log.inserts_only(path, read["after"], read["upto"])
     ctx.tell(f"scores by version {scorer.model_version}")
     crash.point("before the clean commit", ctx.stage.id)
     scored = scorer.score(newer, intent.now)
@@ -70,7 +70,7 @@ def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record
     written = tables.changes(ctx.spark, ctx.path(), commit.version - 1, commit.version)
     if read["keeps"]:
         written = written.where(F.col("scored_at") == F.lit(intent.now))
-    held = tables.row_count(ctx.path(), commit.version)
+    held = log.row_count(ctx.path(), commit.version)
     detail = {**_said(ctx, scorer), "rows": held, **_seen(ctx, score, written, scorer, intent.now)}
     counts = dict.fromkeys(("rows_in", "scored"), sum(detail["histogram"]))
     return ctx.record(intent, counts=counts, detail=detail, published_version=commit.version)
@@ -103,9 +103,9 @@ def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Recor
     if read["upto"] > read["start"]:
         _catch_up(ctx, score, scorer, intent, read["start"])
     version = ctx.warehouse.version(ctx.stage.id)
-    rows = tables.row_count(ctx.path(), version) if version is not None else 0
+    rows = log.row_count(ctx.path(), version) if version is not None else 0
     done = -1 if version is None else version  # counted from the log: a replay finds what the cut-off attempt wrote
-    scored = tables.applied(ctx.path(), before, done)
+    scored = log.applied(ctx.path(), before, done)
     detail = {**_said(ctx, scorer), "rows": rows, "micro_batches": done - before}
     return ctx.record(intent, counts={"rows_in": scored, "scored": scored}, detail=detail, published_version=version)
 

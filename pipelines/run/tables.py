@@ -7,22 +7,25 @@ reads.
 """
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import crash, staging, tables
-from pipelines.columns import replace_now
+from pipelines import crash, log, staging, tables
 from pipelines.errors import DataError
+from pipelines.log import Commit
 from pipelines.plan import definition, same_rows
 from pipelines.quality import fused, suites
-from pipelines.run import batches, remembering, replaying, restoring
+from pipelines.run import batches, differing, remembering, replaying, restoring, views
 from pipelines.run.applying import apply
 from pipelines.run.context import Context
 from pipelines.run.order import FullRefresh, Restore
 from pipelines.spec import Expectation, Table
 from pipelines.state import RESTORE, Intent, Record
-from pipelines.tables import Commit
+
+MOST_REASONS = 1_000  # in a run record; the quarantine has all
 
 
 def refresh(ctx: Context) -> Record:
@@ -32,21 +35,33 @@ def refresh(ctx: Context) -> Record:
     restored = intent is not None and RESTORE in intent.inputs
     if intent and not restored and not same_rows(intent.definition, definition(ctx.pipeline, ctx.stage)):
         ctx = replace(ctx, ask=FullRefresh())  # cut off under another definition: one batch is never of two
+    if intent and not restored and not batches.stands(ctx, table, intent):
+        ctx.tell("takes the batch anew, for what it was to read has changed; nothing of it was written")
+        ctx, intent = ctx.undone(intent), None
     anew = isinstance(ctx.ask, Restore) and intent and RESTORE not in intent.inputs  # what was cut off is undone
     if intent is None or ctx.full_refresh or anew:
         intent = batches.intend(ctx, table)
     if RESTORE in intent.inputs:
         return restoring.restore(ctx, intent)
     if table.source is None:
-        return _publish(ctx, table, intent, _view(ctx, table, intent), {})
-    counts, clean, reasons = _batch(ctx, table, intent)
-    record = _publish(ctx, table, intent, clean, counts, reasons)
+        return _publish(ctx, table, intent, Made(views.make(ctx, table, intent)))
+    record = _publish(ctx, table, intent, _batch(ctx, table, intent))
     batches.forget(ctx)
     return record
 
 
-def _batch(ctx: Context, table: Table, intent: Intent) -> tuple[dict[str, int], Commit | None, dict[str, int]]:
-    """Stage, then commit clean and quarantine. Returns counts, the clean commit, and rows by reason."""
+@dataclass(frozen=True)
+class Made:
+    """What a batch made: its commit to the table if it had one, its counts, rows by reason, more for its record."""
+
+    commit: Commit | None
+    counts: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+def _batch(ctx: Context, table: Table, intent: Intent) -> Made:
+    """Stage, then commit clean and quarantine."""
     rules = _rules(table)
     staged, came = batches.staged(ctx, table, intent, rules)
     crash.point("before the clean commit", ctx.stage.id)
@@ -64,7 +79,8 @@ def _batch(ctx: Context, table: Table, intent: Intent) -> tuple[dict[str, int], 
     _conserve(ctx.stage.id, counts)
     if replaying.REPLAY in intent.inputs:
         counts = replaying.settled(counts)
-    return counts, done.commit, reasons
+    more = {differing.NEWEST: done.snapshot} if table.snapshots else {}
+    return Made(done.commit, {**counts, "removed": done.removed} if table.snapshots else counts, reasons, more)
 
 
 def _rules(table: Table) -> tuple[Expectation, ...]:
@@ -83,16 +99,22 @@ def _write_quarantine(
     found: Counter[str] = Counter()
     for fate in ("quarantine", "drop"):
         if staged.of(fate):
-            rows = staged.read(ctx.spark, fate).withColumn("_reasons", fused.reasons(rules))
-            grouped = rows.select(F.explode("_reasons").alias("reason")).groupBy("reason").count().collect()
-            found.update({r.reason: r["count"] for r in grouped})
+            rows = _with_reasons(staged.read(ctx.spark, fate), rules)
+            grouped = rows.select(F.explode(fused.REASONS).alias("reason")).groupBy("reason").count()
+            most = grouped.orderBy(F.desc("count"), "reason").limit(MOST_REASONS).collect()
+            found.update({r.reason: r["count"] for r in most})
     path, there = ctx.path("quarantine"), ctx.warehouse.version(ctx.stage.id, "quarantine") is not None
     anew = there and (intent.batch == 0 or replaying.REPLAY in intent.inputs)
     if staged.of("quarantine") or anew:
-        rows = staged.read(ctx.spark, "quarantine").withColumn("_reasons", fused.reasons(rules)).drop(fused.FLAWS)
+        rows = _with_reasons(staged.read(ctx.spark, "quarantine"), rules).drop(*intent.added)
         marked = rows.withColumns({"_arrived_at": F.lit(intent.now), "_batch": F.lit(intent.batch)})
         (tables.overwrite if anew else tables.append)(marked, path, ctx.transaction(intent, "quarantine"))
     return dict(found.most_common())
+
+
+def _with_reasons(rows: DataFrame, rules: tuple[Expectation, ...]) -> DataFrame:
+    why = F.coalesce(F.col(fused.WHY), F.lit(fused.MALFORMED))
+    return rows.withColumn(fused.REASONS, fused.reasons(rules, why)).drop(fused.FLAWS, fused.WHY)
 
 
 def _conserve(stage: str, counts: dict[str, int]) -> None:
@@ -101,32 +123,20 @@ def _conserve(stage: str, counts: dict[str, int]) -> None:
     assert out == counts["rows_in"], f"{stage}: {counts['rows_in']} rows in, {out} out: {counts}"
 
 
-def _view(ctx: Context, table: Table, intent: Intent) -> Commit:
-    rows = batches.selected(ctx.spark, replace_now(table.select, intent.now), batches.sides(ctx, intent))
-    return tables.overwrite(rows, ctx.path(), ctx.transaction(intent, "view"))
-
-
-def _publish(
-    ctx: Context,
-    table: Table,
-    intent: Intent,
-    commit: Commit | None,
-    counts: dict[str, int],
-    reasons: dict[str, int] | None = None,
-) -> Record:
+def _publish(ctx: Context, table: Table, intent: Intent, made: Made) -> Record:
     """Judge the version just written; publish it only if no promise that fails is broken."""
     crash.point("before judging", ctx.stage.id)
-    version = commit.version if commit else ctx.warehouse.version(ctx.stage.id)
+    version = made.commit.version if made.commit else ctx.warehouse.version(ctx.stage.id)
     assert version is not None
-    rows = tables.row_count(ctx.path(), version)
-    counts = counts or {"rows_in": rows, "applied": rows}
+    rows = log.row_count(ctx.path(), version)
+    counts = made.counts or {"rows_in": rows, "applied": rows}
     judged = suites.judge(lambda: tables.read(ctx.spark, ctx.path(), version), rows, table.expect)
     judged += tuple(remembering.over_time(ctx, table, intent, version, counts))
     rules = _rules(table) if table.source else ()
-    remembering.remember(ctx, intent, [*remembering.refused(rules, intent, counts, reasons or {}), *judged])
+    remembering.remember(ctx, intent, [*remembering.refused(rules, intent, counts, made.reasons), *judged])
     broken = suites.failures(judged)
-    detail = {"reasons": reasons or {}, "expectations": [j.as_json() for j in judged], "rows": rows, "path": ctx.path(),
-              "quarantine_path": ctx.path("quarantine"), "beside": restoring.beside(ctx)}  # fmt: skip
+    detail = {"reasons": made.reasons, "expectations": [j.as_json() for j in judged], "rows": rows, "path": ctx.path(),
+              "quarantine_path": ctx.path("quarantine"), "beside": restoring.beside(ctx), **made.detail}  # fmt: skip
     if broken:
         error = f"{ctx.stage.id}: version {version} is not published: {broken}"
         ctx.record(intent, "refused", counts=counts, detail=detail, error=error)

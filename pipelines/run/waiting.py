@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime
 
-from pipelines.columns import relations
+from pipelines import log
+from pipelines.columns import additive, relations
+from pipelines.errors import SpecError
 from pipelines.intake import KINDS, Asked
-from pipelines.plan import Stage, Waiting, definition
+from pipelines.plan import Stage, Waiting, definition, same_rows
 from pipelines.quality import overtime
 from pipelines.spec import Pipeline, Table, Target
-from pipelines.state import History, Record
+from pipelines.state import History, Json, Record, Warehouse
 
 
 def waiting(pipeline: Pipeline, target: Target, history: History, stage: Stage) -> Waiting:
@@ -50,7 +52,24 @@ def _table(pipeline: Pipeline, target: Target, history: History, stage: Stage, l
     if table.source:
         asked = asked_of(pipeline, target, history, stage)
         return KINDS[asked.source.kind].news(asked)
-    return _moved(history, last, [f"tables.{t}" for t in side_tables(pipeline, table)])
+    moved = _moved(history, last, [f"tables.{t}" for t in side_tables(pipeline, table)])
+    way = added(pipeline, target, history, stage)[1] if moved and last else ""
+    return f"{moved}; {way}" if way else moved
+
+
+def added(pipeline: Pipeline, target: Target, history: History, stage: Stage) -> tuple[dict[str, Json] | None, str]:
+    """To which version of a view what rows are added, and that in words; (None, why not) where it is made whole."""
+    found, last = additive(pipeline.tables[stage.name].select), history.last(stage.id, "ok")
+    if isinstance(found, str):
+        return None, found and f"made whole, for {found}"
+    read, held = f"tables.{found.relation}", last.inputs.get(f"tables.{found.relation}", {}) if last else {}
+    if not last or not same_rows(last.definition, definition(pipeline, stage)):
+        return None, ""
+    path, upto = Warehouse(target.warehouse, pipeline.pipeline).path(read), history.published(read)
+    same = held.get("generation") == history.generation(read)
+    if upto is None or not same or not log.inserts_only(path, held["upto"], upto):
+        return None, f"made whole, for rows of {found.relation} were changed"
+    return {"after": held["upto"], "base": last.published_version}, "its groups are added to"
 
 
 def _features(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
@@ -70,6 +89,16 @@ def _score(pipeline: Pipeline, target: Target, history: History, stage: Stage, l
     if champion(history, f"models.{score.model}") is None:
         return ""
     return _moved(history, last, [f"features.{score.of}"])
+
+
+def publication(history: History, stage: str, run: str) -> Record:
+    """The record with which a run published a stage's table. Errors: SpecError, naming those that did."""
+    mine = [r for r in history.records if r.stage == stage and r.published_version is not None]
+    found = [r for r in mine if r.run_id == run]
+    if not found:
+        known = ", ".join(r.run_id for r in mine[-5:]) or "none yet"
+        raise SpecError(f"{stage}: run '{run}' published nothing of it; those that did: {known}")
+    return found[-1]
 
 
 def champion(history: History, stage: str) -> int | None:

@@ -51,5 +51,6 @@ Length = Annotated[
     PlainSerializer(lambda t: f"{int(t.total_seconds())} seconds", return_type=str),
     WithJsonSchema({"type": "string", "pattern": rf"^{_LENGTH.pattern}$", "examples": ["3 hours"]}),
 ]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="snake_case name")]
-Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="a column")]
+NAME, COLUMN = r"^[a-z][a-z0-9_]{0,62}$", r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
+Name = Annotated[str, Field(pattern=NAME, description="snake_case name")]
+Column = Annotated[str, Field(pattern=COLUMN, description="a column")]

@@ -5,7 +5,8 @@ never taken for a number. Nothing in the file is executed or interpolated.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
@@ -19,9 +20,10 @@ from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import Node
 
 from pipelines.errors import SpecError
-from pipelines.spec.base import Spec
+from pipelines.spec.base import COLUMN, NAME, Spec
 from pipelines.spec.case import Cases
 from pipelines.spec.pipeline import Pipeline
+from pipelines.spec.source import FOLDER
 from pipelines.spec.target import Target
 
 S = TypeVar("S", bound=Spec)
@@ -31,6 +33,19 @@ MOST_BYTES = 64_000  # a conf is written by hand; this many are read in about a 
 DEEPEST = 12  # levels of nesting
 LONGEST = 60  # letters of a wrong value that a message repeats
 MOST_ERRORS = 10
+_KINDS = {"array": "a list", "object": "a mapping of keys", "string": "text", "integer": "a whole number"}
+_SHAPES = {
+    NAME: "should be a name in snake_case, such as late_arrival",
+    COLUMN: "should be a column's name: letters, digits and _",
+    FOLDER: "should be a folder under the landing root, such as landing/flights; no '..', no '/' before it",
+}
+_WORDING: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (  # as the library says it -> as YAML has it
+    (r"input should be (?:a valid|an) (array|object|string|integer)", lambda m: f"should be {_KINDS[m[1]]}"),
+    (r"(?:tuple|list|dictionary) should have at least 1 item.*", lambda _: "is empty; it needs at least one"),
+    (r"string should match pattern '(.*)'", lambda m: _SHAPES.get(m[1], f"should match {m[1]}")),
+    (r"input should be a valid ", lambda _: "should be a "),
+    (r"^input should", lambda _: "should"),
+)
 
 
 class Lines:
@@ -118,7 +133,9 @@ def _parse(path: Path) -> object:
         raise SpecError(f"{path}: byte {found.start} is not UTF-8") from None
     except MarkedYAMLError as found:
         line = found.problem_mark.line + 1 if found.problem_mark else 1
-        problem = (found.problem or "no YAML").splitlines()[0]
+        problem = re.sub(
+            r"found duplicate key (\S+) .*", r"key \1 stands twice", (found.problem or "no YAML").splitlines()[0]
+        )
         raise SpecError(f"{path}:{line}: cannot be read: {problem}") from None
     except (YAMLError, RecursionError, ValueError, OSError) as found:
         raise SpecError(f"{path}: cannot be read: {str(found).partition(';')[0]}") from None
@@ -170,9 +187,16 @@ def _sentence(error: Mapping[str, object], kind: type[BaseModel], lines: Lines) 
         return f"{lines.file}: a text holds half of a surrogate pair, which is no character"
     if error["type"] == "missing":
         return f"{where}: {shown}: missing"
+    message = _plain(message[:1].lower() + message[1:])
     got = error.get("input")
     tail = f", got {got!r:.{LONGEST}}" if isinstance(got, str | int | float | bool) and "got" not in message else ""
-    return f"{where}: {shown + ': ' if shown else ''}{message[:1].lower() + message[1:]}{tail}"
+    return f"{where}: {shown + ': ' if shown else ''}{message}{tail}"
+
+
+def _plain(message: str) -> str:
+    for pattern, words in _WORDING:
+        message = re.sub(pattern, words, message)
+    return message
 
 
 def _no_such_kind(where: str, shown: str, found: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ class Pipeline(Spec):
     pipeline: Name = Field(description="its name: the folder of its tables, the prefix of its models")
     description: str = Field(default="", description="the question it answers, for people")
     schedule: str | None = Field(default=None, description="cron expression or Airflow preset, for the DAG")
+    upkeep_schedule: str | None = Field(default=None, description="the same, for a DAG of `lakeloom upkeep`")
     sources: dict[Name, Source] = Field(default={}, description="what arrives, by name")
     tables: dict[Name, Table] = Field(default={}, description="Delta tables that we make, by name")
     features: dict[Name, Feature] = Field(default={}, description="feature tables, by name")

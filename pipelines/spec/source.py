@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from pipelines.spec.base import Column, Name, Spec, length_of
 
-Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_=-]+([./][A-Za-z0-9_=-]+)*/?$")]
+FOLDER = r"^[A-Za-z0-9_=-]+([./][A-Za-z0-9_=-]+)*/?$"
+Folder = Annotated[str, Field(pattern=FOLDER)]
 Overlap = Annotated[
     timedelta | int,
     BeforeValidator(lambda given: _overlap_of(given)),
@@ -40,7 +41,12 @@ class Files(Spec):
     path: Folder = Field(description="folder under the target's `landing` root; no '..', no hidden folder")
     ddl: str = Field(alias="schema", description="columns as Spark DDL: 'year INT, origin STRING'")
     null: str = Field(default="", description="the text that stands for a missing value (csv)")
-    pace: ClassVar[frozenset[str]] = frozenset()
+    on_schema_change: Literal["fail", "add_columns", "quarantine"] = Field(
+        default="fail",
+        description="a file whose columns are not the schema's stops the table, brings its new columns as text, or "
+        "is refused row by row; keys beyond the schema (json) are ignored, added or refused; order is no change",
+    )
+    pace: ClassVar[frozenset[str]] = frozenset({"on_schema_change"})
 
     @property
     def beside(self) -> tuple[str, ...]:

@@ -54,6 +54,10 @@ class Table(Spec):
     apply_as_deletes: str | None = Field(
         default=None, description="condition over the select's columns: such a record deletes its key"
     )
+    snapshots: bool = Field(
+        default=False,
+        description="each value of `sequence_by` is a whole state of the source: a key that is missing was deleted",
+    )
     event_time: Column | None = Field(default=None, description="when the row happened in the world")
     known_at: dict[Column, Column] = Field(
         default={}, description="column -> the timestamp column at which it becomes known; event_time where unstated"
@@ -67,9 +71,12 @@ class Table(Spec):
     def _coherent(self) -> "Table":
         if self.sequence_by and not self.keys:
             raise ValueError("sequence_by orders rows of the same keys, and there are no keys")
-        if self.sequence_by is None and (self.apply_as_deletes or self.stored_as_scd_type == 2):
+        if self.sequence_by is None and self.ordered:
             what = "stored_as_scd_type: 2" if self.stored_as_scd_type == 2 else "apply_as_deletes"
+            what = "snapshots: true" if self.snapshots else what
             raise ValueError(f"{what} needs keys and sequence_by, which order the events of a key")
+        if self.snapshots and self.apply_as_deletes:
+            raise ValueError("snapshots say what was deleted by what they lack; apply_as_deletes is for events")
         if self.source is None and self.keys:
             raise ValueError("a materialized view is made whole; keys are for a table with `from`")
         if self.known_at and not self.event_time:
@@ -83,8 +90,13 @@ class Table(Spec):
     @property
     def needed(self) -> tuple[str, ...]:
         """The columns without which a row has no place: its keys, and where order decides more, its sequence."""
-        ordered = self.apply_as_deletes or self.stored_as_scd_type == 2
-        return tuple(dict.fromkeys((*self.keys, *([self.sequence_by] if ordered and self.sequence_by else []))))
+        moment = [self.sequence_by] if self.ordered and self.sequence_by else []
+        return tuple(dict.fromkeys((*self.keys, *moment)))
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the order of a key's events decides more than which row is the newest."""
+        return bool(self.apply_as_deletes) or self.stored_as_scd_type == 2 or self.snapshots
 
     def known(self, column: str) -> str | None:
         """The timestamp column at which `column` becomes known; None for a table without time.

@@ -45,6 +45,19 @@ def test_a_conf_is_a_dag_with_a_task_for_each_stage(airflow, home):
     }
 
 
+def test_a_conf_with_a_schedule_of_upkeep_has_a_second_dag(airflow, home):
+    (home / "conf" / "rides.yml").write_text(f'{RIDES}upkeep_schedule: "0 3 * * 0"\n')
+    (home / "conf" / "walks.yml").write_text(f"{RIDES}upkeep_schedule: on Sundays\n".replace("rides\n", "walks\n", 1))
+
+    found = airflow.ask("bag", LAKELOOM_HOME=str(home))
+
+    assert found["errors"] == {}
+    assert set(found["dags"]) == {"rides", "rides_upkeep", "walks", "walks_upkeep"}
+    upkeep = found["dags"]["rides_upkeep"]
+    assert (upkeep["schedule"], upkeep["needs"]) == ("0 3 * * 0", {"upkeep": []})
+    assert "upkeep_schedule: 'on Sundays' is no cron expression" in found["dags"]["walks_upkeep"]["docs"]["conf"]
+
+
 def test_the_dags_of_this_checkout_are_its_plans(airflow):
     found = airflow.ask("bag")
 

@@ -31,7 +31,7 @@ def orders(tmp_path: Path) -> Project:
     ("old", "new", "sentence"),
     [
         ("keys:", "kyes:", "7: tables.orders.kyes: no such key; did you mean 'keys'?"),
-        ("keys: [id]", "keys: id", "7: tables.orders.keys: input should be a valid array, got 'id'"),
+        ("keys: [id]", "keys: id", "7: tables.orders.keys: should be a list, got 'id'"),
         ("id, amount FROM", "id, amont FROM", "8: tables.orders.select: no column 'amont'; did you mean 'amount'?"),
         (
             "FROM orders",

@@ -1,8 +1,11 @@
 """Bad input through the command: one sentence or a quarantined row, nothing half-published; once mended, it goes on."""
 
 import itertools
+from io import BytesIO
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from e2e.project import WHEN_AND_WHERE, Project, Said, checksum, project
@@ -83,6 +86,34 @@ def test_the_command_itself_ends_with_3_and_one_sentence(orders):
     assert (said.code, said.error) == (3, f"{file}: is empty; remove it, or land it again whole")
     assert "Traceback" not in said.err
     assert orders.records() == []
+
+
+def test_a_file_that_only_spark_finds_damaged_is_named_and_mended_it_goes_in(orders):
+    orders.change(lambda conf: conf["sources"]["raw"].update(format="parquet"))
+    (orders.landing / "orders" / "1.csv").unlink()
+    whole = parquet([(1, 1, 10), (2, 1, 200)])
+    place = whole.index(b"\x28\xb5\x2f\xfd")  # where zstd's first page begins
+    file = orders.land("orders/1.parquet", whole[:place] + bytes(4) + whole[place + 4 :])
+
+    said = orders.lakeloom("run")
+
+    why = f"tables.orders: {file} is damaged, for Spark cannot read it; land it again whole"
+    assert (said.code, said.error) == (3, why)
+    assert orders.records() == orders.rows("tables.orders") == []
+    assert orders.lakeloom("run").error == why
+    file.write_bytes(whole)
+    orders.land("orders/2.parquet", parquet([(3, 1, 30)]))
+    assert orders.lakeloom("run").error == ""
+    assert found(orders) == [(1, 1, 10), (2, 1, 200), (3, 1, 30)]
+
+
+def parquet(rows: list[tuple[int, int, int]]) -> bytes:
+    kinds = pa.schema([(name, pa.int32()) for name in HEADER.strip().split(",")])
+    file = BytesIO()
+    pq.write_table(
+        pa.Table.from_pylist([dict(zip(kinds.names, r, strict=True)) for r in rows], kinds), file, compression="zstd"
+    )
+    return file.getvalue()
 
 
 def test_a_line_that_cannot_be_read_is_quarantined_as_it_stands(orders):

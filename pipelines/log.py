@@ -1,0 +1,126 @@
+"""The log of one Delta table, read without a JVM by delta-rs: its commits, and what they say of its rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from pipelines.errors import PlatformError
+
+LOOK_BACK = 200  # commits searched for a replay
+ADDS = frozenset(
+    ("WRITE", "MERGE", "CREATE TABLE", "OPTIMIZE", "VACUUM START", "VACUUM END", "ADD COLUMNS", "SET TBLPROPERTIES")
+)  # operations that can leave all rows that were there before
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """Who writes, and its how-manieth write this is; version rises per app."""
+
+    app: str
+    version: int
+
+    @property
+    def tag(self) -> str:
+        """As it stands in the commit's user metadata."""
+        return f"{self.app}#{self.version}"
+
+    @property
+    def options(self) -> dict[str, str | int]:
+        """Of a DataFrame's write."""
+        return {"txnAppId": self.app, "txnVersion": self.version, "userMetadata": self.tag}
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit as the log tells it."""
+
+    version: int
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    tag: str = ""  # of the transaction that wrote it
+    adds: bool = True  # of a kind that can leave all rows that were there before
+
+    @property
+    def rewrites(self) -> bool:
+        """True where a row that was there before may be changed or gone."""
+        return not self.adds or self.count("numTargetRowsUpdated", "numTargetRowsDeleted") > 0
+
+    def count(self, *names: str) -> int:
+        """The sum of some operation metrics; one that is absent counts nothing."""
+        return sum(int(self.metrics.get(n, 0)) for n in names)
+
+    @property
+    def applied(self) -> int:
+        """Rows inserted or updated: numOutputRows of an append, the matched and new rows of a MERGE."""
+        if "numTargetRowsInserted" in self.metrics:
+            return self.count("numTargetRowsInserted", "numTargetRowsUpdated")
+        return self.count("numOutputRows")
+
+
+def inserts_only(path: str, after: int, upto: int) -> bool:
+    """True where no commit in (after, upto] updated or deleted a row; answered by the log alone."""
+    return not any(c.rewrites for c in _between(path, after, upto))
+
+
+def row_count(path: str, version: int) -> int:
+    """Rows of a version, summed from the log."""
+    return DeltaTable(path, version=version).count()
+
+
+def find(path: str, transaction: Transaction) -> Commit | None:
+    """The commit of a transaction, if it is already in the table."""
+    return next((c for c in _history(path) if c.tag == transaction.tag), None)
+
+
+def file_sizes(path: str) -> list[int]:
+    """Bytes of each file of the newest version, by the log."""
+    sizes: list[int] = pa.table(DeltaTable(path).get_add_actions(flatten=True))["size_bytes"].to_pylist()
+    return sizes
+
+
+def moments(path: str) -> dict[int, datetime]:
+    """When each version that the log still tells of was committed."""
+    return {c["version"]: datetime.fromtimestamp(c["timestamp"] / 1000, UTC) for c in DeltaTable(path).history()}
+
+
+def beyond(path: str, column: str, low: Any) -> bool:
+    """True where every value of a column in the newest version is below `low`, by the log's statistics alone."""
+    actions = pa.table(DeltaTable(path).get_add_actions(flatten=True))
+    if f"max.{column}" not in actions.column_names:
+        return False
+    highest = [
+        v for v, n in zip(actions[f"max.{column}"].to_pylist(), actions["num_records"].to_pylist(), strict=True) if n
+    ]
+    return all(v is not None and type(v) is type(low) and v < low for v in highest)
+
+
+def applied(path: str, after: int, upto: int) -> int:
+    """Rows inserted or updated in versions (after, upto], by the log alone."""
+    return sum(c.applied for c in _between(path, after, upto))
+
+
+def _between(path: str, after: int, upto: int) -> list[Commit]:
+    newest = DeltaTable(path).version()
+    found = [c for c in _history(path, newest - after) if after < c.version <= upto] if after < upto else []
+    assert len(found) == upto - max(after, -1), f"{path}: the log no longer tells of versions {after + 1} to {upto}"
+    return found
+
+
+def _history(path: str, most: int = LOOK_BACK) -> list[Commit]:
+    try:
+        commits = DeltaTable(path).history(most)
+    except TableNotFoundError:
+        return []
+    except Exception as found:
+        raise PlatformError(f"{path}: its log cannot be read: {str(found).splitlines()[0]}") from found
+    return [_commit(c) for c in commits]
+
+
+def _commit(entry: Mapping[str, Any]) -> Commit:
+    overwrites = entry.get("operationParameters", {}).get("mode") == "Overwrite" and entry["version"] > 0
+    adds = entry["operation"] in ADDS and not overwrites
+    return Commit(entry["version"], entry.get("operationMetrics", {}), entry.get("userMetadata") or "", adds)

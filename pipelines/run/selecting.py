@@ -1,0 +1,26 @@
+"""A select over frames: the tables of the pipeline at the versions that an intent fixed, and what is given beside."""
+
+from pyspark.sql import DataFrame, SparkSession
+
+from pipelines import tables
+from pipelines.run.context import Context
+from pipelines.state import Intent
+
+
+def sides(ctx: Context, intent: Intent) -> dict[str, DataFrame]:
+    """The tables that an intent fixed, their own bookkeeping columns left out."""
+    found = {k.removeprefix("tables."): v["upto"] for k, v in intent.inputs.items() if k.startswith("tables.")}
+    read = {n: tables.read(ctx.spark, ctx.warehouse.path(f"tables.{n}"), v) for n, v in found.items()}
+    return {name: plain(df) for name, df in read.items()}
+
+
+def plain(df: DataFrame) -> DataFrame:
+    """Without bookkeeping columns: what a select sees of a table."""
+    return df.select(*[c for c in df.columns if not c.startswith("_")])
+
+
+def selected(spark: SparkSession, select: str, relations: dict[str, DataFrame]) -> DataFrame:
+    """A select over frames, each under its name."""
+    for name, df in relations.items():
+        df.createOrReplaceTempView(name)
+    return spark.sql(select)
