@@ -23,9 +23,16 @@ sources:
     schema: >
       id INT, shop STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<name STRING, n INT>>, rush STRING
   prices_raw: {kind: delta, path: prices, read: changes, schema: "item STRING, price DOUBLE"}
+  stock_raw: {kind: files, format: csv, path: stock, schema: "item STRING, n INT, day DATE"}
   shops_raw: {kind: files, format: csv, path: shops, schema: "shop STRING, city STRING"}
 tables:
   shops: {from: shops_raw, select: "SELECT shop, city FROM shops_raw"}
+  stock:
+    from: stock_raw
+    keys: [item]
+    sequence_by: day
+    snapshots: true
+    select: SELECT item, n, day FROM stock_raw
   prices:
     from: prices_raw
     keys: [item]
@@ -91,6 +98,11 @@ tests:
           - {item: pen, price: 1.7, change_type: update_postimage, commit_version: 2}
     expect:
       prices: [{item: ink, price: 9}]
+
+  - test: what a later snapshot lacks is gone
+    given: {stock_raw: [{item: pen, n: 3, day: 2026-03-01}, {item: ink, n: 1, day: 2026-03-01}]}
+    later: [{stock_raw: [{item: pen, n: 2, day: 2026-03-02}]}]
+    expect: {stock: [{item: pen, n: 2}]}
 
   - test: equal rows of a table without keys stay, in one delivery and in two
     given: {orders_raw: [{id: 1, at: 2026-03-02 08:00:00}, {id: 1, at: 2026-03-02 08:00:00}]}
@@ -175,8 +187,8 @@ def test_corrections_deletions_repetitions_and_nothing_at_all_end_as_the_conf_sa
     said = checked(shop, HOLDS)
 
     assert (said.error, said.code) == ("", 0), said.out
-    assert said.out.startswith("shop: 4 of 4 tests passed in ")
-    assert [line.split()[0] for line in said.err.splitlines()[1:]] == ["passed"] * 4
+    assert said.out.startswith("shop: 5 of 5 tests passed in ")
+    assert [line.split()[0] for line in said.err.splitlines()[1:]] == ["passed"] * 5
     assert set(shop.files()) - set(before) == {str(shop.conf.parent / "tests" / "shop.yml")}
 
 
