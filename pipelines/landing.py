@@ -168,7 +168,8 @@ class _Read:
         if held and not self.lines:
             self.header = held[0].decode("utf-8-sig").strip()
         self.lines += len(held)
-        if self.source.format == "json" and self.source.on_schema_change == "add_columns":
+        grows = self.source.format == "json" and self.source.on_schema_change == "add_columns"
+        if grows and len(self.keys) <= MOST_ADDED:  # more are refused, so they need not be held
             known = ddl(self.source.ddl)
             self.keys |= dict.fromkeys(key for line in held for key in _keys(line) if key not in known)
 

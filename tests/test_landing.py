@@ -110,6 +110,20 @@ def test_json_records_are_lines(land, tmp_path):
     assert counted(tmp_path, "json") == [3]
 
 
+def test_keys_without_end_are_refused_before_they_fill_the_memory(land, tmp_path, monkeypatch):
+    monkeypatch.setattr(landing, "CHUNK", 1_000)
+    path = land("a.json", b"".join(b'{"k%d": 1}\n' % i for i in range(5_000)))
+    kind = source("json").model_copy(update={"on_schema_change": "add_columns"})
+
+    with pytest.raises(DataError) as caught:
+        landing.census(kind, landing.arrivals(kind, str(tmp_path)))
+
+    named = "'k0', 'k1', 'k2', 'k3', 'k4'"
+    assert str(caught.value).startswith(f"{path}: has {named} and ")
+    assert str(caught.value).endswith(" more beyond the schema; a file may add 100 columns")
+    assert int(str(caught.value).split(" and ")[1].split()[0]) < 300
+
+
 def test_parquet_tells_its_rows(land, tmp_path):
     path = land("a.parquet", b"")
     pq.write_table(pa.table({"a": pa.array([1, 2, 3], pa.int32()), "b": ["x", "y", "z"]}), path)
