@@ -196,18 +196,21 @@ def _changes(name: str, table: Table, made: Columns) -> Iterator[Flaw]:
             yield Flaw((*place, "apply_as_deletes"), f"'{table.apply_as_deletes}' reads no column of the select")
     except SpecError as error:
         yield Flaw((*place, "apply_as_deletes"), str(error))
-    for column in HISTORY if table.stored_as_scd_type == 2 else ():
+    for column in _history(table):
         if column in made:
             yield Flaw(
                 place, f"stored_as_scd_type: 2 adds a column '{column}'; name the select's otherwise", ("select",)
             )
 
 
+def _history(table: Table) -> tuple[str, ...]:
+    """The columns that a kept history adds."""
+    return HISTORY if table.stored_as_scd_type == 2 else ()
+
+
 def _timed(table: Table, made: Columns) -> Columns:
     """With the columns that a kept history adds; both come of the sequence."""
-    if table.stored_as_scd_type == 1 or table.sequence_by not in made:
-        return made
-    return {**made, **dict.fromkeys(HISTORY, made[table.sequence_by])}
+    return {**made, **dict.fromkeys(_history(table), made[table.sequence_by])} if table.sequence_by in made else made
 
 
 def _inputs(name: str, table: Table, pipeline: Pipeline) -> Iterator[Flaw]:
@@ -243,9 +246,9 @@ def _named(place: Place, table: Table, made: Columns) -> Iterator[Flaw]:
 def _leaks(name: str, table: Table, made: Columns, rows: Collection[Origin], seen: _Seen) -> Iterator[Flaw]:
     """What is made of a late column is late; a table with time has to say when."""
     late = _late(name, table, made, seen)
-    moments = {*table.known_at.values(), table.event_time}
+    stated = {*table.known_at, *table.known_at.values(), table.event_time, *_history(table)}
     for output, origins in made.items():
-        if table.event_time and (output in table.known_at or output in moments):
+        if table.event_time and output in stated:
             moment: str | None = table.known(output)
         else:
             cause = next((o for o in sorted(origins) if o in late), None)
@@ -265,13 +268,14 @@ def _late(name: str, table: Table, made: Columns, seen: _Seen) -> dict[Origin, s
     """What the select reads that is known only after event_time -> the moment at which it is.
 
     Two ways: a column of an upstream table that is late there; and a column of which alone an output is made that
-    known_at calls late. A column of which event_time itself is made is never late.
+    known_at calls late. A column of which event_time itself is made is never late; nor is the sequence, for a row ends
+    by that of another event.
     """
     late = {o: seen.late[o] for origins in made.values() for o in origins if o in seen.late}
     late |= {o: m for o, m in seen.late.items() if o[0] in relations(table.select)}
     for output, origins in made.items():
         moment = table.known(output)
-        if moment and moment != table.event_time and len(origins) == 1:
+        if moment and moment != table.event_time and len(origins) == 1 and output not in _history(table):
             late.setdefault(next(iter(origins)), moment)
     start = made.get(table.event_time or "", frozenset())
     return {o: m for o, m in late.items() if o not in start and (o[0], m) not in start}

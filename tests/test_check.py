@@ -371,6 +371,35 @@ def test_feature_keys_are_the_keys_of_the_spine(flaws):
     ]
 
 
+PRICES = """
+pipeline: prices
+sources:
+  prices_raw: {kind: files, format: json, path: prices, schema: "item STRING, at TIMESTAMP, rev INT, price INT"}
+tables:
+  prices:
+    from: prices_raw
+    keys: [item]
+    sequence_by: rev
+    stored_as_scd_type: 2
+    event_time: at
+    select: SELECT item, at, rev, price FROM prices_raw
+  ended:
+    event_time: at
+    select: SELECT item, at, valid_to IS NOT NULL AS is_old FROM prices
+"""
+
+
+def test_a_row_of_a_kept_history_ends_later_than_it_is_known(tmp_path):
+    path = tmp_path / "prices.yml"
+    path.write_text(PRICES)
+
+    with pytest.raises(SpecError) as caught:
+        check(*load_lines(path))
+
+    said = "is_old reads prices.valid_to, which is known at valid_to; state it: known_at: {is_old: valid_to}"
+    assert [line.partition(": tables.")[2] for line in str(caught.value).splitlines()] == [f"ended: {said}"]
+
+
 def test_a_circle_of_tables_is_named(flaws):
     found = flaws(("    select: SELECT origin, count(*) AS departures FROM flights GROUP BY origin", """\
     select: SELECT origin FROM idle
