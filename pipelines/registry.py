@@ -10,9 +10,11 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pyspark.ml import PipelineModel
@@ -105,19 +107,19 @@ class Registry:
                 pip_requirements=["pyspark", "xgboost-cpu"],
                 dfs_tmpdir=str(Path(self.artifacts) / "_tmp"),
             )
-        folder = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri)
-        return Logged(active.info.run_id, info.model_uri, manifest(Path(folder)))
+        with _fetched(info.model_uri) as folder:
+            return Logged(active.info.run_id, info.model_uri, manifest(folder))
 
     def load(self, uri: str, expected: str) -> PipelineModel:
         """The Spark pipeline at a model URI. Errors: DataError if its files are not those that were logged."""
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
-        found = manifest(folder)
-        if found != expected:
-            raise DataError(
-                f"model {uri}: its files were changed since training, so it is not loaded: "
-                f"their hash is {found[:12]}, logged was {expected[:12]}"
-            )
-        return PipelineModel.load(f"file://{folder}/sparkml")
+        with _fetched(uri) as folder:
+            found = manifest(folder)
+            if found != expected:
+                raise DataError(
+                    f"model {uri}: its files were changed since training, so it is not loaded: "
+                    f"their hash is {found[:12]}, logged was {expected[:12]}"
+                )
+            return PipelineModel.load(f"file://{folder}/sparkml")
 
     def load_version(self, version: Version) -> PipelineModel:
         """A registered model, verified."""
@@ -147,6 +149,13 @@ class Registry:
         return (
             found.experiment_id if found else self.client.create_experiment(name, Path(self.artifacts, name).as_uri())
         )
+
+
+@contextmanager
+def _fetched(uri: str) -> Iterator[Path]:
+    """A copy of a model's files, gone at the end: MLflow would leave one for each load."""
+    with TemporaryDirectory(prefix="lakeloom-") as folder:
+        yield Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
 
 
 def manifest(folder: Path) -> str:

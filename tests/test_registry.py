@@ -1,6 +1,7 @@
 """Models in MLflow: what was logged is what is loaded, and the alias points where it was last put."""
 
 import hashlib
+import tempfile
 from pathlib import Path
 
 import mlflow
@@ -56,6 +57,15 @@ def test_what_was_logged_is_what_is_loaded(registry, logged, frame):
         3: 6,
         -1.5: -3,
     }
+
+
+def test_loading_a_model_leaves_no_copy_of_it(registry, logged, frame, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    loaded = registry.load(logged.uri, logged.manifest)
+
+    assert list(tmp_path.iterdir()) == []
+    assert loaded.transform(frame([(3.0,)], "x double")).first().doubled == 6
 
 
 def test_the_run_keeps_what_it_was_told(registry, logged):
