@@ -291,6 +291,8 @@ def _feature(name: str, feature: Feature, seen: _Seen) -> Iterator[Flaw]:
     if feature.keys != spine.keys:
         has = f"[{', '.join(spine.keys)}]" if spine.keys else "none"
         yield Flaw((*place, "keys"), f"should be the keys of {feature.spine}, {has}, got [{', '.join(feature.keys)}]")
+    if spine.stored_as_scd_type == 2:
+        yield Flaw((*place, "spine"), f"{feature.spine} keeps all rows of a key, and a key has one feature row")
     if spine.event_time is None:
         yield Flaw((*place, "spine"), TIMELESS.format(feature.spine))
     if made is not None:

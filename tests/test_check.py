@@ -400,6 +400,15 @@ def test_a_row_of_a_kept_history_ends_later_than_it_is_known(tmp_path):
     assert [line.partition(": tables.")[2] for line in str(caught.value).splitlines()] == [f"ended: {said}"]
 
 
+def test_a_spine_has_one_row_a_key(flaws):
+    kept = ("known_at: {dep", "sequence_by: time_hour\n    stored_as_scd_type: 2\n    known_at: {dep")
+    said = "features.departures.spine: flights keeps all rows of a key, and a key has one feature row"
+
+    found = flaws(kept, ("dep_delay, arr_delay\n      FROM", "dep_delay, arr_delay, time_hour\n      FROM"))
+
+    assert [line.partition(": ")[2] for line in found] == [said]
+
+
 def test_a_circle_of_tables_is_named(flaws):
     found = flaws(("    select: SELECT origin, count(*) AS departures FROM flights GROUP BY origin", """\
     select: SELECT origin FROM idle
