@@ -18,10 +18,11 @@ AMOUNT = {"expect_column_values_to_be_between": {"column": "amount", "max_value"
 
 def sales(root: Path) -> Project:
     made = project(root, "sales")
+    keyed = {"from": "raw", "keys": ["id"], "sequence_by": "amount"}
     made.write(
         sources={"raw": {"kind": "files", "format": "csv", "path": "raw", "schema": "id STRING, amount INT"}},
         tables={
-            "sales": {"from": "raw", "keys": ["id"], "select": "SELECT id, amount FROM raw", "expect": [AMOUNT]},
+            "sales": {**keyed, "select": "SELECT id, amount FROM raw", "expect": [AMOUNT]},
             "total": {"select": "SELECT sum(amount) AS amount FROM sales"},
         },
     )
