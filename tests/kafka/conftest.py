@@ -101,8 +101,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     port = free_port()
     config = place / "server.properties"
     config.write_text(CONFIG.format(port=port, controller=free_port(), logs=place / "logs"))
-    known = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    done = subprocess.run(_java("kafka.tools.StorageTool", "format", "-t", known, "-c", config), capture_output=True)
+    known = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")  # one in 64 begins with a dash
+    named = ("format", f"--cluster-id={known}", "--config", config)
+    done = subprocess.run(_java("kafka.tools.StorageTool", *named), capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     with (
         (place / "broker.log").open("w") as log,
