@@ -29,6 +29,7 @@ from pipelines.spec import (
     Pipeline,
     Postgres,
     Score,
+    Search,
     Spec,
     Split,
     Table,
@@ -39,7 +40,6 @@ from pipelines.spec import (
 )
 from pipelines.spec.expectations import LEFT_OUT
 from pipelines.spec.expectations.base import SHARED
-from pipelines.spec.model import Search
 from pipelines.spec.schema import cases_schema, cases_schema_text, json_schema, schema_text
 
 ROOT = Path(__file__).resolve().parent.parent

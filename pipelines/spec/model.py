@@ -1,12 +1,12 @@
-"""Models: candidates, how they are split and chosen, and the gates before the alias moves."""
+"""Models: candidates, and how rows are split for them; search.py and gate.py have how one is chosen and admitted."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from pipelines.spec.base import Column, Name, Spec
-
-Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"]
+from pipelines.spec.gate import Gate
+from pipelines.spec.search import Search
 
 
 class Split(Spec):
@@ -44,29 +44,6 @@ class Xgboost(Spec):
 
 
 Candidate = Annotated[LogisticRegression | Xgboost, Field(discriminator="kind")]
-
-
-class Search(Spec):
-    """How the best candidate is chosen: the highest metric on the validation slice."""
-
-    metric: Metric = "average_precision"
-
-
-class Gate(Spec):
-    """What must hold on the test slice before the alias `champion` moves."""
-
-    metric: Metric
-    min: float | None = Field(default=None, description="the metric is at least this")
-    versus: Literal["champion", "baseline"] | None = Field(
-        default=None, description="better than this, on the same rows"
-    )
-    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the one-sided comparison")
-
-    @model_validator(mode="after")
-    def _one_test(self) -> "Gate":
-        if (self.min is None) == (self.versus is None):
-            raise ValueError("a gate has either min or versus")
-        return self
 
 
 class Model(Spec):
