@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors suggest",
         "spec",
         "columns",
-        "promises drift",
+        "promises drift trainable",
         "footer packed",
         "check plan gates cost",
         "crash",

@@ -5,8 +5,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pipelines.spec.base import Spec
+from pipelines.spec.task import METRICS, Metric
 
-Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"]
+
+def smaller_is_better(metric: Metric) -> bool:
+    """True of an error, false of a merit."""
+    return METRICS[metric].smaller
 
 
 class Gate(Spec):
