@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli import quarantine, suite
+from pipelines.cli import quarantine, suite, vintage
 from pipelines.cli.cases import carried_out_tests
 from pipelines.cli.terminal import (
     Conf,
@@ -174,6 +174,7 @@ def report(
 
 
 app.command()(suite.validate)
+app.command()(vintage.features)
 
 
 @app.command()
