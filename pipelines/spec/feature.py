@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipelines.spec.base import Column, Length, Name, Spec, length_text
 
+Clock = Literal["event", "arrival"]
 Aggregate = Literal["count", "sum", "avg", "min", "max", "stddev"]
 
 
@@ -46,6 +47,11 @@ class Feature(Spec):
     spine: Name = Field(description="the table that gives one feature row for each of its rows")
     keys: tuple[Column, ...] = Field(min_length=1, description="the spine's keys")
     as_of_time: Column = Field(description="nothing known later than this may be seen")
+    clock: Clock = Field(
+        default="event",
+        description="from when a joined row counts: since it was known in the world (what comes late is made good), or "
+        "not before it arrived here (what was made stays)",
+    )
     columns: tuple[Column, ...] = Field(default=(), description="the spine's own columns that are known at as_of_time")
     as_of: tuple[AsOf, ...] = Field(default=(), description="the newest earlier row of another table")
     windows: tuple[Window, ...] = Field(default=(), description="aggregates over the past")
@@ -56,7 +62,10 @@ class Feature(Spec):
         windows = (name for part in self.windows for name in part.outputs())
         return (*self.columns, *as_of, *windows)
 
+    def joined(self) -> tuple[str, ...]:
+        """Every table that it looks back into, each once; the spine may be among them."""
+        return tuple(dict.fromkeys((*(a.table for a in self.as_of), *(w.table for w in self.windows))))
+
     def tables(self) -> tuple[str, ...]:
         """Every table it reads, the spine first, each once."""
-        joined = (*(a.table for a in self.as_of), *(w.table for w in self.windows))
-        return tuple(dict.fromkeys((self.spine, *joined)))
+        return tuple(dict.fromkeys((self.spine, *self.joined())))
