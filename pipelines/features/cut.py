@@ -17,7 +17,7 @@ from pipelines.features.parts import ARRIVED, Events, groups
 from pipelines.spec import Feature, Table
 
 MOST_SPANS = 12
-DAY = timedelta(days=1)
+DAY, CALENDAR = timedelta(days=1), datetime.max - datetime.min
 Span = tuple[datetime, datetime]  # UTC, [from, to)
 
 
@@ -40,7 +40,7 @@ def within_reach(feature: Feature, table: str, specs: dict[str, Table], of: Sequ
 
 
 def _reached(events: Events, table: Table, clock: str, span: Span) -> Column:
-    oldest, last = F.lit(_shifted(span[0], -events.reach)), F.lit(span[1])
+    oldest, last = F.lit(_shifted(span[0], -(events.reach or CALENDAR))), F.lit(span[1])
     before = F.col(events.known_at) < last
     since = F.col(str(table.event_time) if events.from_event else events.known_at) >= oldest
     if clock == "event":

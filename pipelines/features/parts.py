@@ -29,7 +29,7 @@ class Events:
     table: str
     known_at: str
     columns: tuple[str, ...]
-    reach: timedelta
+    reach: timedelta | None  # None: without end
     from_event: bool  # reach is counted from the event, else from when the row counts
 
 
@@ -62,13 +62,17 @@ def _events(number: int, part: Part, table: Table) -> tuple[Events, ...]:
     """A part's rows, split by the column at which the wanted values become known; never known means never seen."""
     of_as_of = isinstance(part, AsOf)
     wanted = part.columns if isinstance(part, AsOf) else tuple(part.aggregates)
-    reach = part.within if isinstance(part, AsOf) else max(part.over)
+    reach = part.within if isinstance(part, AsOf) else _longest(part.over)
     grouped: dict[str, list[str]] = defaultdict(list)
     for column in wanted:
         known = table.known(column)
         assert known, f"{part.table} has no event_time; check refuses that"
         grouped[known].append(column)
     return tuple(Events(f"_{number}_{k}", part.table, k, tuple(c), reach, of_as_of) for k, c in grouped.items())
+
+
+def _longest(over: tuple[timedelta | None, ...]) -> timedelta | None:
+    return None if None in over else max(t for t in over if t)
 
 
 def read_of(feature: Feature, table: str, specs: dict[str, Table]) -> tuple[str, ...]:
@@ -88,10 +92,12 @@ def counts_at(events: Events, clock: str) -> Column:
 
 def seen_until(events: Events, table: Table, clock: str) -> Column:
     """The last microsecond at which a row may be seen; null for never."""
-    start = F.unix_micros(str(table.event_time)) if events.from_event else counts_at(events, clock)
-    return start + F.lit(micros(events.reach))
+    start, length = counts_at(events, clock), micros(events.reach)
+    if length is None:
+        return F.when(start.isNotNull(), F.lit(FOREVER))
+    return (F.unix_micros(str(table.event_time)) if events.from_event else start) + F.lit(length)
 
 
-def micros(length: timedelta) -> int:
-    """Whole seconds, as the conf has them."""
-    return int(length.total_seconds()) * 1_000_000
+def micros(length: timedelta | None) -> int | None:
+    """Of whole seconds, as the conf has them."""
+    return None if length is None else int(length.total_seconds()) * 1_000_000

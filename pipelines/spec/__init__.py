@@ -4,7 +4,7 @@ from pipelines.spec.base import Spec, length_text, length_words
 from pipelines.spec.case import Case, Cases
 from pipelines.spec.connection import KafkaBrokers, Postgres
 from pipelines.spec.expectations import Expectation
-from pipelines.spec.feature import AsOf, Feature, Window
+from pipelines.spec.feature import PERCENTILES, AsOf, Feature, Window, reach_text
 from pipelines.spec.load import Lines, load, load_cases, load_lines, load_target
 from pipelines.spec.model import Candidate, Gate, LogisticRegression, Model, Score, Split, Xgboost
 from pipelines.spec.pipeline import Pipeline
@@ -13,8 +13,8 @@ from pipelines.spec.table import HISTORY, Freshness, Table, Volume
 from pipelines.spec.target import Target
 
 __all__ = [
-    "HISTORY", "AsOf", "Candidate", "Case", "Cases", "Delta", "Expectation", "Feature", "Files", "Freshness", "Gate",
-    "Jdbc", "Kafka", "KafkaBrokers", "Lines", "LogisticRegression", "Model", "Pipeline", "Postgres", "Score", "Source",
-    "Spec", "Split", "Table", "Target", "Volume", "Window", "Xgboost", "length_text", "length_words", "load",
-    "load_cases", "load_lines", "load_target",
+    "HISTORY", "PERCENTILES", "AsOf", "Candidate", "Case", "Cases", "Delta", "Expectation", "Feature", "Files",
+    "Freshness", "Gate", "Jdbc", "Kafka", "KafkaBrokers", "Lines", "LogisticRegression", "Model", "Pipeline",
+    "Postgres", "Score", "Source", "Spec", "Split", "Table", "Target", "Volume", "Window", "Xgboost", "length_text",
+    "length_words", "load", "load_cases", "load_lines", "load_target", "reach_text",
 ]  # fmt: skip
