@@ -301,9 +301,9 @@ def _feature(name: str, feature: Feature, seen: _Seen) -> Iterator[Flaw]:
         yield from _missing((*place, "columns"), feature.columns, feature.spine, made)
         yield from _unknown_yet((*place, "columns"), feature, spine, made)
     for i, as_of in enumerate(feature.as_of):
-        yield from _past((*place, "as_of", i), as_of, feature.spine, seen)
+        yield from _past((*place, "as_of", i), as_of, feature, seen)
     for i, window in enumerate(feature.windows):
-        yield from _past((*place, "windows", i), window, feature.spine, seen)
+        yield from _past((*place, "windows", i), window, feature, seen)
     yield from _clashes(place, feature)
 
 
@@ -323,20 +323,20 @@ def _unknown_yet(place: Place, feature: Feature, spine: Table, made: Collection[
         yield Flaw(place, f"{column} is known at {moment}, {than} as_of_time {feature.as_of_time}")
 
 
-def _past(place: Place, part: AsOf | Window, spine: str, seen: _Seen) -> Iterator[Flaw]:
-    """A joined table needs a time, the keys on both sides, and the columns."""
-    tables = seen.pipeline.tables
+def _past(place: Place, part: AsOf | Window, feature: Feature, seen: _Seen) -> Iterator[Flaw]:
+    """A joined table needs a time, the keys on both sides, and the columns; under `clock: arrival` rows that arrive."""
+    tables, spine = seen.pipeline.tables, feature.spine
     if part.table not in tables:
         yield Flaw((*place, "table"), f"no table '{part.table}'{near(part.table, tables)}")
         return
     if tables[part.table].event_time is None:
         yield Flaw((*place, "table"), TIMELESS.format(part.table))
+    if feature.clock == "arrival" and tables[part.table].source is None:
+        yield Flaw((*place, "table"), "the rows of a view do not arrive; clock: arrival needs a table with `from`")
     if part.table in seen.tables:
         yield from _missing((*place, "keys"), part.keys, part.table, seen.tables[part.table])
-        if isinstance(part, AsOf):
-            yield from _missing((*place, "columns"), part.columns, part.table, seen.tables[part.table])
-        else:
-            yield from _missing((*place, "aggregates"), part.aggregates, part.table, seen.tables[part.table])
+        key, wanted = ("columns", part.columns) if isinstance(part, AsOf) else ("aggregates", part.aggregates)
+        yield from _missing((*place, key), wanted, part.table, seen.tables[part.table])
     if spine in seen.tables and spine != part.table:
         yield from _missing((*place, "keys"), part.keys, spine, seen.tables[spine])
 

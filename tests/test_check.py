@@ -448,3 +448,15 @@ def test_check_starts_no_engine_and_takes_less_than_a_second():
     heavy = {"pyspark", "pandas", "numpy", "pyarrow", "delta", "deltalake", "mlflow", "great_expectations", "xgboost"}
     assert not heavy & set(done.stdout.split())
     assert min(seconds) < 1
+
+
+def test_by_the_clock_of_arrival_a_view_cannot_be_joined(flaws):
+    clock = ("as_of_time: scheduled_departure", "as_of_time: scheduled_departure\n    clock: arrival")
+    view = ("table: weather", "table: busy")
+    said = (
+        "features.departures.as_of.0.table: the rows of a view do not arrive; clock: arrival needs a table with `from`"
+    )
+
+    assert flaws(clock) == []
+    assert said in [flaw.split(": ", 1)[1] for flaw in flaws(clock, view)]
+    assert said not in [flaw.split(": ", 1)[1] for flaw in flaws(view)]

@@ -24,6 +24,7 @@ VERBS = (
     "init",
     "schema",
     "upkeep",
+    "features",
 )
 GROUPS = {"quarantine": ("list", "show", "replay"), "suite": ("export", "import")}
 

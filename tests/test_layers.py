@@ -32,7 +32,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "ingest staging features snapshots upkeep sample quality models evaluate monitor registry serve plots",
         "tune score intake",
         "run",
-        "report summary scaffold doctor studio show lake cases",
+        "report summary scaffold doctor studio show lake cases vintage",
         "cli",
     )
 )
@@ -60,7 +60,7 @@ BARRED: dict[str, frozenset[str]] = {
         "ruamel": "spec",
         "pydantic": "spec",
         "typer": "cli",
-        "deltalake": "state log locks tables studio show intake run",
+        "deltalake": "state log locks tables studio show intake run vintage",
         "confluent_kafka": "intake",
         "psycopg": "intake",
     }.items()

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli import quarantine, suite
+from pipelines.cli import quarantine, suite, vintage
 from pipelines.cli.cases import carried_out_tests
 from pipelines.cli.terminal import (
     Conf,
@@ -206,6 +206,7 @@ def report(
 
 
 app.command()(suite.validate)
+app.command()(vintage.features)
 
 
 @app.command()

@@ -55,7 +55,7 @@ def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record
     """Rows of (after, upto] that are newer than the model's cutoff: appended; replaced by key where rows changed."""
     read = intent.inputs[f"features.{score.of}"]
     path = ctx.warehouse.path(f"features.{score.of}")
-    new = tables.changes(ctx.spark, path, read["after"], read["upto"])
+    new = tables.changes(ctx.spark, path, read["after"], read["upto"], scorer.keys)
     newer = new.where(F.col(scorer.as_of_time) >= F.lit(read["since"]).cast("timestamp"))
     fresh = log.inserts_only(path, read["after"], read["upto"])
     ctx.tell(f"scores by version {scorer.model_version}")

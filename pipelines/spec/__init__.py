@@ -5,7 +5,7 @@ from pipelines.spec.candidate import Candidate, Isotonic, LogisticRegression, Xg
 from pipelines.spec.case import Case, Cases
 from pipelines.spec.connection import KafkaBrokers, Postgres
 from pipelines.spec.expectations import Expectation
-from pipelines.spec.feature import AsOf, Feature, Window
+from pipelines.spec.feature import PERCENTILES, AsOf, Feature, Window, reach_text
 from pipelines.spec.gate import Gate, smaller_is_better
 from pipelines.spec.load import Lines, load, load_cases, load_lines, load_target
 from pipelines.spec.model import Model, Score, Split
@@ -17,9 +17,9 @@ from pipelines.spec.target import Target
 from pipelines.spec.task import METRICS, TASKS, Metric, Task
 
 __all__ = [
-    "HISTORY", "METRICS", "TASKS", "AsOf", "Candidate", "Case", "Cases", "Delta", "Expectation", "Feature", "Files",
-    "Freshness", "Gate", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers", "Lines", "LogisticRegression", "Metric", "Model",
-    "Pipeline", "Postgres", "Score", "Search", "Source", "Spec", "Split", "Table", "Target", "Task", "Volume",
-    "Window", "Xgboost", "learners", "length_text", "length_words", "load", "load_cases", "load_lines", "load_target",
-    "smaller_is_better",
+    "HISTORY", "METRICS", "PERCENTILES", "TASKS", "AsOf", "Candidate", "Case", "Cases", "Delta", "Expectation",
+    "Feature", "Files", "Freshness", "Gate", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers", "Lines",
+    "LogisticRegression", "Metric", "Model", "Pipeline", "Postgres", "Score", "Search", "Source", "Spec", "Split",
+    "Table", "Target", "Task", "Volume", "Window", "Xgboost", "learners", "length_text", "length_words", "load",
+    "load_cases", "load_lines", "load_target", "reach_text", "smaller_is_better",
 ]  # fmt: skip
