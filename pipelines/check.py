@@ -368,9 +368,11 @@ def _model(name: str, model: Model, seen: _Seen) -> Iterator[Flaw]:
 
 
 def _missing_slices(place: Place, model: Model, outputs: Collection[str]) -> Iterator[Flaw]:
-    for i, column in enumerate(model.slices):
+    named: list[tuple[Place, str]] = [(("slices", i), column) for i, column in enumerate(model.slices)]
+    named += [(("gates", i, "slice"), gate.slice) for i, gate in enumerate(model.gates) if gate.slice]
+    for where, column in named:
         if column not in outputs:
-            yield Flaw((*place, "slices", i), f"{model.features} has no feature '{column}'{near(column, outputs)}")
+            yield Flaw((*place, *where), f"{model.features} has no feature '{column}'{near(column, outputs)}")
 
 
 def _label(place: Place, model: Model, feature: Feature, made: Mapping[str, object]) -> Iterator[Flaw]:
