@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.aliases import moves
 from pipelines.run.pipeline import Outcome
 from pipelines.spec import Pipeline, Target
 from pipelines.state import Record
@@ -60,6 +61,7 @@ def _model(record: Record) -> str:
     for name in METRICS:
         value, low, high = d["test"][name]
         lines.append(f"  {name:<20}{value:>8.4f}  {f'{low:.4f} to {high:.4f}':<18}{d['baseline'][name]:>8.4f}")
+    lines += [f"  {move}" for move in moves([record]) if move.who]
     lines += [f"  gate {'passed' if g['passed'] else 'CLOSED'}: {g['gate']}: {g['why']}" for g in d["gates"]]
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
-"""Search: fit every candidate on the training slice, judge it on the validation slice, keep the best."""
+"""One trial: a candidate fitted on the training slice and judged on the validation slice."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyspark import StorageLevel
@@ -16,7 +16,16 @@ from pipelines.models.splits import Slices
 from pipelines.spec import Candidate
 
 ROWS_A_PART = 150_000  # of a training slice, where the candidate does not say how many tasks train
+CUTS = 1 << 20  # parts by the hash of the keys, of which a rung takes the first
 LEARNERS: dict[str, Learner] = {"logistic_regression": sparkml, "xgboost": xgb}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What all candidates are given."""
+
+    inputs: Inputs
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -30,35 +39,20 @@ class Trial:
     importance: list[tuple[str, float]]
     seconds: float
 
-    def as_json(self) -> dict[str, object]:
-        """For the leaderboard."""
-        return {
-            "kind": self.candidate.kind,
-            "params": self.candidate.model_dump(exclude={"kind"}),
-            "seconds": round(self.seconds, 2),
-            "validate": self.metrics,
-        }
 
+def trial(slices: Slices, problem: Problem, candidate: Candidate, share: float = 1.0) -> Trial:
+    """Fit a plain candidate on a share of the training rows, judge it on the validation slice.
 
-def search(
-    candidates: Sequence[Candidate],
-    slices: Slices,
-    inputs: Inputs,
-    metric: str,
-    keys: Sequence[str],
-    tell: Callable[[str], None],
-) -> tuple[Trial, ...]:
-    """Every candidate as a trial, the best by `metric` first; of equals, the one named first in the conf.
-
-    slices: with the feature columns, LABEL and the keys; training and validation rows are read several times.
-    Cost  : one shuffle, fit and scoring pass a candidate, one after another.
+    slices: with the feature columns, LABEL and the keys. Cost: a shuffle, a fit, a scoring pass.
     """
-    trials = []
-    for number, candidate in enumerate(candidates, 1):
-        tell(f"fits {candidate.kind} ({number} of {len(candidates)})")
-        rows = slices.summary["train"]["rows"]
-        trials.append(_trial(candidate, dealt(slices.train, rows, candidate, keys), slices.validate, inputs))
-    return tuple(sorted(trials, key=lambda t: -t.metrics[metric]))
+    rows = round(share * slices.summary["train"]["rows"])
+    train = dealt(cut(slices.train, share, problem.keys), rows, candidate, problem.keys)
+    return _trial(candidate, train, slices.validate, problem)
+
+
+def cut(df: DataFrame, share: float, keys: Sequence[str]) -> DataFrame:
+    """A share of the rows, by the hash of their keys: always the same ones, among those of every larger share."""
+    return df if share >= 1 else df.where(F.pmod(F.xxhash64(*keys), F.lit(CUTS)) < F.lit(round(share * CUTS)))
 
 
 def dealt(df: DataFrame, rows: int, candidate: Candidate, keys: Sequence[str]) -> DataFrame:
@@ -67,8 +61,8 @@ def dealt(df: DataFrame, rows: int, candidate: Candidate, keys: Sequence[str]) -
     return df.repartition(tasks, *keys).sortWithinPartitions(*keys)
 
 
-def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, inputs: Inputs) -> Trial:
-    begun = time.monotonic()
+def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, problem: Problem) -> Trial:
+    begun, inputs = time.monotonic(), problem.inputs
     learner = LEARNERS[candidate.kind]
     estimator: Pipeline = learner.estimator(candidate, inputs)
     rows = prepared(train, inputs).persist(StorageLevel.MEMORY_AND_DISK)  # every step of a pipeline reads them again

@@ -11,8 +11,25 @@ from pipelines.cli.terminal import show_data
 from pipelines.errors import ConflictError, DataError, PlatformError, SpecError
 
 GOLDEN = Path(__file__).parent / "golden" / "help.txt"
-VERBS = ("check", "plan", "run", "restore", "show", "report", "validate", "doctor", "init", "schema", "upkeep")
-GROUPS = {"quarantine": ("list", "show", "replay"), "suite": ("export", "import")}
+VERBS = (
+    "check",
+    "plan",
+    "run",
+    "restore",
+    "show",
+    "report",
+    "validate",
+    "doctor",
+    "init",
+    "schema",
+    "upkeep",
+    "reproduce",
+)
+GROUPS = {
+    "quarantine": ("list", "show", "replay"),
+    "suite": ("export", "import"),
+    "model": ("list", "show", "compare", "verify", "promote", "rollback"),
+}
 
 
 def shown() -> str:

@@ -1,5 +1,6 @@
 """What a run did, in words and figures: every row accounted for, every metric beside its baseline."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -97,6 +98,15 @@ def test_metrics_stand_beside_their_baseline():
         "  roc_auc               0.7100  0.7000 to 0.7200    0.5000",
     ]
     assert "  gate passed: roc_auc at least 0.65: 0.7100" in lines
+
+
+def test_a_move_by_hand_says_whose_it_was():
+    moved = {"who": "ana", "reason": "complaints", "back": True}
+    record = replace(MODEL.record, model_version=3, detail={**MODEL.record.detail, "moved": moved})
+
+    lines = summary(PIPELINE, TARGET, "conf/delays.yml", [replace(MODEL, record=record)]).splitlines()
+
+    assert "  rolled back by ana: complaints" in lines
 
 
 def test_scores_say_what_really_happened_where_it_is_known():

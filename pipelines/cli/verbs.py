@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli import quarantine, suite
+from pipelines.cli import model, quarantine, suite
 from pipelines.cli.cases import carried_out_tests
 from pipelines.cli.terminal import (
     Conf,
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(suite.app, name="suite")
+app.add_typer(model.app, name="model")
 
 
 @app.command()
@@ -174,6 +175,7 @@ def report(
 
 
 app.command()(suite.validate)
+app.command()(model.reproduce)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from pipelines.models.base import LABEL, SCORE, Inputs, predict
 from pipelines.models.splits import Slices
 from pipelines.registry import Registry, Version
 from pipelines.run.scorer import inputs_of
-from pipelines.spec import Feature, Model
+from pipelines.spec import Feature, Metric, Model, smaller_is_better
 from pipelines.tune import Trial
 
 
@@ -28,21 +28,28 @@ def judge(
     assert train is not None
     base = evaluate.baseline(found.whole, train.rate)
     same = rival.on(scored, slices.test, key) if rival else None
-    by_slice = {c: evaluate.by_slice(scored, c, SCORE, LABEL) for c in model.slices}
+    columns = dict.fromkeys([*model.slices, *[gate.slice for gate in model.admission if gate.slice]])
+    by_slice = {c: evaluate.by_slice(scored, c, SCORE, LABEL) for c in columns}
+    tested = _hash(scored, key)
     scored.unpersist()
-    evidence: dict[str, gates.Evidence] = {}
-    for gate in model.gates:
-        value, low, high = test[gate.metric]
-        versus = _versus(same, gate.metric, winner.threshold, gate.confidence)
-        evidence[gate.metric] = gates.Evidence(value, low, high, base[gate.metric], versus)
+    parts = {c: [_slice(v, n, winner.threshold) for v, n in found.items()] for c, found in by_slice.items()}
+    versus = _versus(model, same, winner.threshold) if same else {}
+    evidence = gates.Evidence(test, base, _parts(parts), versus, champion=rival is not None)
     return {
         "test": test,
+        "tested": tested,
         "baseline": base,
         "champion": evaluate.metrics(same[1].whole, winner.threshold) if same else None,
-        "slices": {c: [_slice(v, n, winner.threshold) for v, n in parts.items()] for c, parts in by_slice.items()},
+        "slices": parts,
         "curves": evaluate.curves(found.whole),
-        "gates": [d.as_json() for d in gates.decide(model.gates, evidence)],
+        "gates": [d.as_json() for d in gates.decide(model.admission, evidence)],
     }
+
+
+def _hash(scored: DataFrame, key: Column) -> str:
+    """Of the rows that were tested on, in any order: two models of the same hash were judged on the same rows."""
+    row = scored.agg(F.hex(F.bit_xor(F.xxhash64(key, LABEL))).alias("tested")).first()
+    return str(row.tested) if row else ""
 
 
 WIDEST = 100.0  # the high end of an interval that has none; every metric is far below
@@ -81,9 +88,20 @@ def _figure(name: str, threshold: float) -> Any:
 
 
 def _versus(
-    same: tuple[Histogram, Histogram] | None, metric: str, threshold: float, confidence: float
-) -> tuple[bool, float, float] | None:
-    return evaluate.surely_better(*same, _figure(metric, threshold), confidence) if same else None
+    model: Model, same: tuple[Histogram, Histogram], threshold: float
+) -> dict[tuple[str, float], tuple[bool, float, float]]:
+    """By metric and confidence, as gates.Evidence has it: what is smaller and better counts as greater."""
+    asked = {(gate.metric, gate.confidence) for gate in model.admission if gate.versus == "champion"}
+    return {(m, c): evaluate.surely_better(*same, _merit(m, threshold), c) for m, c in asked}
+
+
+def _merit(metric: Metric, threshold: float) -> Any:
+    figure = _figure(metric, threshold)
+    return (lambda counts: -figure(counts)) if smaller_is_better(metric) else figure
+
+
+def _parts(slices: dict[str, list[dict[str, Any]]]) -> dict[str, list[gates.Part]]:
+    return {c: [gates.Part(p["value"], p["rows"], p["metrics"]) for p in parts] for c, parts in slices.items()}
 
 
 def _slice(value: str, counts: Counts, threshold: float) -> dict[str, Any]:

@@ -27,7 +27,22 @@ class Restore:
     why = "taken back"
 
 
-Ask = FullRefresh | Replay | Restore
+@dataclass(frozen=True)
+class Promote:
+    """Point a model's champion at a version that is registered already."""
+
+    version: int
+    who: str
+    reason: str = ""
+    back: bool = False  # to a former champion
+
+    @property
+    def why(self) -> str:
+        """In words."""
+        return f"rolled back to version {self.version}" if self.back else f"version {self.version} is promoted by hand"
+
+
+Ask = FullRefresh | Replay | Restore | Promote
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,9 @@
 """From a registered version to the one scoring function."""
 
+from collections.abc import Sequence
+
+from pyspark.ml import PipelineModel
+
 from pipelines.errors import DataError
 from pipelines.models.base import Inputs
 from pipelines.registry import Registry, Version
@@ -14,9 +18,13 @@ def champion(pipeline: Pipeline, target: Target, model: str) -> tuple[Scorer, Ve
     if version is None:
         raise DataError(f"{model} has no champion: no candidate has passed its gates yet")
     feature = pipeline.features[pipeline.models[model].features]
-    fitted = registry.load_version(version)
+    return scorer_of(version, registry.load_version(version), feature.keys, feature.as_of_time), version
+
+
+def scorer_of(version: Version, fitted: PipelineModel, keys: Sequence[str], as_of_time: str) -> Scorer:
+    """The scoring function of a loaded version."""
     threshold = float(version.tags["lakeloom.threshold"])
-    return Scorer(fitted, inputs_of(version), version.number, threshold, feature.keys, feature.as_of_time), version
+    return Scorer(fitted, inputs_of(version), version.number, threshold, tuple(keys), as_of_time)
 
 
 def inputs_of(version: Version) -> Inputs:

@@ -86,9 +86,8 @@ def _model(pipeline: Pipeline, target: Target, history: History, stage: Stage, l
 
 def _score(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
     score = pipeline.scores[stage.name]
-    if champion(history, f"models.{score.model}") is None:
-        return ""
-    return _moved(history, last, [f"features.{score.of}"])
+    version, moved = champion(history, f"models.{score.model}"), _moved(history, last, [f"features.{score.of}"])
+    return f"{moved}; scored by version {version}" if version is not None and moved else ""
 
 
 def publication(history: History, stage: str, run: str) -> Record:
