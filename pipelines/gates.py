@@ -48,6 +48,8 @@ def decide(gates: Sequence[Gate], found: Evidence) -> tuple[Decision, ...]:
 def _decide(gate: Gate, found: Evidence) -> Decision:
     if gate.slice:
         return _worst(gate, gate.slice, found)
+    if gate.metric not in found.test or gate.metric not in found.baseline:
+        return Decision(f"{gate.metric} is known", False, "it is not defined for the labels of the test slice")
     value, low, high = found.test[gate.metric]
     shown = f"{value:.4f} ({low:.4f} to {high:.4f})"
     if gate.versus is None:

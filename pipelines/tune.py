@@ -5,25 +5,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyspark import StorageLevel
-from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import evaluate
-from pipelines.models import sparkml, xgb
-from pipelines.models.base import LABEL, SCORE, Inputs, Learner, predict, prepared
+from pipelines.evaluate import Task
+from pipelines.models import learners
+from pipelines.models.base import Asked, Inputs, predict
 from pipelines.models.splits import Slices
 from pipelines.spec import Candidate
+from pipelines.spec.task import TARGET
 
 ROWS_A_PART = 150_000  # of a training slice, where the candidate does not say how many tasks train
 CUTS = 1 << 20  # parts by the hash of the keys, of which a rung takes the first
-LEARNERS: dict[str, Learner] = {"logistic_regression": sparkml, "xgboost": xgb}
 
 
 @dataclass(frozen=True)
 class Problem:
     """What all candidates are given."""
 
+    task: Task
     inputs: Inputs
     keys: tuple[str, ...]
 
@@ -34,9 +36,10 @@ class Trial:
 
     candidate: Candidate
     fitted: PipelineModel
-    threshold: float
+    task: Task  # with what the validation rows decided
     metrics: dict[str, float]
     importance: list[tuple[str, float]]
+    left_out: tuple[str, ...]  # features that tell nothing
     seconds: float
 
 
@@ -62,15 +65,15 @@ def dealt(df: DataFrame, rows: int, candidate: Candidate, keys: Sequence[str]) -
 
 
 def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, problem: Problem) -> Trial:
-    begun, inputs = time.monotonic(), problem.inputs
-    learner = LEARNERS[candidate.kind]
-    estimator: Pipeline = learner.estimator(candidate, inputs)
-    rows = prepared(train, inputs).persist(StorageLevel.MEMORY_AND_DISK)  # every step of a pipeline reads them again
+    begun, task = time.monotonic(), problem.task
+    asked = Asked(task.kind, task.width, problem.keys, tuple(task.closing()))
+    rows = train.withColumn(TARGET, task.target()).persist(StorageLevel.MEMORY_AND_DISK)  # read by every step
     try:
-        fitted = estimator.fit(rows)
+        fitted = learners.fit(candidate, rows, problem.inputs, asked)
     finally:
         rows.unpersist()
-    counts = evaluate.histogram(predict(fitted, validate, inputs), SCORE, LABEL, F.lit(0)).whole
-    threshold = evaluate.best_threshold(counts)
-    found = evaluate.metrics(counts, threshold)
-    return Trial(candidate, fitted, threshold, found, learner.importance(fitted, inputs), time.monotonic() - begun)
+    held = evaluate.counts(task, predict(fitted.pipeline, validate, task.answers(labelled=True)))
+    decided = task.decided(held)
+    found = decided.metrics(held)
+    seconds = time.monotonic() - begun
+    return Trial(candidate, fitted.pipeline, decided, found, fitted.importance, fitted.left_out, seconds)

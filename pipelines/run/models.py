@@ -3,15 +3,17 @@
 import json
 from dataclasses import replace
 from functools import partial
+from math import isclose
 from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines import crash, provenance, tables, tune
-from pipelines.errors import DataError
+from pipelines import crash, evaluate, provenance, tables, tune
+from pipelines.errors import DataError, SpecError
 from pipelines.models import splits
-from pipelines.models.base import SCORE, SEED, Inputs, predict
+from pipelines.models.base import SEED, Asked, Inputs, predict
+from pipelines.models.disguise import disguised
 from pipelines.models.splits import Slices
 from pipelines.registry import Logged, Registry, Version
 from pipelines.run import example, promoting
@@ -19,6 +21,7 @@ from pipelines.run.context import Context
 from pipelines.run.judging import Rival, judge
 from pipelines.search import Found, search
 from pipelines.spec import Feature, Model, Pipeline
+from pipelines.spec.task import SCORE, TARGET
 from pipelines.state import Intent, Record, Warehouse
 from pipelines.trials import Kept
 
@@ -48,7 +51,9 @@ def train(ctx: Context) -> Record:
     rows = labelled(ctx.spark, ctx.warehouse, ctx.pipeline, model, intent).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         slices = splits.split(rows, feature.as_of_time, model.split)
-        detail, version = _train(ctx, intent, registry, slices, Inputs.of(rows, feature.outputs()))
+        detail, version = _train(ctx, intent, registry, slices, Inputs.of(rows, feature.outputs(), model.prepare))
+    except (DataError, SpecError) as error:
+        raise type(error)(f"{ctx.stage.id}: {error}") from error
     finally:
         rows.unpersist()
     return _admitted(ctx, intent, registry, detail, version)
@@ -73,7 +78,7 @@ def labelled(spark: SparkSession, warehouse: Warehouse, pipeline: Pipeline, mode
     feature = pipeline.features[model.features]
     rows, spine = (tables.read(spark, warehouse.path(s), r["upto"]) for s, r in intent.inputs.items())
     known_at = pipeline.tables[feature.spine].known_at
-    return rows.join(splits.labels(spine, feature.keys, model.label, known_at, intent.now), list(feature.keys), "left")
+    return rows.join(splits.labels(spine, feature.keys, model, known_at, intent.now), list(feature.keys), "left")
 
 
 def _train(
@@ -82,18 +87,23 @@ def _train(
     """Search, judge, log, load again and compare, register: in this order."""
     model = ctx.pipeline.models[ctx.stage.name]
     feature = ctx.pipeline.features[model.features]
-    problem, kept = tune.Problem(inputs, feature.keys), Kept.of(ctx.warehouse, intent) if model.searched else None
+    task = evaluate.TASKS[model.task].learned(slices.train)
+    problem = tune.Problem(task, inputs, feature.keys)
+    told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, Asked(task.kind, task.width))
+    for name, why in told.items():
+        ctx.tell(f"{name} tells the label by itself: {why}; is it known in time?")
+    kept = Kept.of(ctx.warehouse, intent) if model.searched else None
     fit = partial(tune.trial, slices, problem)
     found = search(model, slices.summary["train"]["rows"], fit, kept, ctx.tell)
     winner, champion = found.winner, registry.champion(_name(ctx))
     ctx.tell(f"judges {winner.candidate.kind} on {slices.summary['test']['rows']:,} rows that are newer")
-    judged = judge(model, feature, slices, inputs, winner, Rival(registry, champion, feature) if champion else None)
-    detail = {**_said(ctx, slices, found), **judged}
+    judged = judge(model, feature, slices, winner, Rival(registry, champion, feature) if champion else None)
+    detail = {**_said(ctx, slices, found), **judged, "features": list(inputs.columns), "disguised": told}
     run = _run(ctx, intent, detail, winner)
     logged = registry.log(ctx.pipeline.pipeline, winner.fitted, slices.train.select(*feature.outputs()), run)
     crash.point("after the model is logged", ctx.stage.id)
-    detail["gates"].append(_verify(registry, logged, winner, slices.test, inputs))
-    tags = _tags(ctx, intent, slices, inputs, winner)
+    detail["gates"].append(_verify(registry, logged, winner, slices.test))
+    tags = _tags(ctx, intent, slices, winner)
     _keep(registry, logged, slices, feature, Version(_name(ctx), 0, logged.run_id, tags, intent.now))
     registry.keep(logged.run_id, "detail", detail)
     return detail, registry.register(_name(ctx), logged, tags)
@@ -102,11 +112,12 @@ def _train(
 def _said(ctx: Context, slices: Slices, found: Found[tune.Trial]) -> dict[str, Any]:
     model, winner = ctx.pipeline.models[ctx.stage.name], found.winner
     return {
+        "task": model.task,
         "metric": model.chosen_by,
         "winner": winner.candidate.kind,
-        "threshold": winner.threshold,
         "candidates": [t.as_json() for t in found.board],
         "importance": [list(i) for i in winner.importance],
+        "left_out": list(winner.left_out),
         "splits": slices.summary,
         "unlabelled": slices.unlabelled,
         "cutoff": slices.cutoff.isoformat(),
@@ -131,14 +142,13 @@ def _run(ctx: Context, intent: Intent, detail: dict[str, Any], winner: tune.Tria
     }
 
 
-def _tags(ctx: Context, intent: Intent, slices: Slices, inputs: Inputs, winner: tune.Trial) -> dict[str, str]:
+def _tags(ctx: Context, intent: Intent, slices: Slices, winner: tune.Trial) -> dict[str, str]:
     """Enough to score by, and to make the same model again."""
     return {
         INTENT: ctx.transaction(intent, "model").tag,
-        "lakeloom.threshold": repr(winner.threshold),
         "lakeloom.cutoff": slices.cutoff.isoformat(),
-        "lakeloom.categories": ",".join(inputs.categories),
-        "lakeloom.numbers": ",".join(inputs.numbers),
+        evaluate.TASK: winner.task.kind,
+        **winner.task.tags(),
         "lakeloom.definition": intent.definition,
         "lakeloom.now": intent.now.isoformat(),
         "lakeloom.inputs": json.dumps(intent.inputs),
@@ -155,15 +165,16 @@ def _keep(registry: Registry, logged: Logged, slices: Slices, feature: Feature, 
     registry.keep(logged.run_id, example.NAME, example.made(rows, registry.load(logged), version, keys, time))
 
 
-def _verify(registry: Registry, logged: Logged, winner: tune.Trial, rows: DataFrame, inputs: Inputs) -> dict[str, Any]:
+def _verify(registry: Registry, logged: Logged, winner: tune.Trial, rows: DataFrame) -> dict[str, Any]:
     """Load what was logged and compare its scores with the fitted model's, as a gate. Errors: DataError."""
     sample = rows.limit(VERIFY_ROWS).cache()
     loaded = registry.load(logged)
-    scores = (predict(m, sample, inputs).select(SCORE).collect() for m in (winner.fitted, loaded))
-    pairs = list(zip(*scores, strict=True))
-    apart = max((abs(a[0] - b[0]) for a, b in pairs), default=0.0)
+    answers = winner.task.answers(labelled=False)
+    scores = (predict(m, sample, answers).select(SCORE).collect() for m in (winner.fitted, loaded))
+    pairs = [(a[0], b[0]) for a, b in zip(*scores, strict=True)]
+    apart = max((abs(a - b) for a, b in pairs), default=0.0)
     sample.unpersist()
-    if not apart <= LARGEST_DIFFERENCE:
+    if any(not isclose(a, b, rel_tol=LARGEST_DIFFERENCE, abs_tol=LARGEST_DIFFERENCE) for a, b in pairs):
         raise DataError(f"the logged model scores {apart:g} apart from the fitted one; it is not registered")
     return {"gate": "loaded again it scores the same", "passed": True, "why": f"{len(pairs)} rows, {apart:g} apart"}
 

@@ -14,14 +14,14 @@ from typing import Any
 from pyspark import StorageLevel
 from pyspark.sql import SparkSession
 
-from pipelines import log, provenance, tune
+from pipelines import evaluate, log, provenance, tune
 from pipelines.errors import DataError
 from pipelines.models import splits
+from pipelines.models.base import Inputs
 from pipelines.plan import Stage, definition, same_rows
 from pipelines.registry import Registry, Version
 from pipelines.run.judging import judge
 from pipelines.run.models import labelled
-from pipelines.run.scorer import inputs_of
 from pipelines.spark import session
 from pipelines.spec import Candidate, Model, Pipeline, Target
 from pipelines.state import Intent, Warehouse
@@ -43,7 +43,7 @@ def reproduce(pipeline: Pipeline, target: Target, version: Version, stage: Stage
     _refuse_other(pipeline, model, version, intent)
     _refuse_gone(warehouse, version, intent)
     with session(target, f"reproduce {version.name}") as spark:
-        found = _again(spark, warehouse, pipeline, model, (version, intent, tell))
+        found = _again(spark, warehouse, pipeline, model, (intent, tell))
     return _compared(version, registry.detail(version), found, model.candidates[0])
 
 
@@ -81,17 +81,19 @@ def _again(
     warehouse: Warehouse,
     pipeline: Pipeline,
     model: Model,
-    made: tuple[Version, Intent, Callable[[str], None]],
+    made: tuple[Intent, Callable[[str], None]],
 ) -> Json:
     """Fit the winner again and judge it. Cost: as a training of one candidate."""
-    version, intent, tell = made
-    feature, inputs = pipeline.features[model.features], inputs_of(version)
+    intent, tell = made
+    feature = pipeline.features[model.features]
     rows = labelled(spark, warehouse, pipeline, model, intent).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         slices = splits.split(rows, feature.as_of_time, model.split)
         tell(f"fits {model.candidates[0].kind} on {slices.summary['train']['rows']:,} rows")
-        done = tune.trial(slices, tune.Problem(inputs, feature.keys), model.candidates[0])
-        return {**judge(model, feature, slices, inputs, done, None), "validate": done.metrics, "splits": slices.summary}
+        task = evaluate.TASKS[model.task].learned(slices.train)
+        inputs = Inputs.of(rows, feature.outputs(), model.prepare)
+        done = tune.trial(slices, tune.Problem(task, inputs, feature.keys), model.candidates[0])
+        return {**judge(model, feature, slices, done, None), "validate": done.metrics, "splits": slices.summary}
     finally:
         rows.unpersist()
 
@@ -126,4 +128,4 @@ def _flat(slice: str, found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _near(was: float, now: float | None, allowed: float) -> bool:
-    return now is not None and abs(was - now) <= allowed
+    return now is not None and abs(was - now) <= allowed * max(1.0, abs(was))

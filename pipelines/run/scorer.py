@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from pyspark.ml import PipelineModel
 
+from pipelines import evaluate
 from pipelines.errors import DataError
-from pipelines.models.base import Inputs
 from pipelines.registry import Registry, Version
 from pipelines.score import Scorer
 from pipelines.spec import Pipeline, Target
@@ -23,14 +23,4 @@ def champion(pipeline: Pipeline, target: Target, model: str) -> tuple[Scorer, Ve
 
 def scorer_of(version: Version, fitted: PipelineModel, keys: Sequence[str], as_of_time: str) -> Scorer:
     """The scoring function of a loaded version."""
-    threshold = float(version.tags["lakeloom.threshold"])
-    return Scorer(fitted, inputs_of(version), version.number, threshold, tuple(keys), as_of_time)
-
-
-def inputs_of(version: Version) -> Inputs:
-    """The feature columns that a version was trained on, by preparation."""
-
-    def names(tag: str) -> tuple[str, ...]:
-        return tuple(n for n in version.tags[tag].split(",") if n)
-
-    return Inputs(names("lakeloom.categories"), names("lakeloom.numbers"))
+    return Scorer(fitted, evaluate.restored(version.tags, fitted), version.number, tuple(keys), as_of_time)

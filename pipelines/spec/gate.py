@@ -5,13 +5,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pipelines.spec.base import Column, Spec
-
-Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier"]
+from pipelines.spec.task import METRICS, Metric
 
 
 def smaller_is_better(metric: Metric) -> bool:
     """True of an error, false of a merit."""
-    return metric in ("log_loss", "brier")
+    return METRICS[metric].smaller
 
 
 class Gate(Spec):

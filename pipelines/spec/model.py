@@ -7,9 +7,12 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from pipelines.spec.base import Column, Name, Spec
-from pipelines.spec.gate import Gate, Metric, unnamed
+from pipelines.spec.candidate import Candidate
+from pipelines.spec.gate import Gate, unnamed
 from pipelines.spec.portfolio import entered
-from pipelines.spec.search import Search, Searched
+from pipelines.spec.prepare import Preparation
+from pipelines.spec.search import Search
+from pipelines.spec.task import TASKS, Metric, Task
 
 
 class Split(Spec):
@@ -26,31 +29,6 @@ class Split(Spec):
         if abs(whole - 1) > 1e-9:
             raise ValueError(f"train + validate + test should be 1, got {whole:g}")
         return self
-
-
-class LogisticRegression(Searched):
-    """Spark ML logistic regression on one-hot categories and standardised numbers."""
-
-    SEARCHED = ("regularization",)
-
-    kind: Literal["logistic_regression"]
-    regularization: float = Field(default=1e-4, ge=0, le=1_000, description="L2 penalty")
-    iterations: int = Field(default=50, gt=0, le=10_000, description="most L-BFGS steps")
-
-
-class Xgboost(Searched):
-    """Gradient-boosted trees: XGBoost on Spark."""
-
-    SEARCHED = ("rounds", "depth", "learning_rate")
-
-    kind: Literal["xgboost"]
-    rounds: int = Field(default=200, gt=0, le=10_000, description="boosting rounds")
-    depth: int = Field(default=6, gt=0, le=16, description="deepest tree")
-    learning_rate: float = Field(default=0.1, gt=0, le=1, description="how much of a round's correction is kept")
-    workers: int = Field(default=1, gt=0, le=1_000, description="Spark tasks that train together; one is deterministic")
-
-
-Candidate = Annotated[LogisticRegression | Xgboost, Field(discriminator="kind")]
 
 
 def _entered(given: object, info: ValidationInfo) -> object:
@@ -72,8 +50,11 @@ class Model(Spec):
 
     features: Name
     label: str = Field(description="SQL over the spine's columns: 'arr_delay >= 15'; a row trains once it is known")
-    task: Literal["binary"] = Field(description="what kind of answer")
+    task: Task = Field(description="what kind of answer: yes or no, a number, one of some classes")
     split: Split = Split()
+    prepare: dict[Column, Preparation] = Field(
+        default={}, description="feature column -> what it is taken for, where its type should not decide"
+    )
     candidates: Candidates = Field(description="who may win; `auto`: the task's portfolio")
     search: Search = Search()
     gates: tuple[Gate, ...] = Field(default=(), description="all must hold; unless said: above baseline and champion")
@@ -88,7 +69,7 @@ class Model(Spec):
     @property
     def chosen_by(self) -> Metric:
         """The metric that chooses among the candidates."""
-        return self.search.metric
+        return self.search.metric or TASKS[self.task].chosen_by
 
     @property
     def searched(self) -> bool:

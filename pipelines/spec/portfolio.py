@@ -8,16 +8,17 @@ from typing import Any
 
 Options = dict[str, Any]
 
+_PENALTY: Options = {"regularization": {"low": 1e-6, "high": 0.1, "log": True}}
+_TREES: Options = {
+    "kind": "xgboost",
+    "rounds": [50, 400],
+    "depth": [3, 9],
+    "learning_rate": {"low": 0.01, "high": 0.3, "log": True},
+}
 PORTFOLIO: dict[str, tuple[Options, ...]] = {
-    "binary": (
-        {"kind": "logistic_regression", "regularization": {"low": 1e-6, "high": 0.1, "log": True}},
-        {
-            "kind": "xgboost",
-            "rounds": [50, 400],
-            "depth": [3, 9],
-            "learning_rate": {"low": 0.01, "high": 0.3, "log": True},
-        },
-    ),
+    "binary": ({"kind": "logistic_regression", **_PENALTY}, _TREES),
+    "multiclass": ({"kind": "logistic_regression", **_PENALTY}, _TREES),
+    "regression": ({"kind": "linear_regression", **_PENALTY}, _TREES),
 }
 
 

@@ -16,7 +16,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from pipelines.spec.base import Spec
-from pipelines.spec.gate import Metric
+from pipelines.spec.task import Metric
 
 RUNGS = 3  # of a search by halving
 LENGTHS = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
@@ -25,7 +25,9 @@ LENGTHS = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItem
 class Search(Spec):
     """How the best candidate is chosen: by the metric on the validation slice."""
 
-    metric: Metric = "average_precision"
+    metric: Metric | None = Field(
+        default=None, description="unless said: average_precision, rmse or macro_f1, by the task"
+    )
     trials: int = Field(default=12, gt=0, le=1_000, description="most trials, where a candidate has ranges")
     budget_minutes: float | None = Field(default=None, gt=0, le=10_000, description="no trial begins after it")
     seed: int = Field(default=7, ge=0, le=2**31 - 1, description="of the proposals")
