@@ -1,5 +1,6 @@
 """Who is champion and who challenges, by the run records."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -24,6 +25,8 @@ def moved(version: int, back: bool = False, reason: str = "") -> Record:
 
 def test_a_move_says_who_and_why():
     records = [trained(1), trained(2, passed=False), moved(2, reason="the gate is too strict"), moved(1, back=True)]
+
+    records.append(replace(trained(4), status="failed"))  # it moved nothing
 
     assert [str(m) for m in moves(records)] == [
         "promoted: its gates passed",

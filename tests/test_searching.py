@@ -79,6 +79,13 @@ def test_a_search_that_was_cut_off_goes_on_where_it_was(kept):
     assert found == searched(None)[1]
 
 
+@pytest.mark.parametrize("most", range(1, 6))
+def test_wherever_a_search_was_cut_off_it_has_the_same_winner(kept, most):
+    searched(kept, most=most, trials=6)
+
+    assert searched(kept, trials=6)[1] == searched(None, trials=6)[1]
+
+
 def test_a_search_that_was_over_is_not_searched_again(kept):
     first = searched(kept)[1]
 
@@ -118,6 +125,21 @@ def test_out_of_time_no_trial_begins_and_the_best_so_far_wins(kept):
     assert told == ["fits xgboost (1 of 4)", "fits xgboost (2 of 4)"]
     assert len(found.board) == 2
     assert searched(kept, budget_minutes=0.05)[1] == found  # time before a kill counts
+
+
+def test_out_of_time_no_trial_goes_on_to_more_rows():
+    _, found = searched(None, halving=2, budget_minutes=0.15)  # 9 s: four trials, and one of two again
+
+    assert [(t.rung, t.share) for t in found.board] == [(2, 1.0), (1, 0.5), *[(0, 0.25)] * 4]
+
+
+def test_only_a_winner_from_before_a_kill_is_fitted_twice(kept):
+    def fits() -> int:
+        calls: list[Candidate] = []
+        search(model(), ROWS, lambda c, share: calls.append(c) or Fitted(c, share), kept, lambda _: None)
+        return len(calls)
+
+    assert [fits(), fits()] == [4, 1]
 
 
 def test_out_of_time_one_trial_still_ends_on_all_rows():
