@@ -5,11 +5,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from pipelines.errors import PlatformError
 
@@ -76,6 +77,18 @@ def types(path: str, version: int) -> dict[str, str]:
 def row_count(path: str, version: int) -> int:
     """Rows of a version, summed from the log."""
     return DeltaTable(path, version=version).count()
+
+
+def readable(path: str, version: int) -> bool:
+    """True while the log tells of a version and each of its files is there. Cost: looks at every file."""
+    try:
+        table = DeltaTable(path, version=version)
+        names = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
+    except DeltaError:
+        return False
+    system, place = pafs.FileSystem.from_uri(path)
+    files = system.get_file_info([f"{place}/{unquote(name)}" for name in names])
+    return all(f.type == pafs.FileType.File for f in files)
 
 
 def find(path: str, transaction: Transaction) -> Commit | None:

@@ -19,6 +19,7 @@ from statistics import fmean
 
 from jinja2 import ChainableUndefined, Environment, Template
 
+from pipelines.aliases import challenger, moves
 from pipelines.plan import stages
 from pipelines.plots import base_rate, calibration, curve, deciles, histogram
 from pipelines.spec import METRICS, TASKS, Pipeline
@@ -177,6 +178,7 @@ def report(pipeline: Pipeline, records: Sequence[Record], quality: Sequence[Qual
         "graph": _graph(pipeline, {f"{p.kind}.{p.name}": p for p in pasts}),
         "verdicts": [_verdict(p, _scored(pipeline, p, pasts)) for p in pasts if p.kind == "models"],
         "trends": _trends(pipeline, quality),
+        "aliases": {p.name: _aliases(p) for p in pasts if p.kind == "models"},
         "troubles": [p for p in pasts if p.state in ("refused", "failed")],
     }
     return _template().render(page)
@@ -188,7 +190,9 @@ def _past(pipeline: Pipeline, kind: str, name: str, records: Iterable[Record]) -
 
 
 def _published(record: Record) -> bool:
-    return record.status == "ok" and all(gate["passed"] for gate in record.detail.get("gates") or ())
+    """A person may promote what a gate refused."""
+    passed = all(gate["passed"] for gate in record.detail.get("gates") or ())
+    return record.status == "ok" and (passed or "moved" in record.detail)
 
 
 def _runs(records: Iterable[Record]) -> list[Run]:
@@ -233,6 +237,13 @@ def _verdict(model: Past, scored: int) -> str:
     said = ", ".join(f"{METRICS[m].words} {_metric(test.get(m))}" for m in headline)
     said += f" against the naive baseline's {_metric(baseline.get(headline[-1]))}"
     return f"{model.name} v{model.good.model_version} is champion: {said}; {scored:,} scores published."
+
+
+def _aliases(model: Past) -> list[tuple[str, int, str]]:
+    """(alias, version, how it came to it), of those that point somewhere."""
+    made, challenges = moves(model.records), challenger(model.records)
+    found = [("champion", made[-1].version, f"{_when(made[-1].at)}, {made[-1]}")] if made else []
+    return found + ([("challenger", challenges, "refused by a gate")] if challenges is not None else [])
 
 
 def _graph(pipeline: Pipeline, pasts: Mapping[str, Past]) -> Graph:

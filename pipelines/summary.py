@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.aliases import moves
 from pipelines.run.pipeline import Outcome
 from pipelines.spec import METRICS, TASKS, Pipeline, Target
 from pipelines.state import Record
@@ -60,6 +61,7 @@ def _model(record: Record) -> str:
         value, low, high = map(_figure, d["test"][name])
         lines.append(f"  {name:<20}{value:>8}  {f'{low} to {high}':<18}{_figure(d['baseline'].get(name)):>8}")
     lines += [f"  {n} tells the label by itself: {why}; is it known in time?" for n, why in d["disguised"].items()]
+    lines += [f"  {move}" for move in moves([record]) if move.who]
     lines += [f"  gate {'passed' if g['passed'] else 'CLOSED'}: {g['gate']}: {g['why']}" for g in d["gates"]]
     return "\n".join(lines)
 

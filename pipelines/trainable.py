@@ -38,8 +38,9 @@ def _metric(place: tuple[str | int, ...], metric: str, task: str) -> Found:
 
 def _bounds(place: tuple[str | int, ...], gate: Gate) -> Found:
     measure = METRICS[gate.metric]
-    if gate.min is not None and not measure.low <= gate.min <= measure.high:
-        yield (*place, "min"), f"{gate.metric} lies between {measure.low:g} and {measure.high:g}, got {gate.min:g}"
+    for name, bound in (("min", gate.min), ("max", gate.max)):
+        if bound is not None and not measure.low <= bound <= measure.high:
+            yield (*place, name), f"{gate.metric} lies between {measure.low:g} and {measure.high:g}, got {bound:g}"
 
 
 def absent(model: Model, outputs: Collection[str]) -> Found:
@@ -48,6 +49,7 @@ def absent(model: Model, outputs: Collection[str]) -> Found:
     named += [
         (("candidates", i, "feature"), c.feature) for i, c in enumerate(model.candidates) if isinstance(c, Isotonic)
     ]
+    named += [(("gates", i, "slice"), gate.slice) for i, gate in enumerate(model.gates) if gate.slice]
     named += [(("prepare", column), column) for column in model.prepare]
     for place, column in named:
         if column not in outputs:

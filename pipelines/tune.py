@@ -1,32 +1,32 @@
-"""Search: fit every candidate on the training slice, judge it on the validation slice, keep the best."""
+"""One trial: a candidate fitted on the training slice and judged on the validation slice."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 
 from pyspark import StorageLevel
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from pipelines import evaluate
 from pipelines.evaluate import Task
 from pipelines.models import learners
 from pipelines.models.base import Asked, Inputs, predict
 from pipelines.models.splits import Slices
-from pipelines.spec import METRICS, Candidate
+from pipelines.spec import Candidate
 from pipelines.spec.task import TARGET
 
 ROWS_A_PART = 150_000  # of a training slice, where the candidate does not say how many tasks train
+CUTS = 1 << 20  # parts by the hash of the keys, of which a rung takes the first
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What all candidates are given, and by what they are judged."""
+    """What all candidates are given."""
 
     task: Task
     inputs: Inputs
-    metric: str
     keys: tuple[str, ...]
 
 
@@ -42,35 +42,20 @@ class Trial:
     left_out: tuple[str, ...]  # features that tell nothing
     seconds: float
 
-    def as_json(self) -> dict[str, object]:
-        """For the leaderboard."""
-        return {
-            "kind": self.candidate.kind,
-            "params": self.candidate.model_dump(exclude={"kind"}),
-            "seconds": round(self.seconds, 2),
-            "validate": self.metrics,
-        }
 
+def trial(slices: Slices, problem: Problem, candidate: Candidate, share: float = 1.0) -> Trial:
+    """Fit a plain candidate on a share of the training rows, judge it on the validation slice.
 
-def search(
-    candidates: Sequence[Candidate], slices: Slices, problem: Problem, tell: Callable[[str], None]
-) -> tuple[Trial, ...]:
-    """Every candidate as a trial, the best by the problem's metric first; of equals, the one named first in the conf.
-
-    slices: with the feature columns, LABEL and the keys; training and validation rows are read several times.
-    Cost  : one shuffle, fit and scoring pass a candidate, one after another.
+    slices: with the feature columns, LABEL and the keys. Cost: a shuffle, a fit, a scoring pass.
     """
-    trials = []
-    for number, candidate in enumerate(candidates, 1):
-        tell(f"fits {candidate.kind} ({number} of {len(candidates)})")
-        rows = slices.summary["train"]["rows"]
-        trials.append(_trial(candidate, dealt(slices.train, rows, candidate, problem.keys), slices.validate, problem))
-    return tuple(sorted(trials, key=lambda t: -_merit(t, problem.metric)))
+    rows = round(share * slices.summary["train"]["rows"])
+    train = dealt(cut(slices.train, share, problem.keys), rows, candidate, problem.keys)
+    return _trial(candidate, train, slices.validate, problem)
 
 
-def _merit(trial: Trial, metric: str) -> float:
-    """Greater is better; a metric that could not be had is worst."""
-    return METRICS[metric].sign * trial.metrics[metric] if metric in trial.metrics else -inf
+def cut(df: DataFrame, share: float, keys: Sequence[str]) -> DataFrame:
+    """A share of the rows, by the hash of their keys: always the same ones, among those of every larger share."""
+    return df if share >= 1 else df.where(F.pmod(F.xxhash64(*keys), F.lit(CUTS)) < F.lit(round(share * CUTS)))
 
 
 def dealt(df: DataFrame, rows: int, candidate: Candidate, keys: Sequence[str]) -> DataFrame:

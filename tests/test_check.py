@@ -337,6 +337,12 @@ def test_a_label_column_among_the_features_is_refused(flaws):
         ),
         ("min: 0.65", "min: 65", "60: models.late_arrival.gates.0.min", "roc_auc lies between 0 and 1, got 65"),
         (
+            "min: 0.65",
+            "min: 0.65, slice: carier",
+            "60: models.late_arrival.gates.0.slice",
+            "departures has no feature 'carier'; did you mean 'carrier'?",
+        ),
+        (
             "slices: [carrier]",
             "slices: [carier]",
             "61: models.late_arrival.slices.0",

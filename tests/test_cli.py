@@ -25,8 +25,13 @@ VERBS = (
     "schema",
     "upkeep",
     "features",
+    "reproduce",
 )
-GROUPS = {"quarantine": ("list", "show", "replay"), "suite": ("export", "import")}
+GROUPS = {
+    "quarantine": ("list", "show", "replay"),
+    "suite": ("export", "import"),
+    "model": ("list", "show", "compare", "verify", "promote", "rollback"),
+}
 
 
 def shown() -> str:

@@ -1,5 +1,6 @@
 """What a run did, in words and figures: every row accounted for, every metric beside its baseline."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -115,6 +116,15 @@ def test_a_number_is_shown_in_its_own_metrics_and_the_large_shortened():
         "  mae                 12,345.7  12,000.0 to 13,000.0  1.0000",
         "  r2                   -0.1000  -0.2000 to 0.0000        -",
     ]
+
+
+def test_a_move_by_hand_says_whose_it_was():
+    moved = {"who": "ana", "reason": "complaints", "back": True}
+    record = replace(MODEL.record, model_version=3, detail={**MODEL.record.detail, "moved": moved})
+
+    lines = summary(PIPELINE, TARGET, "conf/delays.yml", [replace(MODEL, record=record)]).splitlines()
+
+    assert "  rolled back by ana: complaints" in lines
 
 
 def test_scores_say_what_really_happened_where_it_is_known():

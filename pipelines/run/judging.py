@@ -7,12 +7,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import evaluate, gates
-from pipelines.errors import DataError
 from pipelines.evaluate import Counts, Tally, Task
 from pipelines.models.base import predict
 from pipelines.models.splits import Slices
 from pipelines.registry import Registry, Version
-from pipelines.spec import METRICS, Feature, Gate, Model
+from pipelines.spec import METRICS, Feature, Model
+from pipelines.spec.task import LABEL
 from pipelines.tune import Trial
 
 FIGURES = 9  # significant, of a metric in a record
@@ -23,23 +23,34 @@ def judge(model: Model, feature: Feature, slices: Slices, winner: Trial, rival: 
     key, task = F.concat_ws("/", *feature.keys), winner.task
     answered = predict(winner.fitted, slices.test, task.answers(labelled=True))
     scored = answered.persist(StorageLevel.MEMORY_AND_DISK)
+    columns = dict.fromkeys([*model.slices, *[gate.slice for gate in model.admission if gate.slice]])
     try:
         found = evaluate.tally(task, scored, key)
         test, base = _intervals(task, found), task.baseline(found.whole)
         same = rival.on(task, scored, slices.test, key) if rival else None
-        by_slice = {c: evaluate.by_slice(task, scored, c) for c in model.slices}
+        by_slice = {c: evaluate.by_slice(task, scored, c) for c in columns}
+        tested = _hash(scored, key)
         pictures = task.pictures(scored, found.whole)
     finally:
         scored.unpersist()
-    evidence: dict[str, gates.Evidence] = {gate.metric: _evidence(gate, task, test, base, same) for gate in model.gates}
+    parts = {c: [_slice(task, v, n) for v, n in found.items()] for c, found in by_slice.items()}
+    versus = _versus(model, task, same) if same else {}
+    evidence = gates.Evidence(test, base, _parts(parts), versus, champion=rival is not None)
     return {
         "test": test,
+        "tested": tested,
         "baseline": base,
         "champion": task.metrics(same[1].whole) if same else None,
-        "slices": {c: [_slice(task, v, n) for v, n in parts.items()] for c, parts in by_slice.items()},
+        "slices": parts,
         "curves": pictures,
-        "gates": [d.as_json() for d in gates.decide(model.gates, evidence)],
+        "gates": [d.as_json() for d in gates.decide(model.admission, evidence)],
     }
+
+
+def _hash(scored: DataFrame, key: Column) -> str:
+    """Of the rows that were tested on, in any order: two models of the same hash were judged on the same rows."""
+    row = scored.agg(F.hex(F.bit_xor(F.xxhash64(key, LABEL))).alias("tested")).first()
+    return str(row.tested) if row else ""
 
 
 class Rival:
@@ -75,18 +86,14 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{FIGURES}g}")
 
 
-def _evidence(
-    gate: Gate,
-    task: Task,
-    test: dict[str, list[float]],
-    base: dict[str, float],
-    same: tuple[Tally, Tally] | None,
-) -> gates.Evidence:
-    if gate.metric not in test or gate.metric not in base:
-        raise DataError(f"gate {gate.metric}: it is not defined for the labels of the test slice")
-    versus = evaluate.surely_better(task, *same, gate.metric, gate.confidence) if same else None
-    value, low, high = test[gate.metric]
-    return gates.Evidence(value, low, high, base[gate.metric], versus)
+def _versus(model: Model, task: Task, same: tuple[Tally, Tally]) -> dict[tuple[str, float], tuple[bool, float, float]]:
+    """By metric and confidence, as gates.Evidence has it: what is smaller and better counts as greater."""
+    asked = {(gate.metric, gate.confidence) for gate in model.admission if gate.versus == "champion"}
+    return {(m, c): evaluate.surely_better(task, *same, m, c) for m, c in asked}
+
+
+def _parts(slices: dict[str, list[dict[str, Any]]]) -> dict[str, list[gates.Part]]:
+    return {c: [gates.Part(p["value"], p["rows"], p["metrics"]) for p in parts] for c, parts in slices.items()}
 
 
 def _slice(task: Task, value: str, counts: Counts) -> dict[str, Any]:

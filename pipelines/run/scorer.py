@@ -1,5 +1,9 @@
 """From a registered version to the one scoring function."""
 
+from collections.abc import Sequence
+
+from pyspark.ml import PipelineModel
+
 from pipelines import evaluate
 from pipelines.errors import DataError
 from pipelines.registry import Registry, Version
@@ -14,6 +18,9 @@ def champion(pipeline: Pipeline, target: Target, model: str) -> tuple[Scorer, Ve
     if version is None:
         raise DataError(f"{model} has no champion: no candidate has passed its gates yet")
     feature = pipeline.features[pipeline.models[model].features]
-    fitted = registry.load_version(version)
-    task = evaluate.restored(version.tags, fitted)
-    return Scorer(fitted, task, version.number, feature.keys, feature.as_of_time), version
+    return scorer_of(version, registry.load_version(version), feature.keys, feature.as_of_time), version
+
+
+def scorer_of(version: Version, fitted: PipelineModel, keys: Sequence[str], as_of_time: str) -> Scorer:
+    """The scoring function of a loaded version."""
+    return Scorer(fitted, evaluate.restored(version.tags, fitted), version.number, tuple(keys), as_of_time)

@@ -109,9 +109,8 @@ def _model(pipeline: Pipeline, target: Target, history: History, stage: Stage, l
 
 def _score(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
     score = pipeline.scores[stage.name]
-    if champion(history, f"models.{score.model}") is None:
-        return ""
-    return _moved(history, last, [f"features.{score.of}"])
+    version, moved = champion(history, f"models.{score.model}"), _moved(history, last, [f"features.{score.of}"])
+    return f"{moved}; scored by version {version}" if version is not None and moved else ""
 
 
 def interval(pipeline: Pipeline, target: Target, stage: Stage, since: datetime, until: datetime) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pipelines.spec.gate import Gate, smaller_is_better
 from pipelines.spec.load import Lines, load, load_cases, load_lines, load_target
 from pipelines.spec.model import Model, Score, Split
 from pipelines.spec.pipeline import Pipeline
-from pipelines.spec.search import Search
+from pipelines.spec.search import Range, Search
 from pipelines.spec.source import Delta, Files, Jdbc, Kafka, Source
 from pipelines.spec.table import HISTORY, Freshness, Table, Volume
 from pipelines.spec.target import Target
@@ -19,7 +19,7 @@ from pipelines.spec.task import METRICS, TASKS, Metric, Task
 __all__ = [
     "HISTORY", "METRICS", "PERCENTILES", "TASKS", "AsOf", "Candidate", "Case", "Cases", "Delta", "Expectation",
     "Feature", "Files", "Freshness", "Gate", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers", "Lines",
-    "LogisticRegression", "Metric", "Model", "Pipeline", "Postgres", "Score", "Search", "Source", "Spec", "Split",
-    "Table", "Target", "Task", "Volume", "Window", "Xgboost", "learners", "length_text", "length_words", "load",
-    "load_cases", "load_lines", "load_target", "reach_text", "smaller_is_better",
+    "LogisticRegression", "Metric", "Model", "Pipeline", "Postgres", "Range", "Score", "Search", "Source", "Spec",
+    "Split", "Table", "Target", "Task", "Volume", "Window", "Xgboost", "learners", "length_text", "length_words",
+    "load", "load_cases", "load_lines", "load_target", "reach_text", "smaller_is_better",
 ]  # fmt: skip

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from pipelines.spec.base import Column, Spec
+from pipelines.spec.base import Column
+from pipelines.spec.search import Searched
 from pipelines.spec.task import Task
 
 CLASSES: tuple[Task, ...] = ("binary", "multiclass")
@@ -20,7 +21,7 @@ Depth = Annotated[int, Field(gt=0, le=16, description="deepest tree")]
 MinRows = Annotated[int, Field(gt=0, le=1_000_000_000, description="fewest rows of a leaf")]
 
 
-class Learned(Spec):
+class Learned(Searched):
     """What every candidate says of itself."""
 
     tasks: ClassVar[tuple[Task, ...]]
@@ -35,6 +36,7 @@ class LogisticRegression(Learned):
     """Spark ML logistic regression, multinomial where there are more than two classes."""
 
     tasks: ClassVar[tuple[Task, ...]] = CLASSES
+    SEARCHED = ("regularization", "elastic_net")
     kind: Literal["logistic_regression"]
     regularization: L2 = 1e-4
     elastic_net: float = Field(default=0.0, ge=0, le=1, description="share of L1 in the penalty")
@@ -45,6 +47,7 @@ class LinearRegression(Learned):
     """Least squares with an elastic net: a number as a weighted sum of features."""
 
     tasks: ClassVar[tuple[Task, ...]] = NUMBERS
+    SEARCHED = ("regularization", "elastic_net")
     kind: Literal["linear_regression"]
     regularization: float = Field(default=1e-4, ge=0, le=1_000, description="penalty, L1 and L2 together")
     elastic_net: float = Field(default=0.0, ge=0, le=1, description="share of L1 in the penalty")
@@ -55,6 +58,7 @@ class GeneralizedLinearRegression(Learned):
     """A number whose spread grows with it: counts (poisson), durations and amounts (gamma)."""
 
     tasks: ClassVar[tuple[Task, ...]] = NUMBERS
+    SEARCHED = ("regularization",)
     kind: Literal["generalized_linear_regression"]
     family: Literal["gaussian", "poisson", "gamma"] = Field(default="gaussian", description="how the label spreads")
     link: Literal["identity", "log", "inverse", "sqrt"] | None = Field(
@@ -68,6 +72,7 @@ class DecisionTree(Learned):
     """One tree: weaker than many, but a person can read it."""
 
     tasks: ClassVar[tuple[Task, ...]] = (*CLASSES, *NUMBERS)
+    SEARCHED = ("depth", "min_rows")
     kind: Literal["decision_tree"]
     depth: Depth = 5
     min_rows: MinRows = 20
@@ -77,6 +82,7 @@ class RandomForest(Learned):
     """Many trees, each on other rows and features: hard to spoil by its options."""
 
     tasks: ClassVar[tuple[Task, ...]] = (*CLASSES, *NUMBERS)
+    SEARCHED = ("trees", "depth", "min_rows")
     kind: Literal["random_forest"]
     trees: int = Field(default=50, gt=0, le=2_000, description="how many")
     depth: Depth = 8
@@ -87,16 +93,18 @@ class Gbt(Learned):
     """Spark's own gradient-boosted trees; xgboost is faster and knows missing values."""
 
     tasks: ClassVar[tuple[Task, ...]] = ("binary", *NUMBERS)
+    SEARCHED = ("rounds", "depth", "learning_rate")
     kind: Literal["gbt"]
     rounds: int = Field(default=50, gt=0, le=2_000, description="boosting rounds")
     depth: Depth = 5
-    learning_rate: float = Field(default=0.1, gt=0, le=1)
+    learning_rate: float = Field(default=0.1, gt=0, le=1, description="how much of a round's correction is kept")
 
 
 class LinearSvc(Learned):
     """A linear support vector machine; its margin becomes a probability by Platt scaling."""
 
     tasks: ClassVar[tuple[Task, ...]] = ("binary",)
+    SEARCHED = ("regularization",)
     kind: Literal["linear_svc"]
     regularization: L2 = 1e-2
     iterations: Iterations = 50
@@ -113,6 +121,7 @@ class FactorizationMachines(Learned):
     """A linear model with all pairs of features, each pair by a product of short vectors: for sparse categories."""
 
     tasks: ClassVar[tuple[Task, ...]] = ("binary", *NUMBERS)
+    SEARCHED = ("factors", "regularization", "step")
     kind: Literal["factorization_machines"]
     factors: int = Field(default=4, gt=0, le=256, description="length of a feature's vector")
     regularization: L2 = 1e-4
@@ -144,10 +153,11 @@ class Xgboost(Learned):
     """Gradient-boosted trees: XGBoost on Spark."""
 
     tasks: ClassVar[tuple[Task, ...]] = (*CLASSES, *NUMBERS)
+    SEARCHED = ("rounds", "depth", "learning_rate")
     kind: Literal["xgboost"]
     rounds: int = Field(default=200, gt=0, le=10_000, description="boosting rounds")
     depth: int = Field(default=6, gt=0, le=16, description="deepest tree")
-    learning_rate: float = Field(default=0.1, gt=0, le=1)
+    learning_rate: float = Field(default=0.1, gt=0, le=1, description="how much of a round's correction is kept")
     workers: int = Field(default=1, gt=0, le=1_000, description="Spark tasks that train together; one is deterministic")
 
 
