@@ -28,6 +28,7 @@ from pipelines.spec import (
     Table,
     Window,
 )
+from pipelines.trainable import absent, unfit
 
 MOST_FLAWS = 10  # said at once
 TIMELESS = "table {} has no event_time, so nothing says when its rows are known"
@@ -351,9 +352,7 @@ def _clashes(place: Place, feature: Feature) -> Iterator[Flaw]:
 
 def _model(name: str, model: Model, seen: _Seen) -> Iterator[Flaw]:
     place, features = ("models", name), seen.pipeline.features
-    for i, gate in enumerate(model.gates):
-        if gate.min is not None and not 0 <= gate.min <= 1:
-            yield Flaw((*place, "gates", i, "min"), f"{gate.metric} lies between 0 and 1, got {gate.min:g}")
+    yield from (Flaw((*place, *keys), sentence) for keys, sentence in unfit(model))
     if model.features not in features:
         yield Flaw((*place, "features"), f"no feature table '{model.features}'{near(model.features, features)}")
         return
@@ -361,16 +360,10 @@ def _model(name: str, model: Model, seen: _Seen) -> Iterator[Flaw]:
     outputs = feature.outputs()
     if not outputs:
         yield Flaw((*place, "features"), f"{model.features} has no feature columns to learn from")
-    yield from _missing_slices(place, model, outputs)
+    yield from (Flaw((*place, *keys), sentence) for keys, sentence in absent(model, outputs))
     made = seen.tables.get(feature.spine)
     if made is not None:
         yield from _label((*place, "label"), model, feature, made)
-
-
-def _missing_slices(place: Place, model: Model, outputs: Collection[str]) -> Iterator[Flaw]:
-    for i, column in enumerate(model.slices):
-        if column not in outputs:
-            yield Flaw((*place, "slices", i), f"{model.features} has no feature '{column}'{near(column, outputs)}")
 
 
 def _label(place: Place, model: Model, feature: Feature, made: Mapping[str, object]) -> Iterator[Flaw]:

@@ -1,7 +1,7 @@
 """A first conf from data: looks at a file or a folder and writes down what it sees, for a person to correct.
 
 What is inferred here once stands in the conf as text ever after: a pipeline
-never infers. Only the first rows are read, so a promise is one that they kept.
+never infers.
 """
 
 import json
@@ -12,21 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as csv
-import pyarrow.json
 import pyarrow.parquet as parquet
 
 from pipelines.columns import lineage
 from pipelines.errors import SpecError
 from pipelines.packed import GZIP, opened
+from pipelines.profile import MOST_ROWS, NULLS, Profile, blocks, profiled
 from pipelines.suggest import suggestions
 
-MOST_ROWS = 10_000  # looked at
-MOST_BYTES = 8_000_000  # of a text file
-MOST_FILES = 200  # whose headers are compared
 FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
-NULLS = ("", "NA", "NULL", "null", "NaN", "nan")
+FIRST_BYTES = 1_000_000  # in which a text for missing values is looked for
 _TYPES = (
     (pa.types.is_boolean, "BOOLEAN"),
     (lambda t: pa.types.is_integer(t) and t.bit_width < 64, "INT"),
@@ -42,7 +38,7 @@ _TYPES = (
 
 @dataclass(frozen=True)
 class Column:
-    """What the first rows say about one column."""
+    """One column as the conf will have it."""
 
     name: str  # in the file
     clean: str  # in the table: letters, digits, underscores
@@ -55,15 +51,15 @@ class Column:
 def scaffold(path: Path, name: str) -> str:
     """The text of a commented conf for what lies at path (a file, or a folder of files of one format).
 
-    Reads at most MOST_ROWS rows of the first file. Errors: SpecError for a missing path, nothing readable, headers
-    that differ, names that cannot be told apart.
+    Reads all files once, MOST_ROWS rows at most. Errors: SpecError for a missing path, nothing readable, headers that
+    differ, names that cannot be told apart.
     """
     files, kind = _files(path)
-    rows = _rows(files[0], kind)
-    _one_header(files, kind, rows.column_names)
-    if not rows.num_rows:
+    _one_header(files, kind)
+    found = profiled(blocks(files, kind))
+    if not found or not found[0].rows:
         raise SpecError(f"{files[0]}: has no rows to look at")
-    columns = [_column(name, i, rows.column(i)) for i, name in enumerate(rows.column_names)]
+    columns = [_column(profile, i) for i, profile in enumerate(found)]
     _distinct(files[0], columns)
     folder = path.name if path.is_dir() else path.parent.resolve().name
     return _text(_word(name), kind, _folder(folder), columns, _null(files[0], kind))
@@ -92,35 +88,11 @@ def _listed(names: Iterable[object]) -> str:
     return ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "") or "nothing"
 
 
-def _rows(file: Path, kind: str) -> pa.Table:
-    """The first rows, typed as Arrow takes them to be."""
-    try:
-        if kind == "parquet":
-            batches = parquet.ParquetFile(file).iter_batches(batch_size=MOST_ROWS)
-            first = next(batches, None)
-            return pa.Table.from_batches([first]) if first is not None else parquet.read_schema(file).empty_table()
-        if kind == "csv":
-            convert = csv.ConvertOptions(null_values=list(NULLS), strings_can_be_null=True)
-            return csv.read_csv(_head(file), convert_options=convert).slice(0, MOST_ROWS)
-        return pyarrow.json.read_json(_head(file)).slice(0, MOST_ROWS)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{file}: cannot be read as {kind}: {str(error).splitlines()[0]}") from None
-
-
-def _head(file: Path) -> pa.BufferReader:
-    """The first whole lines of a text file."""
-    with opened(file) as held:
-        lines = [line for line, _ in zip(held, range(MOST_ROWS + 1), strict=False)]
-    text = b"".join(lines)
-    if len(text) > MOST_BYTES:
-        text = text[:MOST_BYTES].rpartition(b"\n")[0]
-    return pa.BufferReader(text)
-
-
-def _one_header(files: list[Path], kind: str, first: list[str]) -> None:
-    for file in files[1:MOST_FILES]:
+def _one_header(files: list[Path], kind: str) -> None:
+    first = _header(files[0], kind)
+    for file in files[1:]:
         names = _header(file, kind)
-        if names is not None and names != first:
+        if names is not None and first is not None and names != first:
             odd = [n for n in [*names, *first] if (n in names) != (n in first)] or names
             raise SpecError(f"{file}: its columns differ from those of {files[0].name}, first in '{odd[0]}'")
 
@@ -129,13 +101,13 @@ def _header(file: Path, kind: str) -> list[str] | None:
     """Column names in order; None for json, whose lines may leave keys out."""
     if kind == "json":
         return None
-    if kind == "parquet":
-        return list(parquet.read_schema(file).names)
-    with opened(file) as held:
-        line = held.readline()
     try:
+        if kind == "parquet":
+            return list(parquet.read_schema(file).names)
+        with opened(file) as held:
+            line = held.readline()
         return list(csv.read_csv(pa.BufferReader(line)).column_names) if line.strip() else []
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{file}: its header cannot be read: {str(error).splitlines()[0]}") from None
 
 
@@ -143,18 +115,16 @@ def _null(file: Path, kind: str) -> str:
     """The text that most often stands for a missing value in a csv; '' if none is seen."""
     if kind != "csv":
         return ""
-    text = _head(file).read().decode("utf-8", "replace")
+    with opened(file) as held:
+        text = held.read(FIRST_BYTES).decode("utf-8", "replace")
     counts = {word: len(re.findall(rf"(?:^|,){word}(?=,|\r?$)", text, re.MULTILINE)) for word in NULLS if word}
     most = max(counts, key=counts.__getitem__)
     return most if counts[most] else ""
 
 
-def _column(name: str, position: int, values: pa.ChunkedArray) -> Column:
-    whole = values.null_count == 0
-    flat = not pa.types.is_nested(values.type)
-    unique = whole and flat and pc.count_distinct(values).as_py() == len(values)
-    clean = _clean(name, position)
-    return Column(name, clean, _ddl(values), whole, unique, tuple(suggestions(clean, values)))
+def _column(seen: Profile, position: int) -> Column:
+    clean = _clean(seen.name, position)
+    return Column(seen.name, clean, _ddl(seen), not seen.nulls, seen.unique, tuple(suggestions(clean, seen)))
 
 
 def _clean(name: str, position: int) -> str:
@@ -164,12 +134,10 @@ def _clean(name: str, position: int) -> str:
     return f"_{word}" if word[0].isdigit() else word
 
 
-def _ddl(values: pa.ChunkedArray) -> str:
-    kind = values.type
-    if pa.types.is_int64(kind) and values.null_count < len(values):
-        edge = pc.min_max(values).as_py()
-        return "INT" if -(2**31) <= edge["min"] and edge["max"] < 2**31 else "BIGINT"
-    return _of(kind)
+def _ddl(seen: Profile) -> str:
+    if pa.types.is_int64(seen.type) and seen.least is not None:
+        return "INT" if -(2**31) <= seen.least and seen.greatest < 2**31 else "BIGINT"
+    return _of(seen.type)
 
 
 def _of(kind: pa.DataType) -> str:
@@ -211,7 +179,7 @@ def _text(name: str, kind: str, folder: str, columns: list[Column], null: str) -
     return "\n".join(
         [
             "# yaml-language-server: $schema=schema.json",
-            "# Written from the first rows of the data; read it through, then: lakeloom check",
+            f"# Written from what the data hold, {MOST_ROWS:,} rows at most; read it through, then: lakeloom check",
             f"pipeline: {name}",
             "",
             "sources:",
@@ -259,7 +227,7 @@ def _selected(column: Column) -> str:
 
 def _key_line(key: Column | None) -> str:
     if key:
-        return f"    keys: [{key.clean}]               # unique in the rows looked at; of equal keys one row stays"
+        return f"    keys: [{key.clean}]               # no value stood there twice; of equal keys one row stays"
     return "    # keys: [id]                 # no column was unique; without keys every row is appended"
 
 

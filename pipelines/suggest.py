@@ -8,17 +8,18 @@ import json
 from math import floor, sqrt
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from pipelines.profile import Profile
 
 FEWEST_ROWS = 100  # fewer show no habit
-MOST_CATEGORIES, FEWEST_OF_EACH = 12, 10  # values; rows of each, on average
+FEWEST_OF_EACH = 10  # rows of a category, on average
 SURE = 1.96  # standard errors: 95 %
 
 
-def suggestions(column: str, values: pa.ChunkedArray) -> list[str]:
-    """Lines of YAML under `expect:` for one column of a table; pure, one pass for each rule."""
-    rules = [_complete, _categories, _not_negative] if len(values) >= FEWEST_ROWS else [_complete]
-    found = [rule(values) for rule in rules]
+def suggestions(column: str, seen: Profile) -> list[str]:
+    """Lines of YAML under `expect:` for one column of a table, which has this name in it."""
+    rules = [_complete, _categories, _not_negative] if seen.rows >= FEWEST_ROWS else [_complete]
+    found = [rule(seen) for rule in rules]
     return [_line(column, *each) for each in found if each]
 
 
@@ -31,28 +32,23 @@ def _line(column: str, name: str, arguments: dict[str, object], on_fail: str) ->
     return f"      - {name}: {given}\n        on_fail: {on_fail}"
 
 
-def _complete(values: pa.ChunkedArray) -> Rule | None:
+def _complete(seen: Profile) -> Rule | None:
     """No null where none was seen; else the share of values that is 95 % sure to be kept."""
-    if values.null_count == 0:
+    if not seen.nulls:
         return "expect_column_values_to_not_be_null", {}, "quarantine"
-    share = 1 - values.null_count / len(values)
-    least = floor(100 * (share - SURE * sqrt(share * (1 - share) / len(values)))) / 100
-    kept = len(values) >= FEWEST_ROWS and least > 0
+    share = 1 - seen.nulls / seen.rows
+    least = floor(100 * (share - SURE * sqrt(share * (1 - share) / seen.rows))) / 100
+    kept = seen.rows >= FEWEST_ROWS and least > 0
     return ("expect_column_values_to_not_be_null", {"mostly": least}, "warn") if kept else None
 
 
-def _categories(values: pa.ChunkedArray) -> Rule | None:
+def _categories(seen: Profile) -> Rule | None:
     """The values of a text that takes only a few."""
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        return None
-    seen = sorted(v for v in pc.unique(values).to_pylist() if v is not None)
-    few = 1 < len(seen) <= MOST_CATEGORIES and len(values) >= FEWEST_OF_EACH * len(seen)
-    return ("expect_column_values_to_be_in_set", {"value_set": seen}, "warn") if few else None
+    few = len(seen.categories) > 1 and seen.rows >= FEWEST_OF_EACH * len(seen.categories)
+    return ("expect_column_values_to_be_in_set", {"value_set": list(seen.categories)}, "warn") if few else None
 
 
-def _not_negative(values: pa.ChunkedArray) -> Rule | None:
-    kind = values.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)) or values.null_count == len(values):
-        return None
-    least = pc.min(values).as_py()
-    return ("expect_column_values_to_be_between", {"min_value": 0}, "warn") if least >= 0 else None
+def _not_negative(seen: Profile) -> Rule | None:
+    number = pa.types.is_integer(seen.type) or pa.types.is_floating(seen.type)
+    kept = number and seen.least is not None and seen.least >= 0
+    return ("expect_column_values_to_be_between", {"min_value": 0}, "warn") if kept else None

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.run.pipeline import Outcome
-from pipelines.spec import Pipeline, Target
+from pipelines.spec import METRICS, TASKS, Pipeline, Target
 from pipelines.state import Record
 
-METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "accuracy")
 REFRESHES, PROMISE = 5, 52  # shown beside each other; letters of a promise
 FATES = ("applied", "superseded", "quarantined", "dropped")
 
@@ -57,9 +56,10 @@ def _model(record: Record) -> str:
         f"judged on {test['rows']:,} rows from {test['from']} to {test['to']}",
         f"  {'':<20}{'model':>8}  {'95% interval':<18}{'baseline':>8}",
     ]
-    for name in METRICS:
-        value, low, high = d["test"][name]
-        lines.append(f"  {name:<20}{value:>8.4f}  {f'{low:.4f} to {high:.4f}':<18}{d['baseline'][name]:>8.4f}")
+    for name in (m for m in TASKS[d["task"]].shown if m in d["test"]):
+        value, low, high = map(_figure, d["test"][name])
+        lines.append(f"  {name:<20}{value:>8}  {f'{low} to {high}':<18}{_figure(d['baseline'].get(name)):>8}")
+    lines += [f"  {n} tells the label by itself: {why}; is it known in time?" for n, why in d["disguised"].items()]
     lines += [f"  gate {'passed' if g['passed'] else 'CLOSED'}: {g['gate']}: {g['why']}" for g in d["gates"]]
     return "\n".join(lines)
 
@@ -74,8 +74,15 @@ def _score(record: Record) -> str:
     if d.get("truth"):
         t = d["truth"]
         text += f"; against what happened ({t['rows']:,} known): "
-        text += f"ROC AUC {t['roc_auc']:.4f}, average precision {t['average_precision']:.4f}"
+        text += ", ".join(f"{METRICS[m].words} {_figure(t.get(m))}" for m in TASKS[d["task"]].headline)
     return text
+
+
+def _figure(value: float | None) -> str:
+    """Four decimals; fewer of what is large."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 1_000 else f"{value:,.1f}"
 
 
 def _name(record: Record) -> str:
@@ -92,6 +99,17 @@ def _stage_line(x: Mapping[str, Any]) -> str:
     version = "" if x["version"] is None else str(x["version"])
     rows = "" if x["rows"] is None else f"{x['rows']:,}"
     return f"{x['stage']:<28}{x['status']:<11}{version:>8}{rows:>12}  {x['at'] or ''} {x['error']}".rstrip()
+
+
+def interval_text(found: Mapping[str, Any]) -> str:
+    """What a backfill would do."""
+    held = f", {counted(found['files'], 'file')} with {counted(found['records'], 'record')}" if "files" in found else ""
+    lines = [
+        f"reads     what was taken of {found['source']} and is still there{held}",
+        f"replaces  {found['rows']:,} of {found['of']:,} rows of {found['stage']}, by {found['event_time']}",
+        f"then      {', '.join(found['then']) or 'nothing follows it'}",
+    ]
+    return "\n".join(lines)
 
 
 def quality_text(rows: Sequence[Mapping[str, Any]]) -> str:

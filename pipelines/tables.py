@@ -41,8 +41,9 @@ def changes(spark: SparkSession, path: str, after: int, upto: int, keys: Sequenc
         return read(spark, path, upto)
     if after >= upto:
         return read(spark, path, upto).where("false")
-    rows = _last(spark, path, after, upto, keys).where(F.col("_change_type").isin("insert", "update_postimage"))
-    return rows.drop(*CHANGE)
+    several = keys and upto > after + 1
+    rows = _last(spark, path, after, upto, keys) if several else _feed(spark, path, after, upto)
+    return rows.where(F.col("_change_type").isin("insert", "update_postimage")).drop(*CHANGE)
 
 
 def gone(spark: SparkSession, path: str, after: int, upto: int, keys: Sequence[str]) -> DataFrame:
@@ -67,11 +68,10 @@ def _feed(spark: SparkSession, path: str, after: int, upto: int) -> DataFrame:
 
 
 def _last(spark: SparkSession, path: str, after: int, upto: int, keys: Sequence[str]) -> DataFrame:
-    """What became of each row: its last change, where several versions may have changed it."""
+    """What became of each row: its last change; of one version, what was written in place of what was deleted."""
     rows = _feed(spark, path, after, upto).where("_change_type <> 'update_preimage'")
-    if not keys or upto == after + 1:
-        return rows
-    newest = F.max_by(F.struct(*[f"`{c}`" for c in rows.columns]), "_commit_version").alias("_last")
+    order = F.struct("_commit_version", F.col("_change_type") != "delete")
+    newest = F.max_by(F.struct(*[f"`{c}`" for c in rows.columns]), order).alias("_last")
     return rows.groupBy(*keys).agg(newest).select("_last.*")
 
 
@@ -94,6 +94,16 @@ def overwrite(df: DataFrame, path: str, transaction: Transaction) -> Commit:
     if done:
         return done
     writer = df.write.format("delta").mode("overwrite").option("overwriteSchema", "true").options(**PROPERTIES)
+    writer.options(**transaction.options).save(path)
+    return _read_back(path, transaction)
+
+
+def replace(df: DataFrame, path: str, where: str, transaction: Transaction) -> Commit:
+    """Replace the rows that a condition names by those of df, each of which meets it. A replay writes nothing."""
+    done = log.find(path, transaction)
+    if done:
+        return done
+    writer = df.write.format("delta").mode("overwrite").option("replaceWhere", where)
     writer.options(**transaction.options).save(path)
     return _read_back(path, transaction)
 

@@ -3,20 +3,31 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from pyspark import StorageLevel
-from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from pipelines import evaluate
-from pipelines.models import sparkml, xgb
-from pipelines.models.base import LABEL, SCORE, Inputs, Learner, predict, prepared
+from pipelines.evaluate import Task
+from pipelines.models import learners
+from pipelines.models.base import Asked, Inputs, predict
 from pipelines.models.splits import Slices
-from pipelines.spec import Candidate
+from pipelines.spec import METRICS, Candidate
+from pipelines.spec.task import TARGET
 
 ROWS_A_PART = 150_000  # of a training slice, where the candidate does not say how many tasks train
-LEARNERS: dict[str, Learner] = {"logistic_regression": sparkml, "xgboost": xgb}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What all candidates are given, and by what they are judged."""
+
+    task: Task
+    inputs: Inputs
+    metric: str
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -25,9 +36,10 @@ class Trial:
 
     candidate: Candidate
     fitted: PipelineModel
-    threshold: float
+    task: Task  # with what the validation rows decided
     metrics: dict[str, float]
     importance: list[tuple[str, float]]
+    left_out: tuple[str, ...]  # features that tell nothing
     seconds: float
 
     def as_json(self) -> dict[str, object]:
@@ -41,14 +53,9 @@ class Trial:
 
 
 def search(
-    candidates: Sequence[Candidate],
-    slices: Slices,
-    inputs: Inputs,
-    metric: str,
-    keys: Sequence[str],
-    tell: Callable[[str], None],
+    candidates: Sequence[Candidate], slices: Slices, problem: Problem, tell: Callable[[str], None]
 ) -> tuple[Trial, ...]:
-    """Every candidate as a trial, the best by `metric` first; of equals, the one named first in the conf.
+    """Every candidate as a trial, the best by the problem's metric first; of equals, the one named first in the conf.
 
     slices: with the feature columns, LABEL and the keys; training and validation rows are read several times.
     Cost  : one shuffle, fit and scoring pass a candidate, one after another.
@@ -57,8 +64,13 @@ def search(
     for number, candidate in enumerate(candidates, 1):
         tell(f"fits {candidate.kind} ({number} of {len(candidates)})")
         rows = slices.summary["train"]["rows"]
-        trials.append(_trial(candidate, dealt(slices.train, rows, candidate, keys), slices.validate, inputs))
-    return tuple(sorted(trials, key=lambda t: -t.metrics[metric]))
+        trials.append(_trial(candidate, dealt(slices.train, rows, candidate, problem.keys), slices.validate, problem))
+    return tuple(sorted(trials, key=lambda t: -_merit(t, problem.metric)))
+
+
+def _merit(trial: Trial, metric: str) -> float:
+    """Greater is better; a metric that could not be had is worst."""
+    return METRICS[metric].sign * trial.metrics[metric] if metric in trial.metrics else -inf
 
 
 def dealt(df: DataFrame, rows: int, candidate: Candidate, keys: Sequence[str]) -> DataFrame:
@@ -67,16 +79,16 @@ def dealt(df: DataFrame, rows: int, candidate: Candidate, keys: Sequence[str]) -
     return df.repartition(tasks, *keys).sortWithinPartitions(*keys)
 
 
-def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, inputs: Inputs) -> Trial:
-    begun = time.monotonic()
-    learner = LEARNERS[candidate.kind]
-    estimator: Pipeline = learner.estimator(candidate, inputs)
-    rows = prepared(train, inputs).persist(StorageLevel.MEMORY_AND_DISK)  # every step of a pipeline reads them again
+def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, problem: Problem) -> Trial:
+    begun, task = time.monotonic(), problem.task
+    asked = Asked(task.kind, task.width, problem.keys, tuple(task.closing()))
+    rows = train.withColumn(TARGET, task.target()).persist(StorageLevel.MEMORY_AND_DISK)  # read by every step
     try:
-        fitted = estimator.fit(rows)
+        fitted = learners.fit(candidate, rows, problem.inputs, asked)
     finally:
         rows.unpersist()
-    counts = evaluate.histogram(predict(fitted, validate, inputs), SCORE, LABEL, F.lit(0)).whole
-    threshold = evaluate.best_threshold(counts)
-    found = evaluate.metrics(counts, threshold)
-    return Trial(candidate, fitted, threshold, found, learner.importance(fitted, inputs), time.monotonic() - begun)
+    held = evaluate.counts(task, predict(fitted.pipeline, validate, task.answers(labelled=True)))
+    decided = task.decided(held)
+    found = decided.metrics(held)
+    seconds = time.monotonic() - begun
+    return Trial(candidate, fitted.pipeline, decided, found, fitted.importance, fitted.left_out, seconds)

@@ -10,6 +10,7 @@ its class; only the why stands here. To document a new spec, add it to SECTIONS.
 import sys
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from pipelines.spec import (
     AsOf,
@@ -24,22 +25,22 @@ from pipelines.spec import (
     Jdbc,
     Kafka,
     KafkaBrokers,
-    LogisticRegression,
     Model,
     Pipeline,
     Postgres,
     Score,
+    Search,
     Spec,
     Split,
     Table,
     Target,
     Volume,
     Window,
-    Xgboost,
 )
+from pipelines.spec.candidate import KINDS
 from pipelines.spec.expectations import LEFT_OUT
 from pipelines.spec.expectations.base import SHARED
-from pipelines.spec.model import Search
+from pipelines.spec.prepare import KINDS as PREPARATIONS
 from pipelines.spec.schema import cases_schema, cases_schema_text, json_schema, schema_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -183,8 +184,11 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
         "All candidates see the same rows; validation chooses among them, the test slice judges the winner.",
     ),
     ("`models.split`", Split, "By time, because a model is used on the future."),
-    ("`models.candidates`: `kind: logistic_regression`", LogisticRegression, ""),
-    ("`models.candidates`: `kind: xgboost`", Xgboost, ""),
+    *(
+        (f"`models.prepare`: `kind: {get_args(kind.model_fields['kind'].annotation)[0]}`", kind, "")
+        for kind in PREPARATIONS
+    ),
+    *((f"`models.candidates`: `kind: {kind.named()}`", kind, f"Tasks: {', '.join(kind.tasks)}.") for kind in KINDS),
     ("`models.search`", Search, ""),
     ("`models.gates`", Gate, "A model that fails a gate is kept and recorded, and the champion stays."),
     ("`scores`", Score, "Batch and stream call the same function, so they cannot drift apart."),

@@ -19,13 +19,13 @@ PACKAGE = ROOT / "pipelines"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "errors suggest",
+        "errors",
         "spec",
         "columns",
-        "promises drift",
+        "promises drift trainable",
         "footer packed",
-        "check plan gates cost",
-        "crash",
+        "check plan gates cost profile",
+        "crash suggest",
         "state log locks landing onnx spark dag",
         "tables",
         "versions",

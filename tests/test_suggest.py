@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from pipelines.profile import Profile, profiled
 from pipelines.suggest import suggestions
 
 NOT_NULL = "      - expect_column_values_to_not_be_null: {column: c}\n        on_fail: quarantine"
@@ -45,10 +46,15 @@ NOT_NULL = "      - expect_column_values_to_not_be_null: {column: c}\n        on
     ],
 )
 def test_a_suggestion_is_what_the_rows_keep(values, lines):
-    assert suggestions("c", pa.chunked_array([values])) == lines
+    assert suggestions("c", seen(values)) == lines
+
+
+def seen(values: list[object]) -> Profile:
+    (profile,) = profiled([pa.table({"c": values})])
+    return profile
 
 
 def test_a_text_with_quotes_stays_one_value():
-    [_, line] = suggestions("c", pa.chunked_array([['say "hi"', "é: [x]"] * 50]))
+    [_, line] = suggestions("c", seen(['say "hi"', "é: [x]"] * 50))
 
     assert '{column: c, value_set: ["say \\"hi\\"", "é: [x]"]}' in line

@@ -181,8 +181,8 @@ def _write(ctx: Context, feature: Feature, intent: Intent, batch: Batch) -> Comm
 def _with_gone(ctx: Context, feature: Feature, intent: Intent, rows: DataFrame) -> DataFrame:
     """With the keys of spine rows that were deleted, marked."""
     marked, spine = rows.withColumn(GONE, F.lit(False)), intent.inputs[f"tables.{feature.spine}"]
-    table, path = ctx.pipeline.tables[feature.spine], ctx.warehouse.path(f"tables.{feature.spine}")
-    if not (table.apply_as_deletes or table.snapshots) or spine["after"] >= spine["upto"]:
+    path = ctx.warehouse.path(f"tables.{feature.spine}")
+    if log.inserts_only(path, spine["after"], spine["upto"]):
         return marked
     gone = tables.gone(ctx.spark, path, spine["after"], spine["upto"], feature.keys).withColumn(GONE, F.lit(True))
     return marked.unionByName(gone, allowMissingColumns=True)

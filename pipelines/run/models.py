@@ -1,19 +1,22 @@
 """Train a model: label, split by time, search, judge on the newest slice, verify, register, move the alias."""
 
+from math import isclose
 from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 
-from pipelines import crash, tables, tune
-from pipelines.errors import DataError
+from pipelines import crash, evaluate, tables, tune
+from pipelines.errors import DataError, SpecError
 from pipelines.models import splits
-from pipelines.models.base import SCORE, Inputs, predict
+from pipelines.models.base import Asked, Inputs, predict
+from pipelines.models.disguise import disguised
 from pipelines.models.splits import Slices
 from pipelines.registry import Logged, Registry, Version
 from pipelines.run.context import Context
 from pipelines.run.judging import Rival, judge
 from pipelines.spec import Feature, Model
+from pipelines.spec.task import SCORE, TARGET
 from pipelines.state import Intent, Record
 
 INTENT = "lakeloom.intent"  # tag of a registered version: the batch that made it
@@ -34,7 +37,9 @@ def train(ctx: Context) -> Record:
     labelled = _labelled(ctx, model, feature, intent).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         slices = splits.split(labelled, feature.as_of_time, model.split)
-        detail, version = _train(ctx, intent, registry, slices, Inputs.of(labelled, feature.outputs()))
+        detail, version = _train(ctx, intent, registry, slices, Inputs.of(labelled, feature.outputs(), model.prepare))
+    except (DataError, SpecError) as error:
+        raise type(error)(f"{ctx.stage.id}: {error}") from error
     finally:
         labelled.unpersist()
     return _promote(ctx, intent, registry, detail, version)
@@ -58,7 +63,7 @@ def _labelled(ctx: Context, model: Model, feature: Feature, intent: Intent) -> D
     """Feature rows with their label, null where it is not known by the batch's `now`."""
     rows, spine = (tables.read(ctx.spark, ctx.warehouse.path(s), r["upto"]) for s, r in intent.inputs.items())
     known_at = ctx.pipeline.tables[feature.spine].known_at
-    return rows.join(splits.labels(spine, feature.keys, model.label, known_at, intent.now), list(feature.keys), "left")
+    return rows.join(splits.labels(spine, feature.keys, model, known_at, intent.now), list(feature.keys), "left")
 
 
 def _train(
@@ -67,26 +72,32 @@ def _train(
     """Search, judge, log, load again and compare, register: in this order."""
     model = ctx.pipeline.models[ctx.stage.name]
     feature = ctx.pipeline.features[model.features]
-    trials = tune.search(model.candidates, slices, inputs, model.search.metric, feature.keys, ctx.tell)
+    task = evaluate.TASKS[model.task].learned(slices.train)
+    problem = tune.Problem(task, inputs, model.chosen_by, feature.keys)
+    told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, Asked(task.kind, task.width))
+    for name, why in told.items():
+        ctx.tell(f"{name} tells the label by itself: {why}; is it known in time?")
+    trials = tune.search(model.candidates, slices, problem, ctx.tell)
     winner, champion = trials[0], registry.champion(_name(ctx))
     ctx.tell(f"judges {winner.candidate.kind} on {slices.summary['test']['rows']:,} rows that are newer")
-    judged = judge(model, feature, slices, inputs, winner, Rival(registry, champion, feature) if champion else None)
-    detail = {**_said(ctx, slices, trials), **judged}
+    judged = judge(model, feature, slices, winner, Rival(registry, champion, feature) if champion else None)
+    detail = {**_said(ctx, slices, trials), **judged, "features": list(inputs.columns), "disguised": told}
     run = _run(ctx, intent, detail)
     logged = registry.log(ctx.pipeline.pipeline, winner.fitted, slices.train.select(*feature.outputs()), run)
     crash.point("after the model is logged", ctx.stage.id)
-    _verify(registry, logged, winner, slices.test, inputs)
-    return detail, registry.register(_name(ctx), logged, _tags(ctx, intent, slices, inputs, winner))
+    _verify(registry, logged, winner, slices.test)
+    return detail, registry.register(_name(ctx), logged, _tags(ctx, intent, slices, winner))
 
 
 def _said(ctx: Context, slices: Slices, trials: tuple[tune.Trial, ...]) -> dict[str, Any]:
     model, winner = ctx.pipeline.models[ctx.stage.name], trials[0]
     return {
-        "metric": model.search.metric,
+        "task": model.task,
+        "metric": model.chosen_by,
         "winner": winner.candidate.kind,
-        "threshold": winner.threshold,
         "candidates": [t.as_json() for t in trials],
         "importance": [list(i) for i in winner.importance],
+        "left_out": list(winner.left_out),
         "splits": slices.summary,
         "unlabelled": slices.unlabelled,
         "cutoff": slices.cutoff.isoformat(),
@@ -106,24 +117,25 @@ def _run(ctx: Context, intent: Intent, detail: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def _tags(ctx: Context, intent: Intent, slices: Slices, inputs: Inputs, winner: tune.Trial) -> dict[str, str]:
+def _tags(ctx: Context, intent: Intent, slices: Slices, winner: tune.Trial) -> dict[str, str]:
     return {
         INTENT: ctx.transaction(intent, "model").tag,
-        "lakeloom.threshold": repr(winner.threshold),
         "lakeloom.cutoff": slices.cutoff.isoformat(),
-        "lakeloom.categories": ",".join(inputs.categories),
-        "lakeloom.numbers": ",".join(inputs.numbers),
+        evaluate.TASK: winner.task.kind,
+        **winner.task.tags(),
     }
 
 
-def _verify(registry: Registry, logged: Logged, winner: tune.Trial, rows: DataFrame, inputs: Inputs) -> None:
+def _verify(registry: Registry, logged: Logged, winner: tune.Trial, rows: DataFrame) -> None:
     """Load what was logged and compare its scores with the fitted model's, on a sample. Errors: DataError."""
     sample = rows.limit(VERIFY_ROWS).cache()
     loaded = registry.load(logged.uri, logged.manifest)
-    pairs = zip(*(predict(m, sample, inputs).select(SCORE).collect() for m in (winner.fitted, loaded)), strict=True)
-    apart = max((abs(a[0] - b[0]) for a, b in pairs), default=0.0)
+    answers = winner.task.answers(labelled=False)
+    scores = (predict(m, sample, answers).select(SCORE).collect() for m in (winner.fitted, loaded))
+    pairs = [(a[0], b[0]) for a, b in zip(*scores, strict=True)]
+    apart = max((abs(a - b) for a, b in pairs), default=0.0)
     sample.unpersist()
-    if not apart <= LARGEST_DIFFERENCE:
+    if any(not isclose(a, b, rel_tol=LARGEST_DIFFERENCE, abs_tol=LARGEST_DIFFERENCE) for a, b in pairs):
         raise DataError(f"the logged model scores {apart:g} apart from the fitted one; it is not registered")
 
 

@@ -1,7 +1,7 @@
 """From a registered version to the one scoring function."""
 
+from pipelines import evaluate
 from pipelines.errors import DataError
-from pipelines.models.base import Inputs
 from pipelines.registry import Registry, Version
 from pipelines.score import Scorer
 from pipelines.spec import Pipeline, Target
@@ -15,14 +15,5 @@ def champion(pipeline: Pipeline, target: Target, model: str) -> tuple[Scorer, Ve
         raise DataError(f"{model} has no champion: no candidate has passed its gates yet")
     feature = pipeline.features[pipeline.models[model].features]
     fitted = registry.load_version(version)
-    threshold = float(version.tags["lakeloom.threshold"])
-    return Scorer(fitted, inputs_of(version), version.number, threshold, feature.keys, feature.as_of_time), version
-
-
-def inputs_of(version: Version) -> Inputs:
-    """The feature columns that a version was trained on, by preparation."""
-
-    def names(tag: str) -> tuple[str, ...]:
-        return tuple(n for n in version.tags[tag].split(",") if n)
-
-    return Inputs(names("lakeloom.categories"), names("lakeloom.numbers"))
+    task = evaluate.restored(version.tags, fitted)
+    return Scorer(fitted, task, version.number, feature.keys, feature.as_of_time), version

@@ -14,7 +14,9 @@ LENGTH = re.compile(r"([0-9]+)\s*(second|minute|hour|day|week)s?")
 class Spec(BaseModel):
     """Frozen; an unknown key is an error; a value of the wrong type is never coerced."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 def length_of(text: object) -> timedelta:

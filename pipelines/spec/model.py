@@ -1,12 +1,15 @@
-"""Models: candidates, how they are split and chosen, and the gates before the alias moves."""
+"""Models: candidates, and how rows are split for them; search.py and gate.py have how one is chosen and admitted."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from pipelines.spec.base import Column, Name, Spec
-
-Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"]
+from pipelines.spec.candidate import Candidate
+from pipelines.spec.gate import Gate
+from pipelines.spec.prepare import Preparation
+from pipelines.spec.search import Search
+from pipelines.spec.task import TASKS, Metric, Task
 
 
 class Split(Spec):
@@ -25,61 +28,25 @@ class Split(Spec):
         return self
 
 
-class LogisticRegression(Spec):
-    """Spark ML logistic regression on one-hot categories and standardised numbers."""
-
-    kind: Literal["logistic_regression"]
-    regularization: float = Field(default=1e-4, ge=0, le=1_000, description="L2 penalty")
-    iterations: int = Field(default=50, gt=0, le=10_000, description="most L-BFGS steps")
-
-
-class Xgboost(Spec):
-    """Gradient-boosted trees: XGBoost on Spark."""
-
-    kind: Literal["xgboost"]
-    rounds: int = Field(default=200, gt=0, le=10_000, description="boosting rounds")
-    depth: int = Field(default=6, gt=0, le=16, description="deepest tree")
-    learning_rate: float = Field(default=0.1, gt=0, le=1)
-    workers: int = Field(default=1, gt=0, le=1_000, description="Spark tasks that train together; one is deterministic")
-
-
-Candidate = Annotated[LogisticRegression | Xgboost, Field(discriminator="kind")]
-
-
-class Search(Spec):
-    """How the best candidate is chosen: the highest metric on the validation slice."""
-
-    metric: Metric = "average_precision"
-
-
-class Gate(Spec):
-    """What must hold on the test slice before the alias `champion` moves."""
-
-    metric: Metric
-    min: float | None = Field(default=None, description="the metric is at least this")
-    versus: Literal["champion", "baseline"] | None = Field(
-        default=None, description="better than this, on the same rows"
-    )
-    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the one-sided comparison")
-
-    @model_validator(mode="after")
-    def _one_test(self) -> "Gate":
-        if (self.min is None) == (self.versus is None):
-            raise ValueError("a gate has either min or versus")
-        return self
-
-
 class Model(Spec):
     """One prediction problem: the features it sees, the label it learns, who may win."""
 
     features: Name
     label: str = Field(description="SQL over the spine's columns: 'arr_delay >= 15'; a row trains once it is known")
-    task: Literal["binary"] = Field(description="what kind of answer")
+    task: Task = Field(description="what kind of answer: yes or no, a number, one of some classes")
     split: Split = Split()
+    prepare: dict[Column, Preparation] = Field(
+        default={}, description="feature column -> what it is taken for, where its type should not decide"
+    )
     candidates: tuple[Candidate, ...] = Field(min_length=1, description="who may win")
     search: Search = Search()
     gates: tuple[Gate, ...] = Field(default=(), description="all must hold")
     slices: tuple[Column, ...] = Field(default=(), description="feature columns whose values get metrics of their own")
+
+    @property
+    def chosen_by(self) -> Metric:
+        """The metric that chooses among the candidates."""
+        return self.search.metric or TASKS[self.task].chosen_by
 
 
 class Score(Spec):
