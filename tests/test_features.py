@@ -149,6 +149,23 @@ def test_one_shuffle_for_each_set_of_keys(frame, plan):
     assert "Join" not in plan(made)
 
 
+def test_the_spine_is_shuffled_once_for_a_set_of_keys_however_many_parts_have_it(frame, plan):
+    trips, weather = frame([trip(1, NOON, 1)], TRIPS), frame([], WEATHER)
+    as_of = [{**AS_OF, "columns": [c]} for c in ("temp", "wind")]
+    past = {"table": "trips", "keys": ["place"], "over": ["1 hour", "1 day", "all"]}
+    parts = [{"delay": ["count", "avg", "max", "p50", "last"]}, {"line": ["count", "first"]}, {"ended": ["min"]}]
+    windows = [{**past, "aggregates": part} for part in parts]
+    counted = {**past, "aggregates": {"line": ["count_distinct"]}}
+
+    def exchanges(*more: object) -> int:
+        asked = feature(as_of=as_of, windows=[*windows, *more])
+        made = build(asked, trips, {"trips": trips, "weather": weather}, TABLES)
+        return plan(made).count("Exchange hashpartitioning")
+
+    assert exchanges() == 1
+    assert exchanges(counted) == 2  # the events of a distinct count once more, by themselves
+
+
 def test_columns_come_keys_first_then_in_the_order_of_the_conf(frame):
     trips, weather = frame([trip(1, NOON, 1)], TRIPS), frame([], WEATHER)
 

@@ -61,7 +61,9 @@ def reached(frame, changed: dict[str, list[tuple]]) -> set[str]:
 def test_a_changed_row_reaches_those_that_could_see_it(frame, change):
     (measured, told), expected = MOVED[change]
 
-    assert reached(frame, {"weather": [(1, "p", measured, told, 1.0)]}) == expected
+    elsewhere = (2, "z", NOON - 9 * HOUR, NOON - 9 * HOUR, 1.0)  # so that no bound alone keeps a tie out
+
+    assert reached(frame, {"weather": [(1, "p", measured, told, 1.0), elsewhere]}) == expected
 
 
 def test_a_row_that_moved_reaches_those_that_had_seen_it_and_those_that_see_it(frame):
