@@ -171,7 +171,14 @@ def test_a_feature_has_no_name_that_a_model_makes(frame, name):
     assert str(caught.value) == f"feature {name} has the name of a column that a model makes; name it otherwise"
 
 
-@pytest.mark.parametrize("name", ["features", "prediction", "probability", "carrier_index"])
+def test_no_column_at_all_is_called_prediction(frame):
+    with pytest.raises(SpecError) as caught:
+        Inputs.of(frame([], "prediction int, wind double"), ["wind"])
+
+    assert str(caught.value) == "column prediction has the name of a column that a model makes; name it otherwise"
+
+
+@pytest.mark.parametrize("name", ["features", "probability", "carrier_index"])
 def test_any_other_name_will_do(frame, name):
     rows = [(float(i), "UA" if i % 3 else "AA", i % 2) for i in range(20)]
     train = target(frame(rows, f"`{name}` double, carrier string, _label int"))

@@ -16,7 +16,7 @@ from pyspark.sql import Column, DataFrame
 
 from pipelines.errors import SpecError
 from pipelines.spec.prepare import Preparation, Quantiles
-from pipelines.spec.task import LABEL, LIKELIHOOD, OURS, PREDICTED, SCORE, TARGET
+from pipelines.spec.task import LABEL, LIKELIHOOD, OURS, PREDICTED, PREDICTION, SCORE, TARGET
 
 SEED = 20130101
 logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)  # it tells of every fit and every batch
@@ -40,6 +40,8 @@ class Inputs:
     ) -> "Inputs":
         """By what the conf says, else by type: text and booleans are categories. Errors: SpecError for another type."""
         kinds = {name: kind.partition("(")[0] for name, kind in df.dtypes}
+        if PREDICTION in kinds:
+            raise SpecError(f"column {PREDICTION} has the name of a column that a model makes; name it otherwise")
         found: dict[str, list[str]] = {part: [] for part in ("categories", "numbers", "times", "texts")}
         for column in columns:
             if column in RESERVED or column.startswith(OURS):

@@ -18,7 +18,8 @@ Metric = Literal[
 LABEL, SCORE, PREDICTED = "_label", "score", "predicted"  # columns of a scored frame, whatever the task
 TARGET, LIKELIHOOD = "_target", "_likelihood"  # the label as a learner sees it; the probability that a class was given
 OURS = "__"  # begins the name of a column that a fitted pipeline makes, so that it meets none of a table
-FEATURES, PREDICTION, PROBABILITY, RAW = "__features", "__prediction", "__probability", "__raw"
+FEATURES, PROBABILITY, RAW = "__features", "__probability", "__raw"
+PREDICTION = "prediction"  # but for this one, by which MLflow knows what a Spark model answers
 CLASS = "__class"  # the prediction as a text, where classes have names
 WIDEST = 1e12  # beyond it no figure of a metric without bounds is of use; JSON has no infinity
 

@@ -65,6 +65,7 @@ def record(story: Story, stage: str) -> Record:
 
 def test_one_command_trains_and_scores_numbers_and_classes(story):
     assert (story.first.error, story.april.error) == ("", "")
+    assert "ERROR" not in story.first.err  # MLflow tries what it logs
     assert story.project.models()[1] == {"champion": 1}
     assert "model delay_minutes: " in story.first.out and "model grade: decision_tree is version 1" in story.first.out
     assert "rmse" in story.first.out and "macro_f1" in story.first.out and "roc_auc" not in story.first.out
