@@ -56,7 +56,7 @@ def _with_grades(conf: Any) -> None:
 
 
 def _model(label: str, task: str, kind: str) -> dict[str, Any]:
-    return {"features": "departures", "label": label, "task": task, "candidates": [{"kind": kind}]}
+    return {"features": "departures", "label": label, "task": task, "candidates": [{"kind": kind}], "gates": []}
 
 
 def record(story: Story, stage: str) -> Record:
