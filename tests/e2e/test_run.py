@@ -154,7 +154,7 @@ def test_features_are_made_of_the_new_spine_rows_only(story):
 def test_a_closed_gate_leaves_the_champion_and_ends_with_3(story):
     assert story.refused.code == 3
     assert story.refused.error.startswith("models.late_arrival: version 2 is not promoted: roc_auc at least 0.999: 0.")
-    assert story.project.models() == (2, {"champion": 1})
+    assert story.project.models() == (2, {"champion": 1, "challenger": 2})
     assert [r.status for r in story.project.records("models.late_arrival")] == ["ok", "refused"]
 
 
