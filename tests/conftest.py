@@ -34,6 +34,12 @@ def pytest_pycollect_makemodule(module_path: Path) -> None:
     _before[module_path] = "pyspark" in sys.modules
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What lies in e2e/ is marked so."""
+    if item.path.parent.name == "e2e":
+        item.add_marker("e2e")
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse a file that brought pyspark into a run without it; one that was named to pytest itself may."""
     if _without_spark(session.config) and "pyspark" in sys.modules:
