@@ -220,3 +220,12 @@ def test_a_number_that_grows_with_the_label_is_named(frame):
     found = disguised(train, Inputs.of(train, ["hour", "wind", "minutes"]), ASKED)
 
     assert found == {"minutes": "its correlation with the label is 1.0000"}
+
+
+def test_a_number_that_does_not_vary_tells_nothing(frame):
+    rows = [(i, "UA", "", 0, 1.0 if i == 7 else None, NOON, 3.0 * i) for i in range(100)]
+    train = frame(rows, DDL).withColumn("minutes", F.col(TARGET) * 60 + 7)
+
+    found = disguised(train, Inputs.of(train, ["hour", "wind", "minutes"]), ASKED)
+
+    assert list(found) == ["minutes"]

@@ -51,7 +51,9 @@ def _told(n: Column, two: bool) -> Column:
 
 
 def _correlation(n: Column) -> Column:
-    return F.nanvl(F.corr(n, F.col(TARGET)), F.lit(0.0))
+    """Null where one of the two does not vary; F.corr would divide by zero."""
+    y = F.when(n.isNotNull(), F.col(TARGET))
+    return F.nanvl(F.try_divide(F.covar_pop(n, y), F.stddev_pop(n) * F.stddev_pop(y)), F.lit(0.0))
 
 
 def _categories(typed: DataFrame, inputs: Inputs) -> dict[str, str]:
