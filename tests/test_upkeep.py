@@ -14,7 +14,7 @@ from pyspark.errors import PySparkException
 from pipelines import log, tables, upkeep
 from pipelines.log import Transaction
 from pipelines.run.keeping import used
-from pipelines.state import History, Record
+from pipelines.state import History, Record, Status
 
 pytestmark = pytest.mark.spark
 
@@ -93,19 +93,20 @@ def test_files_are_made_in_the_order_of_the_key_by_which_rows_are_found(spark, f
     assert sorted(r.id for r in tables.changes(spark, path, -1, upkeep.MOST_SMALL).collect()) == list(range(16))
 
 
-def record(stage: str, **more: object) -> Record:
-    return Record("p", stage, 0, 0, "r", "d", "ok", NOW, 1.0, **more)
+def record(stage: str, status: Status = "ok", **more: object) -> Record:
+    return Record("p", stage, 0, 0, "r", "d", status, NOW, 1.0, **more)
 
 
 def test_in_use_is_what_is_published_what_others_go_on_from_and_what_models_learned_from():
     flights = "tables.flights"
     records = (
         record(flights, published_version=1),
-        record("models.late", model_version=1, inputs={flights: {"upto": 1}}),
+        record("models.late", model_version=1, inputs={flights: {"upto": 1}}, detail={"version": 1}),
         record(flights, published_version=4),
         record("features.seen", published_version=0, inputs={flights: {"upto": 4}}),
-        record("models.late", model_version=2, inputs={flights: {"upto": 4}}),
+        record("models.late", model_version=2, inputs={flights: {"upto": 4}}, detail={"version": 2}),
+        record("models.late", status="refused", inputs={flights: {"upto": 5}}, detail={"version": 3}),  # a challenger
         record(flights, published_version=7),
     )
 
-    assert used(History(records, ()), flights) == {1, 4, 7}
+    assert used(History(records, ()), flights) == {1, 4, 5, 7}
