@@ -26,6 +26,7 @@ from pipelines.spec import (
     KafkaBrokers,
     LogisticRegression,
     Model,
+    Monitor,
     Pipeline,
     Postgres,
     Score,
@@ -40,6 +41,7 @@ from pipelines.spec import (
 from pipelines.spec.expectations import LEFT_OUT
 from pipelines.spec.expectations.base import SHARED
 from pipelines.spec.model import Search
+from pipelines.spec.monitor import Drift, Performance, Retrain
 from pipelines.spec.schema import cases_schema, cases_schema_text, json_schema, schema_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -188,6 +190,10 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
     ("`models.search`", Search, ""),
     ("`models.gates`", Gate, "A model that fails a gate is kept and recorded, and the champion stays."),
     ("`scores`", Score, "Batch and stream call the same function, so they cannot drift apart."),
+    ("`monitors`", Monitor, "What is counted, compared and decided: [monitoring.md](monitoring.md)."),
+    ("`monitors.drift`", Drift, ""),
+    ("`monitors.performance`", Performance, ""),
+    ("`monitors.retrain`", Retrain, ""),
     ("Tests, `conf/tests/<name>.yml`", Cases, "[testing.md](testing.md) has the whole of it."),
     ("`tests`", Case, ""),
     ("The target, `conf/targets/<name>.yml`", Target, ""),

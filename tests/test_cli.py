@@ -11,7 +11,20 @@ from pipelines.cli.terminal import show_data
 from pipelines.errors import ConflictError, DataError, PlatformError, SpecError
 
 GOLDEN = Path(__file__).parent / "golden" / "help.txt"
-VERBS = ("check", "plan", "run", "restore", "show", "report", "validate", "doctor", "init", "schema", "upkeep")
+VERBS = (
+    "check",
+    "plan",
+    "run",
+    "restore",
+    "show",
+    "monitor",
+    "report",
+    "validate",
+    "doctor",
+    "init",
+    "schema",
+    "upkeep",
+)
 GROUPS = {"quarantine": ("list", "show", "replay"), "suite": ("export", "import")}
 
 

@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors",
         "spec",
         "columns",
-        "promises drift",
+        "promises drift watches",
         "footer packed",
         "check plan gates cost profile",
         "crash suggest",
