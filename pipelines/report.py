@@ -19,8 +19,9 @@ from statistics import fmean
 
 from jinja2 import ChainableUndefined, Environment, Template
 
+from pipelines.monitor.history import courses, newest_windows
 from pipelines.plan import stages
-from pipelines.plots import base_rate, calibration, curve, histogram
+from pipelines.plots import base_rate, calibration, curve, histogram, performance
 from pipelines.spec import Pipeline
 from pipelines.state import Json, Quality, Record
 
@@ -29,7 +30,7 @@ METRICS = {
     "recall": "Recall", "f1": "F1", "log_loss": "Log loss", "brier": "Brier score",
 }  # fmt: skip
 FATES = ("applied", "superseded", "deleted", "quarantined", "dropped")  # of a row that came in; they add up to rows_in
-KINDS = ("sources", "tables", "features", "models", "scores")
+KINDS = ("sources", "tables", "features", "models", "scores", "monitors")
 WORDS = {"ok": "published", "refused": "refused", "failed": "failed", "none": "not run"}
 AP = "average_precision"
 MOST_REFRESHES = 60  # of a trend, the newest
@@ -318,6 +319,8 @@ def _node(pipeline: Pipeline, node: str, at: tuple[int, int], pasts: Mapping[str
     past = pasts[node]
     if not past.good:
         return Node(kind, name, *at, WORDS[past.state], past.state)
+    if kind == "monitors":
+        return Node(kind, name, *at, past.good.detail.get("decision", {}).get("verdict", ""), past.state)
     if kind == "models":
         return Node(kind, name, *at, f"v{past.good.model_version} champion", past.state)
     held = past.good.detail.get("rows", past.total("applied"))  # of the whole table, where the record says it
@@ -335,6 +338,7 @@ def _template() -> Template:
     page.filters["total"] = _total
     page.globals |= {"METRICS": METRICS, "FATES": FATES, "WORDS": WORDS, "WIDE": WIDE, "HIGH": HIGH}
     page.globals |= {"curve": curve, "calibration": calibration, "histogram": histogram, "base_rate": base_rate}
+    page.globals |= {"courses": courses, "newest_windows": newest_windows, "performance": performance}
     return page.from_string(files("pipelines").joinpath("report.html.j2").read_text("utf-8"))
 
 
