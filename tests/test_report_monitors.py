@@ -72,6 +72,7 @@ def test_each_window_is_shown_as_it_was_judged_last(pipeline: Pipeline, records:
     assert "watch ! investigate" in page.text
     assert "June 2013 v1 25,006 0.0 % — 0.676 1 of 3 ! investigate labels of 0 of 25,006 rows are known;" in page.text
     assert "May 2013 v1 25,005 96.0 % 0.681 0.680 1 of 3 ✓ wait roc_auc holds" in page.text
+    assert "January 2013 v1 25,001 96.0 % 0.701 0.696 0 of 3 ✓ wait roc_auc holds" in page.text
     assert "was judged before" not in page.text
     assert "#monitors" in {a.get("href") for a in page.of("a")}
 
