@@ -6,10 +6,12 @@ there), so no session pays for a resolver.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 from pyspark.sql import SparkSession
 
@@ -35,6 +37,7 @@ ALWAYS = {
 }
 SHUFFLE_TASKS_A_CORE = 2
 LOGGING = Path(__file__).with_name("log4j2.properties").resolve()
+NOISE = re.compile(rb"Using incubator modules|JNI_OnLoad|Task \d+ got rank \d+")  # of Spark, netlib and XGBoost
 # Tests take seconds each, too few for the optimising compiler to pay: 86 CPU-seconds against 124 for nine of them. The
 # room for code is Java's usual one, which without that compiler would be 48 MB and full after a minute.
 BRIEF = " -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
@@ -69,7 +72,7 @@ def start(target: Target, name: str, brief: bool = False) -> SparkSession:
     for key, value in {**ALWAYS, **target.spark}.items():
         builder = builder.config(key, value)
     try:
-        with _stdout_is_for_data():
+        with _overheard():
             spark = builder.getOrCreate()
         spark.sparkContext.setLogLevel("ERROR")
         spark.conf.set("spark.sql.shuffle.partitions", SHUFFLE_TASKS_A_CORE * spark.sparkContext.defaultParallelism)
@@ -81,16 +84,28 @@ def start(target: Target, name: str, brief: bool = False) -> SparkSession:
 
 
 @contextmanager
-def _stdout_is_for_data() -> Iterator[None]:
-    """A JVM that is started here prints to stderr: Delta's VACUUM says on stdout what it removed."""
+def _overheard() -> Iterator[None]:
+    """A JVM that is started here prints to our stderr, what Delta's VACUUM says on stdout too, and no NOISE."""
     sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
+    kept, (heard, spoken) = (os.dup(1), os.dup(2)), os.pipe()
+    Thread(target=_pass_on, args=(heard, os.dup(2)), daemon=True).start()
+    for number in (1, 2):
+        os.dup2(spoken, number)
+    os.close(spoken)
     try:
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        for number, before in zip((1, 2), kept, strict=True):
+            os.dup2(before, number)
+            os.close(before)
+
+
+def _pass_on(heard: int, to: int) -> None:
+    """Line by line, until all that may write are gone."""
+    with os.fdopen(heard, "rb") as lines, os.fdopen(to, "wb", buffering=0) as out:
+        for line in lines:
+            if not NOISE.search(line):
+                out.write(line)
 
 
 def _java(brief: bool) -> dict[str, bool | float | int | str | None]:

@@ -103,6 +103,17 @@ def _stage_line(x: Mapping[str, Any]) -> str:
     return f"{x['stage']:<28}{x['status']:<11}{version:>8}{rows:>12}  {x['at'] or ''} {x['error']}".rstrip()
 
 
+def interval_text(found: Mapping[str, Any]) -> str:
+    """What a backfill would do."""
+    held = f", {counted(found['files'], 'file')} with {counted(found['records'], 'record')}" if "files" in found else ""
+    lines = [
+        f"reads     what was taken of {found['source']} and is still there{held}",
+        f"replaces  {found['rows']:,} of {found['of']:,} rows of {found['stage']}, by {found['event_time']}",
+        f"then      {', '.join(found['then']) or 'nothing follows it'}",
+    ]
+    return "\n".join(lines)
+
+
 def quality_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Each promise of a table over its newest refreshes, the newest to the right."""
     if not rows:

@@ -64,6 +64,16 @@ def overwrite(df: DataFrame, path: str, transaction: Transaction) -> Commit:
     return _read_back(path, transaction)
 
 
+def replace(df: DataFrame, path: str, where: str, transaction: Transaction) -> Commit:
+    """Replace the rows that a condition names by those of df, each of which meets it. A replay writes nothing."""
+    done = log.find(path, transaction)
+    if done:
+        return done
+    writer = df.write.format("delta").mode("overwrite").option("replaceWhere", where)
+    writer.options(**transaction.options).save(path)
+    return _read_back(path, transaction)
+
+
 UPSERT = "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
 
 

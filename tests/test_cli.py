@@ -15,6 +15,7 @@ VERBS = (
     "check",
     "plan",
     "run",
+    "backfill",
     "restore",
     "show",
     "monitor",

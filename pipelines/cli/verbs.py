@@ -4,6 +4,7 @@ A verb imports what it needs when it runs, so that --help and check answer at on
 """
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,6 +111,37 @@ def restore(
 
     stages = (stage, *following(checked(conf), stage))
     carried_out(conf, target_of(conf, target), Order(stages, {stage: Restore(to)}), format)
+
+
+@app.command()
+def backfill(
+    conf: Conf,
+    stage: Annotated[str, typer.Argument(help="a table with `from` and event_time, such as tables.flights")],
+    from_: Annotated[datetime, typer.Option("--from", help="its event_time is at or after this (UTC)")],
+    to: Annotated[datetime, typer.Option(help="and before this")],
+    target: TargetName = "local",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done")] = False,
+    format: Format = "text",
+) -> None:
+    """Make an interval of a table anew from what was taken before, and what follows it from that.
+
+    All other rows stay as they are. It refuses where the source no longer holds a record of the interval.
+    """
+    from pipelines.plan import following
+    from pipelines.run.order import Backfill, Order
+
+    pipeline, place = checked(conf), target_of(conf, target)
+    ask = Backfill(from_.replace(tzinfo=UTC), to.replace(tzinfo=UTC))
+    order = Order((stage, *following(pipeline, stage)), {stage: ask})
+    if dry_run:
+        from pipelines.run.pipeline import selected
+        from pipelines.run.waiting import interval
+        from pipelines.summary import interval_text
+
+        found = next(s for s in selected(pipeline, order) if s.id == stage)
+        show_data(format, interval(pipeline, place, found, ask.since, ask.until), interval_text)
+    else:
+        carried_out(conf, place, order, format)
 
 
 @app.command()

@@ -48,7 +48,7 @@ class Reading:
 
 
 class Kind(Protocol):
-    """One kind of source: a module of this folder. To add one, write these four and name it in KINDS."""
+    """One kind of source: a module of this folder. To add one, write these five and name it in KINDS."""
 
     def news(self, asked: Asked) -> str:
         """What is new, in words for `plan`; '' for nothing. No JVM. Errors: SpecError, PlatformError."""
@@ -58,6 +58,9 @@ class Kind(Protocol):
 
     def stands(self, asked: Asked, batch: Json) -> bool:
         """Whether a batch that was taken and not yet read can still be read as it was; else it is taken anew."""
+
+    def again(self, asked: Asked) -> dict[str, Json]:
+        """A batch of all that was taken and can still be read as it was. Errors: SpecError where that is unknown."""
 
     def reading(self, asked: Asked, spark: "SparkSession", batch: Json) -> AbstractContextManager[Reading]:
         """A batch that was taken, as a frame; valid inside the context. Errors: DataError, PlatformError."""

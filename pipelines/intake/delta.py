@@ -59,6 +59,13 @@ def stands(asked: Asked, batch: Json) -> bool:
     return True
 
 
+def again(asked: Asked) -> dict[str, Json]:
+    """The table at the last version that was taken. Errors: SpecError for a change feed, which begins where it did."""
+    if _feeds(asked):
+        raise SpecError(f"sources.{asked.name}: a change feed is not read twice; `lakeloom run --full-refresh` can")
+    return {**asked.taken[-1], "after": -1}
+
+
 @contextmanager
 def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Reading]:
     """The table at a version, or what some versions added; the log is the witness."""

@@ -60,6 +60,14 @@ def stands(asked: Asked, batch: Json) -> bool:
     return all(f["duplicate"] or listed.get(f["path"]) == f["stamp"] for f in batch["files"])
 
 
+def again(asked: Asked) -> dict[str, Json]:
+    """The files that were taken and lie there as they were, each content once. Cost: lists the folder."""
+    listed = {a.path: a.stamp for a in landing.arrivals(_source(asked), asked.target.landing)}
+    held = [f for f in _taken(asked) if not f["duplicate"] and listed.get(f["path"]) == f["stamp"]]
+    added = list(_added(asked))
+    return {"files": held, **({"added": added} if added else {}), **_strictness(_source(asked))}
+
+
 @contextmanager
 def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Reading]:
     """The files that are no duplicates; the census is the witness."""

@@ -60,6 +60,11 @@ def stands(asked: Asked, batch: Json) -> bool:
     return True
 
 
+def again(asked: Asked) -> dict[str, Json]:
+    """All rows up to the last that was taken, as the database has them now."""
+    return {**asked.taken[-1], "after": None}
+
+
 @contextmanager
 def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Reading]:
     """The rows of the range in one snapshot, and their count in the same."""

@@ -51,6 +51,16 @@ def stands(asked: Asked, batch: Json) -> bool:
     return True
 
 
+def again(asked: Asked) -> dict[str, Json]:
+    """All offsets that were taken and have not expired. Errors: DataError where the topic is another one."""
+    bounds, known, began = _bounds(asked), _id(asked), _began(asked)
+    if asked.taken[-1]["id"] != known:
+        raise DataError(f"{asked.stage}: {_source(asked).topic} is another topic than the one that was read")
+    low = {p: max(began[p], bounds[p][0]) for p in began if p in bounds}
+    held = {str(p): [min(low.get(p, upto), upto), upto] for p, upto in _ended(asked).items()}
+    return {"topic": _source(asked).topic, "id": known, "partitions": held}
+
+
 @contextmanager
 def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Reading]:
     """Exactly the offsets that were taken; those that expired meanwhile are refused, or counted as `expired`."""
@@ -93,6 +103,11 @@ def _ended(asked: Asked) -> dict[int, int]:
     return {int(p): upto for batch in asked.taken for p, (_, upto) in batch["partitions"].items()}
 
 
+def _began(asked: Asked) -> dict[int, int]:
+    """Partition -> the first offset that was taken."""
+    return {int(p): r[0] for batch in reversed(asked.taken) for p, r in batch["partitions"].items()}
+
+
 def _limited(ranges: Ranges, most: int | None) -> Ranges:
     """At most so many offsets, of each partition by its share, so that none starves."""
     total = _span(ranges)
@@ -118,7 +133,7 @@ def _refuse_loss(asked: Asked, known: str, bounds: Mapping[int, Range]) -> None:
 
 
 def _refuse_forgotten(asked: Asked, known: str, bounds: Mapping[int, Range]) -> None:
-    began = {int(p): r[0] for batch in reversed(asked.taken) for p, r in batch["partitions"].items()}
+    began = _began(asked)
     other = any(batch["id"] != known for batch in asked.taken)
     for p, upto in _ended(asked).items():
         gone = other or p not in bounds or bounds[p][0] > began[p]

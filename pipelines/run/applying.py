@@ -13,10 +13,10 @@ from pyspark.sql import functions as F
 from pipelines import crash, log, staging, tables, versions
 from pipelines.log import Commit
 from pipelines.quality import fused
-from pipelines.run import differing
+from pipelines.run import backfilling, differing
 from pipelines.run.context import Context
 from pipelines.spec import Table
-from pipelines.state import Intent
+from pipelines.state import BACKFILL, Intent
 from pipelines.versions import DELETES, GONE, HASH, STANDS, TO
 
 ROW = ("_file", HASH, "_arrived_at")  # where a row came from; beside the columns of the select
@@ -38,6 +38,8 @@ def apply(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) ->
     """Commit the clean rows, then the deletions."""
     if table.snapshots:
         return _apply_snapshots(ctx, table, intent, staged)
+    if BACKFILL in intent.inputs:
+        return _apply_interval(ctx, table, intent, staged)
     events = _events(ctx, table, intent, staged) if table.ordered else None
     commit, applied = _write(ctx, table, intent, staged, events)
     crash.point("between clean and deleted", ctx.stage.id)
@@ -56,6 +58,16 @@ def _apply_snapshots(ctx: Context, table: Table, intent: Intent, staged: staging
         gone = found.events.where(DELETES)
         removed = _bury(ctx, table, intent, None if gone.isEmpty() else gone)
     return Applied(commit, applied, staged.of("clean") - applied, 0, removed, found.newest)
+
+
+def _apply_interval(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) -> Applied:
+    events = _events(ctx, table, intent, staged) if table.ordered else None
+    clean = _clean(ctx, intent, staged)
+    rows = _shown(_newest(table, staged, clean, events)) if table.keys else clean
+    commit, more = backfilling.replaced(ctx, table, intent, staged, rows)
+    crash.point("between clean and deleted", ctx.stage.id)
+    gone = _clean(ctx, intent, staged, "delete") if staged.of("delete") else None
+    return Applied(commit, more, 0, _bury(ctx, table, intent, gone))
 
 
 def _write(

@@ -17,13 +17,13 @@ from pipelines.columns import carry, relations, replace_now
 from pipelines.errors import DataError, SpecError
 from pipelines.intake import KINDS, Reading
 from pipelines.quality import fused
-from pipelines.run import replaying, restoring
+from pipelines.run import backfilling, replaying, restoring
 from pipelines.run.context import Context
-from pipelines.run.order import Replay, Restore
+from pipelines.run.order import Backfill, Replay, Restore
 from pipelines.run.selecting import selected, sides
 from pipelines.run.waiting import added, asked_of, side_tables
 from pipelines.spec import HISTORY, Expectation, Table
-from pipelines.state import ADDED, RESTORE, Intent
+from pipelines.state import ADDED, BACKFILL, RESTORE, Intent, Json
 
 
 def intend(ctx: Context, table: Table) -> Intent:
@@ -42,6 +42,8 @@ def intend(ctx: Context, table: Table) -> Intent:
         inputs.update({ADDED: onto} if onto else {})
     if table.source and isinstance(ctx.ask, Replay):
         inputs[replaying.REPLAY] = replaying.asked(ctx, ctx.ask)
+    elif table.source and isinstance(ctx.ask, Backfill):
+        inputs[BACKFILL] = backfilling.asked(ctx, table, ctx.ask)
     elif table.source:
         asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.full_refresh)
         inputs[table.source] = KINDS[asked.source.kind].take(asked)
@@ -88,7 +90,13 @@ def _reading(ctx: Context, table: Table, intent: Intent) -> AbstractContextManag
     if replaying.REPLAY in intent.inputs:
         return nullcontext(replaying.reading(ctx, ctx.pipeline.sources[table.source], intent))
     asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.full_refresh)
-    return KINDS[asked.source.kind].reading(asked, ctx.spark, intent.inputs[table.source])
+    return KINDS[asked.source.kind].reading(asked, ctx.spark, _taken(table, intent))
+
+
+def _taken(table: Table, intent: Intent) -> Json:
+    """What the batch reads of its source."""
+    again = intent.inputs.get(BACKFILL)
+    return again["again"] if again else intent.inputs[str(table.source)]
 
 
 def forget(ctx: Context) -> None:

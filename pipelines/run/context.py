@@ -12,6 +12,7 @@ from pipelines import crash
 from pipelines.locks import Lock
 from pipelines.log import Transaction
 from pipelines.plan import Stage, definition
+from pipelines.run import waiting
 from pipelines.run.order import Ask, FullRefresh
 from pipelines.spec import Pipeline, Target
 from pipelines.state import History, Intent, Record, Status, Warehouse
@@ -79,7 +80,7 @@ class Context:
 
     def transaction(self, intent: Intent, part: str) -> Transaction:
         """The id of one write of a batch: its version rises with the batch."""
-        return Transaction(f"{intent.pipeline}/{intent.stage}/{part}/{intent.generation}", intent.batch)
+        return waiting.transaction(intent, part)
 
     def record(self, intent: Intent, status: Status = "ok", **found: Any) -> Record:
         """Write the attempt's row in `_runs`: with it, and only with it, the stage is done."""
@@ -105,7 +106,7 @@ class Context:
 
     def fail(self, error: Exception) -> None:
         """Record that the attempt broke off, if it had begun a batch; the batch stays open and will be replayed."""
-        intent = History.of(self.warehouse).open_intent(self.stage.id)
+        intent = waiting.cut_off(self.warehouse, History.of(self.warehouse), self.stage.id)
         if intent:
             self.record(intent, "failed", error=(str(error).splitlines() or [type(error).__name__])[0][:500])
 
@@ -113,4 +114,4 @@ class Context:
 def _without_files(inputs: dict[str, Any]) -> dict[str, Any]:
     """A record names versions and columns; the files, and what was taken before, stand in the intent."""
     counted = {k: {**v, "files": len(v["files"])} if "files" in v else v for k, v in inputs.items()}
-    return {k: {n: part for n, part in v.items() if n != "taken"} for k, v in counted.items()}
+    return {k: {n: part for n, part in v.items() if n not in ("taken", "again")} for k, v in counted.items()}

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+
+from pipelines.errors import SpecError
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,20 @@ class Restore:
     why = "taken back"
 
 
-Ask = FullRefresh | Replay | Restore
+@dataclass(frozen=True)
+class Backfill:
+    """Make a table's rows whose event_time lies in [since, until) (UTC) anew from what was taken before."""
+
+    since: datetime
+    until: datetime
+    why = "an interval is made anew"
+
+    def __post_init__(self) -> None:
+        if self.since >= self.until:
+            raise SpecError(f"nothing lies from {self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M}")
+
+
+Ask = FullRefresh | Replay | Restore | Backfill
 
 
 @dataclass(frozen=True)

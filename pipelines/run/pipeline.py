@@ -16,9 +16,9 @@ from typing import Any
 from pipelines import crash, locks
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, same_rows, stages, verdict
-from pipelines.run.order import Order, Replay, Restore
-from pipelines.run.waiting import publication, waiting
-from pipelines.spec import Pipeline, Target
+from pipelines.run.order import Backfill, Order, Replay, Restore
+from pipelines.run.waiting import cut_off, publication, waiting
+from pipelines.spec import Pipeline, Table, Target
 from pipelines.state import RESTORE, History, Record, Warehouse
 
 ENTRY = {
@@ -62,12 +62,13 @@ class Run:
 
 def planned(pipeline: Pipeline, target: Target, order: Order = ALL) -> tuple[Verdict, ...]:
     """Every selected stage with its verdict as things stand now. No JVM is started."""
-    history, running = History.of(_warehouse(pipeline, target)), set[str]()
+    warehouse, running = _warehouse(pipeline, target), set[str]()
+    history = History.of(warehouse)
     found = []
     for stage in selected(pipeline, order):
         seen = _anew(verdict(stage, waiting(pipeline, target, history, stage), frozenset(running)), order)
         try:
-            _refuse_mixture(seen, history, pipeline, order)
+            _refuse_mixture(seen, warehouse, history, pipeline, order)
         except SpecError as refused:
             seen = Verdict(stage, False, f"refused: {str(refused).partition(': ')[2]}")
         running |= {stage.id} if seen.run else set()
@@ -101,7 +102,7 @@ def _refuse_unknown(asked: Run) -> None:
 def _decided(stage: Stage, asked: Run) -> Verdict:
     history = History.of(asked.warehouse)
     found = _anew(verdict(stage, waiting(asked.pipeline, asked.target, history, stage)), asked.order)
-    _refuse_mixture(found, history, asked.pipeline, asked.order)
+    _refuse_mixture(found, asked.warehouse, history, asked.pipeline, asked.order)
     return found
 
 
@@ -140,7 +141,18 @@ def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
             raise SpecError(f"{stage}: only a table with `from` has a quarantine to replay")
         if isinstance(ask, Restore) and table is None:
             raise SpecError(f"{stage}: only a table is restored; what follows it is made anew from it")
+        if isinstance(ask, Backfill):
+            _refuse_backfill(stage, table)
     return tuple(s for s in every if not order.select or {s.id, s.kind} & set(order.select))
+
+
+def _refuse_backfill(stage: str, table: Table | None) -> None:
+    if table is None or not table.source:
+        raise SpecError(f"{stage}: only a table with `from` is backfilled; what follows it is made anew from it")
+    if not table.event_time:
+        raise SpecError(f"{stage}: it has no event_time, which says what lies in an interval")
+    if table.stored_as_scd_type == 2 or table.snapshots:
+        raise SpecError(f"{stage}: a table whose rows follow from those before is made anew whole: --full-refresh")
 
 
 def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks.Lock) -> Outcome:
@@ -210,13 +222,13 @@ def _anew(decided: Verdict, order: Order) -> Verdict:
     return replace(decided, run=True, why=ask.why) if ask else decided
 
 
-def _refuse_mixture(decided: Verdict, history: History, pipeline: Pipeline, order: Order) -> None:
+def _refuse_mixture(decided: Verdict, warehouse: Warehouse, history: History, pipeline: Pipeline, order: Order) -> None:
     """Rows selected by an old and by a new definition do not go into one table unasked."""
     stage, last = decided.stage, history.last(decided.stage.id)
     if stage.kind != "tables" or not pipeline.tables[stage.name].source:
         return
-    cut_off, now = history.open_intent(stage.id), definition(pipeline, stage)
-    begun = cut_off is not None and (RESTORE in cut_off.inputs or same_rows(cut_off.definition, now))
+    intent, now = cut_off(warehouse, history, stage.id), definition(pipeline, stage)
+    begun = intent is not None and (RESTORE in intent.inputs or same_rows(intent.definition, now))
     if begun or stage.id in order.asks:
         return
     if last and last.status != "failed" and not same_rows(last.definition, now):

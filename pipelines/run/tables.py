@@ -18,12 +18,13 @@ from pipelines.errors import DataError
 from pipelines.log import Commit
 from pipelines.plan import definition, same_rows
 from pipelines.quality import fused, suites
-from pipelines.run import batches, differing, remembering, replaying, restoring, views
+from pipelines.run import backfilling, batches, differing, remembering, replaying, restoring, views
 from pipelines.run.applying import apply
 from pipelines.run.context import Context
 from pipelines.run.order import FullRefresh, Restore
+from pipelines.run.waiting import cut_off
 from pipelines.spec import Expectation, Table
-from pipelines.state import RESTORE, Intent, Record
+from pipelines.state import BACKFILL, RESTORE, Intent, Record
 
 MOST_REASONS = 1_000  # in a run record; the quarantine has all
 
@@ -31,7 +32,7 @@ MOST_REASONS = 1_000  # in a run record; the quarantine has all
 def refresh(ctx: Context) -> Record:
     """One batch of one table. Errors: DataError where the batch cannot be read or must not be published."""
     table = ctx.pipeline.tables[ctx.stage.name]
-    intent = ctx.history.open_intent(ctx.stage.id)
+    intent = cut_off(ctx.warehouse, ctx.history, ctx.stage.id)
     restored = intent is not None and RESTORE in intent.inputs
     if intent and not restored and not same_rows(intent.definition, definition(ctx.pipeline, ctx.stage)):
         ctx = replace(ctx, ask=FullRefresh())  # cut off under another definition: one batch is never of two
@@ -64,6 +65,8 @@ def _batch(ctx: Context, table: Table, intent: Intent) -> Made:
     """Stage, then commit clean and quarantine."""
     rules = _rules(table)
     staged, came = batches.staged(ctx, table, intent, rules)
+    if BACKFILL in intent.inputs:
+        return _interval(ctx, table, intent, staged, rules)
     crash.point("before the clean commit", ctx.stage.id)
     done = apply(ctx, table, intent, staged)
     crash.point("between clean and quarantine", ctx.stage.id)
@@ -83,6 +86,25 @@ def _batch(ctx: Context, table: Table, intent: Intent) -> Made:
     return Made(done.commit, {**counts, "removed": done.removed} if table.snapshots else counts, reasons, more)
 
 
+def _interval(
+    ctx: Context, table: Table, intent: Intent, staged: staging.Staged, rules: tuple[Expectation, ...]
+) -> Made:
+    """Replace the rows of an interval, then those of them that are refused."""
+    crash.point("before the clean commit", ctx.stage.id)
+    done = apply(ctx, table, intent, staged)
+    crash.point("between clean and quarantine", ctx.stage.id)
+    held, refused, before = backfilling.quarantine(ctx, table, intent, staged)
+    rows, path = _quarantined(intent, refused, rules), ctx.path("quarantine")
+    if before >= 0:
+        tables.overwrite(held.unionByName(rows), path, ctx.transaction(intent, "quarantine"))
+    elif not refused.isEmpty():
+        tables.append(rows, path, ctx.transaction(intent, "quarantine"))
+    more = backfilling.more(ctx, "quarantine", before)
+    counts = backfilling.settled(table, done.applied, more, done.deleted)
+    said = {k: intent.inputs[BACKFILL][k] for k in ("since", "until")}
+    return Made(done.commit, counts, dict(_by_reason(_with_reasons(refused, rules)).most_common()), {BACKFILL: said})
+
+
 def _rules(table: Table) -> tuple[Expectation, ...]:
     """What the pass decides: what orders events is never missing, then the conf's drop and quarantine rules."""
     needed = tuple(
@@ -99,17 +121,26 @@ def _write_quarantine(
     found: Counter[str] = Counter()
     for fate in ("quarantine", "drop"):
         if staged.of(fate):
-            rows = _with_reasons(staged.read(ctx.spark, fate), rules)
-            grouped = rows.select(F.explode(fused.REASONS).alias("reason")).groupBy("reason").count()
-            most = grouped.orderBy(F.desc("count"), "reason").limit(MOST_REASONS).collect()
-            found.update({r.reason: r["count"] for r in most})
+            found.update(_by_reason(_with_reasons(staged.read(ctx.spark, fate), rules)))
     path, there = ctx.path("quarantine"), ctx.warehouse.version(ctx.stage.id, "quarantine") is not None
     anew = there and (intent.batch == 0 or replaying.REPLAY in intent.inputs)
     if staged.of("quarantine") or anew:
-        rows = _with_reasons(staged.read(ctx.spark, "quarantine"), rules).drop(*intent.added)
-        marked = rows.withColumns({"_arrived_at": F.lit(intent.now), "_batch": F.lit(intent.batch)})
-        (tables.overwrite if anew else tables.append)(marked, path, ctx.transaction(intent, "quarantine"))
+        rows = _quarantined(intent, staged.read(ctx.spark, "quarantine"), rules)
+        (tables.overwrite if anew else tables.append)(rows, path, ctx.transaction(intent, "quarantine"))
     return dict(found.most_common())
+
+
+def _by_reason(rows: DataFrame) -> Counter[str]:
+    grouped = rows.select(F.explode(fused.REASONS).alias("reason")).groupBy("reason").count()
+    return Counter(
+        {r.reason: r["count"] for r in grouped.orderBy(F.desc("count"), "reason").limit(MOST_REASONS).collect()}
+    )
+
+
+def _quarantined(intent: Intent, rows: DataFrame, rules: tuple[Expectation, ...]) -> DataFrame:
+    """Refused rows as their quarantine holds them."""
+    marks = {"_arrived_at": F.lit(intent.now), "_batch": F.lit(intent.batch)}
+    return _with_reasons(rows, rules).drop(*intent.added).withColumns(marks)
 
 
 def _with_reasons(rows: DataFrame, rules: tuple[Expectation, ...]) -> DataFrame:

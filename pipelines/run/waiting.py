@@ -1,15 +1,20 @@
 """What each stage would find if it ran now; read from logs, folders and servers, without a JVM."""
 
 from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+from deltalake import DeltaTable
 
 from pipelines import log
 from pipelines.columns import additive, relations
 from pipelines.errors import SpecError
 from pipelines.intake import KINDS, Asked
-from pipelines.plan import Stage, Waiting, definition, same_rows
+from pipelines.plan import Stage, Waiting, definition, following, same_rows
 from pipelines.quality import overtime
 from pipelines.spec import Pipeline, Table, Target
-from pipelines.state import History, Json, Record, Warehouse
+from pipelines.state import BACKFILL, History, Intent, Json, Record, Warehouse, dataset
 
 
 def waiting(pipeline: Pipeline, target: Target, history: History, stage: Stage) -> Waiting:
@@ -21,10 +26,22 @@ def waiting(pipeline: Pipeline, target: Target, history: History, stage: Stage) 
         news=news,
         definition=definition(pipeline, stage),
         last_definition=good.definition if good else None,
-        unfinished=history.open_intent(stage.id) is not None,
+        unfinished=cut_off(Warehouse(target.warehouse, pipeline.pipeline), history, stage.id) is not None,
         refused=good.error if good and good.status == "refused" else "",
         stale=_stale(pipeline, history, stage) if stage.kind == "tables" else "",
     )
+
+
+def cut_off(warehouse: Warehouse, history: History, stage: str) -> Intent | None:
+    """The batch that an attempt began and did not end. A backfill that wrote nothing yet is none: it is asked again."""
+    intent = history.open_intent(stage)
+    wrote = intent and (BACKFILL not in intent.inputs or log.find(warehouse.path(stage), transaction(intent, "clean")))
+    return intent if wrote else None
+
+
+def transaction(intent: Intent, part: str) -> log.Transaction:
+    """The id of one write of a batch: its version rises with the batch."""
+    return log.Transaction(f"{intent.pipeline}/{intent.stage}/{part}/{intent.generation}", intent.batch)
 
 
 def _stale(pipeline: Pipeline, history: History, stage: Stage) -> str:
@@ -113,6 +130,25 @@ def _monitor(pipeline: Pipeline, target: Target, history: History, stage: Stage,
     due = last.detail.get("next_label_at") if last else None
     labels = "labels became known" if due and datetime.fromisoformat(due) < datetime.now(UTC) else ""
     return _moved(history, last, [scores, f"tables.{spine}"]) or labels
+
+
+def interval(pipeline: Pipeline, target: Target, stage: Stage, since: datetime, until: datetime) -> dict[str, Any]:
+    """What a backfill would read again, replace and make anew behind it. Cost: reads one column of the interval."""
+    warehouse = Warehouse(target.warehouse, pipeline.pipeline)
+    history, column = History.of(warehouse), pipeline.tables[stage.name].event_time
+    version = history.published(stage.id)
+    if version is None:
+        raise SpecError(f"{stage.id}: no version of it was published yet; `lakeloom run` makes it")
+    asked = asked_of(pipeline, target, history, stage)
+    again = KINDS[asked.source.kind].again(asked)
+    field = pads.field(column).cast(pa.timestamp("us", tz="UTC"))
+    inside = (field >= since) & (field < until)
+    rows = dataset(DeltaTable(warehouse.path(stage.id), version=version))
+    files = (
+        {"files": len(again["files"]), "records": sum(f["rows"] for f in again["files"])} if "files" in again else {}
+    )
+    said = {"stage": stage.id, "rows": rows.count_rows(filter=inside), "of": rows.count_rows(), "event_time": column}
+    return {**said, "source": asked.name, **files, "then": list(following(pipeline, stage.id))}
 
 
 def publication(history: History, stage: str, run: str) -> Record:

@@ -16,7 +16,7 @@ from e2e.project import Project
 from crash.trials import Evidence, arrive, evidence, killed, landed, unlike
 from pipelines.crash import VARIABLE
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.crash]
 
 FIRST_RUN = (  # in the order in which a run comes by
     "between tables @ tables.planes",

@@ -12,7 +12,7 @@ from crash import test_crash
 from crash.trials import Evidence, evidence, unlike
 from pipelines.crash import POINTS, VARIABLE
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.crash]
 
 FIRST = ("after the lock", "after the intent", "before the clean commit", "between clean and quarantine")
 SECOND = (

@@ -229,3 +229,23 @@ def test_what_is_not_there_is_one_sentence(clicks, broker, monkeypatch, wrong, c
     assert said.code == code
     assert said.error.startswith(sentence.format(address=broker.address))
     assert "Traceback" not in said.err
+
+
+def test_a_backfill_reads_the_same_offsets_again_and_takes_none_that_are_new(clicks, broker):
+    clicks.change(
+        lambda c: c["tables"]["clicks"].update(
+            event_time="moment", select=SELECT.replace(" FROM", ", kafka_timestamp AS moment FROM")
+        )
+    )
+    broker.send(topic(clicks), record(1), record(2, 500))
+    ran(clicks.lakeloom("run"))
+    broker.send(topic(clicks), record(3))
+    small = {"expect_column_values_to_be_between": {"column": "amount", "max_value": 100}, "on_fail": "quarantine"}
+    clicks.change(lambda c: c["tables"]["clicks"].update(expect=[small]))
+
+    ran(clicks.lakeloom("backfill", "tables.clicks", "--from", "2020-01-01", "--to", "2100-01-01"))
+
+    assert found(clicks) == [(1, 0, 0)]
+    assert [json.loads(r["_record"])["id"] for r in clicks.rows("tables.clicks", "quarantine")] == [2]
+    ran(clicks.lakeloom("run"))
+    assert found(clicks) == [(1, 0, 0), (3, 0, 2)]
