@@ -28,6 +28,7 @@ MODULES = {
     "b01": "benchmarks.b01_cold_start",
     "b02": "benchmarks.b02_quality",
     "b03": "benchmarks.b03_increments",
+    "b04": "benchmarks.b04_asof",
     "b11a": "benchmarks.b11a_end_to_end",
 }
 TARGETS = Path(__file__).with_name("targets.toml")

@@ -28,6 +28,7 @@ from pipelines.spec import (
     Table,
     Window,
 )
+from pipelines.trainable import absent, unfit
 from pipelines.watches import unwatchable
 
 MOST_FLAWS = 10  # said at once
@@ -303,9 +304,9 @@ def _feature(name: str, feature: Feature, seen: _Seen) -> Iterator[Flaw]:
         yield from _missing((*place, "columns"), feature.columns, feature.spine, made)
         yield from _unknown_yet((*place, "columns"), feature, spine, made)
     for i, as_of in enumerate(feature.as_of):
-        yield from _past((*place, "as_of", i), as_of, feature.spine, seen)
+        yield from _past((*place, "as_of", i), as_of, feature, seen)
     for i, window in enumerate(feature.windows):
-        yield from _past((*place, "windows", i), window, feature.spine, seen)
+        yield from _past((*place, "windows", i), window, feature, seen)
     yield from _clashes(place, feature)
 
 
@@ -325,20 +326,20 @@ def _unknown_yet(place: Place, feature: Feature, spine: Table, made: Collection[
         yield Flaw(place, f"{column} is known at {moment}, {than} as_of_time {feature.as_of_time}")
 
 
-def _past(place: Place, part: AsOf | Window, spine: str, seen: _Seen) -> Iterator[Flaw]:
-    """A joined table needs a time, the keys on both sides, and the columns."""
-    tables = seen.pipeline.tables
+def _past(place: Place, part: AsOf | Window, feature: Feature, seen: _Seen) -> Iterator[Flaw]:
+    """A joined table needs a time, the keys on both sides, and the columns; under `clock: arrival` rows that arrive."""
+    tables, spine = seen.pipeline.tables, feature.spine
     if part.table not in tables:
         yield Flaw((*place, "table"), f"no table '{part.table}'{near(part.table, tables)}")
         return
     if tables[part.table].event_time is None:
         yield Flaw((*place, "table"), TIMELESS.format(part.table))
+    if feature.clock == "arrival" and tables[part.table].source is None:
+        yield Flaw((*place, "table"), "the rows of a view do not arrive; clock: arrival needs a table with `from`")
     if part.table in seen.tables:
         yield from _missing((*place, "keys"), part.keys, part.table, seen.tables[part.table])
-        if isinstance(part, AsOf):
-            yield from _missing((*place, "columns"), part.columns, part.table, seen.tables[part.table])
-        else:
-            yield from _missing((*place, "aggregates"), part.aggregates, part.table, seen.tables[part.table])
+        key, wanted = ("columns", part.columns) if isinstance(part, AsOf) else ("aggregates", part.aggregates)
+        yield from _missing((*place, key), wanted, part.table, seen.tables[part.table])
     if spine in seen.tables and spine != part.table:
         yield from _missing((*place, "keys"), part.keys, spine, seen.tables[spine])
 
@@ -354,9 +355,7 @@ def _clashes(place: Place, feature: Feature) -> Iterator[Flaw]:
 
 def _model(name: str, model: Model, seen: _Seen) -> Iterator[Flaw]:
     place, features = ("models", name), seen.pipeline.features
-    for i, gate in enumerate(model.gates):
-        if gate.min is not None and not 0 <= gate.min <= 1:
-            yield Flaw((*place, "gates", i, "min"), f"{gate.metric} lies between 0 and 1, got {gate.min:g}")
+    yield from (Flaw((*place, *keys), sentence) for keys, sentence in unfit(model))
     if model.features not in features:
         yield Flaw((*place, "features"), f"no feature table '{model.features}'{near(model.features, features)}")
         return
@@ -364,16 +363,10 @@ def _model(name: str, model: Model, seen: _Seen) -> Iterator[Flaw]:
     outputs = feature.outputs()
     if not outputs:
         yield Flaw((*place, "features"), f"{model.features} has no feature columns to learn from")
-    yield from _missing_slices(place, model, outputs)
+    yield from (Flaw((*place, *keys), sentence) for keys, sentence in absent(model, outputs))
     made = seen.tables.get(feature.spine)
     if made is not None:
         yield from _label((*place, "label"), model, feature, made)
-
-
-def _missing_slices(place: Place, model: Model, outputs: Collection[str]) -> Iterator[Flaw]:
-    for i, column in enumerate(model.slices):
-        if column not in outputs:
-            yield Flaw((*place, "slices", i), f"{model.features} has no feature '{column}'{near(column, outputs)}")
 
 
 def _label(place: Place, model: Model, feature: Feature, made: Mapping[str, object]) -> Iterator[Flaw]:

@@ -17,6 +17,7 @@ POINTS = (  # in the order in which a run comes by
     "between clean and deleted",
     "between clean and quarantine",
     "before judging",
+    "between trials",
     "after the model is logged",
     "before the alias moves",
     "between scores and their progress",

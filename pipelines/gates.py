@@ -1,20 +1,30 @@
 """Metrics and evidence in, promote or refuse with reasons out. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
-from pipelines.spec import Gate
+from pipelines.spec import Gate, smaller_is_better
+
+
+@dataclass(frozen=True)
+class Part:
+    """The test rows of one value of a slice."""
+
+    value: str
+    rows: int
+    metrics: Mapping[str, float]  # empty where they cannot be had
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one metric on the test slice."""
+    """What is known of a model on the test slice."""
 
-    value: float
-    low: float
-    high: float
-    baseline: float
-    versus_champion: tuple[bool, float, float] | None = None  # surely better, difference, its lower bound
+    test: Mapping[str, Sequence[float]]  # metric -> value, low, high
+    baseline: Mapping[str, float]
+    slices: Mapping[str, Sequence[Part]] = field(default_factory=dict)  # column -> its values
+    versus: Mapping[tuple[str, float], tuple[bool, float, float]] = field(default_factory=dict)
+    # metric and confidence -> is the challenger surely better, by how much, by how much at least; greater is better
+    champion: bool = False  # there is one; of another without `versus` nothing can be said
 
 
 @dataclass(frozen=True)
@@ -30,21 +40,61 @@ class Decision:
         return asdict(self)
 
 
-def decide(gates: Sequence[Gate], evidence: Mapping[str, Evidence]) -> tuple[Decision, ...]:
+def decide(gates: Sequence[Gate], found: Evidence) -> tuple[Decision, ...]:
     """Every gate, in the order of the conf; the model is promoted where all passed."""
-    return tuple(_decide(gate, evidence[gate.metric]) for gate in gates)
+    return tuple(_decide(gate, found) for gate in gates)
 
 
 def _decide(gate: Gate, found: Evidence) -> Decision:
-    shown = f"{found.value:.4f} ({found.low:.4f} to {found.high:.4f})"
-    if gate.min is not None:
-        return Decision(f"{gate.metric} at least {gate.min:g}", found.value >= gate.min, shown)
+    if gate.slice:
+        return _worst(gate, gate.slice, found)
+    if gate.metric not in found.test or gate.metric not in found.baseline:
+        return Decision(f"{gate.metric} is known", False, "it is not defined for the labels of the test slice")
+    value, low, high = found.test[gate.metric]
+    shown = f"{value:.4f} ({low:.4f} to {high:.4f})"
+    if gate.versus is None:
+        return Decision(_bound(gate), _holds(gate, value), shown)
     if gate.versus == "baseline":
-        return Decision(
-            f"{gate.metric} above the baseline", found.low > found.baseline, f"{shown} against {found.baseline:.4f}"
-        )
-    name = f"{gate.metric} above the champion, {gate.confidence:.0%} sure"
-    if found.versus_champion is None:
+        base, smaller = found.baseline[gate.metric], smaller_is_better(gate.metric)
+        better = high < base if smaller else low > base
+        return Decision(f"{gate.metric} {_way(gate)} the baseline", better, f"{shown} against {base:.4f}")
+    return _champion(gate, found)
+
+
+def _champion(gate: Gate, found: Evidence) -> Decision:
+    name = f"{gate.metric} {_way(gate)} the champion, {gate.confidence:.0%} sure"
+    versus = found.versus.get((gate.metric, gate.confidence))
+    if versus is None and found.champion:
+        return Decision(name, True, "not comparable: the champion's features are gone, or all rows are older than it")
+    if versus is None:
         return Decision(name, True, "no champion yet: the first to pass becomes it")
-    better, difference, low = found.versus_champion
-    return Decision(name, better, f"difference {difference:+.4f}, at least {low:+.4f}")
+    better, difference, least = versus
+    sign = -1 if smaller_is_better(gate.metric) else 1
+    return Decision(name, better, f"difference {sign * difference:+.4f}, at {_least(gate)} {sign * least:+.4f}")
+
+
+def _worst(gate: Gate, column: str, found: Evidence) -> Decision:
+    """By the worst value of a slice that has rows enough; none of which anything can be said is no proof."""
+    name = f"{_bound(gate)} for each {column} of {gate.rows} rows or more"
+    parts = [p for p in found.slices.get(column, ()) if p.rows >= gate.rows and gate.metric in p.metrics]
+    if not parts:
+        return Decision(name, False, f"no value of {column} has so many rows and the metric")
+    worst = (max if gate.max is not None else min)(parts, key=lambda p: p.metrics[gate.metric])
+    shown = f"{worst.metrics[gate.metric]:.4f} for {worst.value}, {worst.rows:,} rows, is the worst of {len(parts)}"
+    return Decision(name, _holds(gate, worst.metrics[gate.metric]), shown)
+
+
+def _holds(gate: Gate, value: float) -> bool:
+    return value >= gate.min if gate.min is not None else gate.max is not None and value <= gate.max
+
+
+def _bound(gate: Gate) -> str:
+    return f"{gate.metric} at least {gate.min:g}" if gate.min is not None else f"{gate.metric} at most {gate.max:g}"
+
+
+def _way(gate: Gate) -> str:
+    return "below" if smaller_is_better(gate.metric) else "above"
+
+
+def _least(gate: Gate) -> str:
+    return "most" if smaller_is_better(gate.metric) else "least"

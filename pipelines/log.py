@@ -1,13 +1,16 @@
 """The log of one Delta table, read without a JVM by delta-rs: its commits, and what they say of its rows."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.fs as pafs
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from pipelines.errors import PlatformError
 
@@ -66,9 +69,26 @@ def inserts_only(path: str, after: int, upto: int) -> bool:
     return not any(c.rewrites for c in _between(path, after, upto))
 
 
+def types(path: str, version: int) -> dict[str, str]:
+    """Column -> its type, in a version."""
+    return {f.name: str(f.type) for f in DeltaTable(path, version=version).schema().fields}
+
+
 def row_count(path: str, version: int) -> int:
     """Rows of a version, summed from the log."""
     return DeltaTable(path, version=version).count()
+
+
+def readable(path: str, version: int) -> bool:
+    """True while the log tells of a version and each of its files is there. Cost: looks at every file."""
+    try:
+        table = DeltaTable(path, version=version)
+        names = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
+    except DeltaError:
+        return False
+    system, place = pafs.FileSystem.from_uri(path)
+    files = system.get_file_info([f"{place}/{unquote(name)}" for name in names])
+    return all(f.type == pafs.FileType.File for f in files)
 
 
 def find(path: str, transaction: Transaction) -> Commit | None:
@@ -101,6 +121,49 @@ def beyond(path: str, column: str, low: Any) -> bool:
 def applied(path: str, after: int, upto: int) -> int:
     """Rows inserted or updated in versions (after, upto], by the log alone."""
     return sum(c.applied for c in _between(path, after, upto))
+
+
+def known_before(path: str, after: int, upto: int, columns: Collection[str], moment: datetime | None) -> int:
+    """At most so many rows changed in versions (after, upto] with one of some columns before a moment (None: any).
+
+    By the least values that the log has of new files. A commit that changed or removed rows counts with all of them,
+    for what they were before it does not tell.
+    """
+    commits = _between(path, after, upto)
+    return sum(_all(path, c) if c.rewrites or moment is None else _new(path, c, columns, moment) for c in commits)
+
+
+def _all(path: str, commit: Commit) -> int:
+    """Rows that a commit changed; those of its version where it does not say."""
+    changed = commit.applied + commit.count("numTargetRowsDeleted", "numDeletedRows")
+    return changed or (row_count(path, commit.version) if commit.rewrites else 0)
+
+
+def _new(path: str, commit: Commit, columns: Collection[str], moment: datetime) -> int:
+    """Rows of the files that a commit added in which the least value of some column lies before the moment."""
+    added = [json.loads(a["stats"]) if a.get("stats") else {} for a in _added(path, commit.version)]
+    early = [stats.get("numRecords") for stats in added if any(_may_be(stats, c, moment) for c in columns)]
+    return min(commit.applied, sum(commit.applied if rows is None else rows for rows in early))
+
+
+def _may_be(stats: Mapping[str, Any], column: str, moment: datetime) -> bool:
+    """Whether a file may have a value of a column before a moment."""
+    least, rows = stats.get("minValues", {}).get(column), stats.get("numRecords")
+    if least is None:
+        return rows is None or stats.get("nullCount", {}).get(column) != rows
+    try:
+        found = datetime.fromisoformat(str(least))
+    except ValueError:  # a year that Python's calendar has not
+        return True
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)) < moment
+
+
+def _added(path: str, version: int) -> list[dict[str, Any]]:
+    """The files that one version added with new rows."""
+    system, place = pafs.FileSystem.from_uri(path)
+    with system.open_input_stream(f"{place}/_delta_log/{version:020}.json") as file:
+        actions = [json.loads(line) for line in file.read().splitlines() if line.strip()]
+    return [a["add"] for a in actions if "add" in a and a["add"].get("dataChange", True)]
 
 
 def _between(path: str, after: int, upto: int) -> list[Commit]:

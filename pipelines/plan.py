@@ -128,6 +128,19 @@ def following(pipeline: Pipeline, stage: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def effort(pipeline: Pipeline, stage: Stage) -> str:
+    """What the search of a model's training costs at most, in words; empty where nothing is searched."""
+    model = pipeline.models[stage.name] if stage.kind == "models" else None
+    if model is None or not model.searched:
+        return ""
+    (share, trials), *higher = model.search.rungs(model.trials)
+    first = f"at most {trials} trials of {len(model.candidates)} candidate{'s' * (len(model.candidates) > 1)}"
+    first += f" on {share:.0%} of the rows" if higher else ""
+    again = [f"{n} again on {s:.0%}" for s, n in higher]
+    minutes = [f"{model.search.budget_minutes:g} minutes"] if model.search.budget_minutes else []
+    return ", ".join([first, *again, *minutes])
+
+
 def definition(pipeline: Pipeline, stage: Stage) -> str:
     """A short hash of the part of the conf that decides what the stage makes.
 

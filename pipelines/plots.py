@@ -42,16 +42,35 @@ def calibration(points: Points) -> Markup:
     return _over([[0, 0], [1, 1]], [dots.encode(size=size, description="says:N")], x, y)
 
 
-def histogram(counts: Sequence[int]) -> Markup:
-    """Rows in equal bins of predicted probability."""
-    ends = [i / len(counts) for i in range(len(counts) + 1)]
-    bins = zip(pairwise(ends), counts, strict=True)
-    rows = [{"x": a, "x2": b, "n": n, "says": f"{a:.2f} to {b:.2f}: {n:,} rows"} for (a, b), n in bins]
+def deciles(points: Points) -> Markup:
+    """Mean label against mean prediction, one dot a tenth of the rows; on one scale both ways."""
+    bins = _thin(points)
+    ends = [v for p, y, _ in bins for v in (p, y)]
+    rows = [{"x": p, "y": y, "says": f"predicted {p:.4g}, actual {y:.4g}, {n:,} rows"} for p, y, n in bins]
+    low, high = min(ends, default=0), max(ends, default=1)
+    scale = alt.Scale(domain=[low, high], nice=True, zero=False)
+    x, y = alt.X("x:Q", title="Mean prediction", scale=scale), alt.Y("y:Q", title="Mean label", scale=scale)
+    dots = alt.Chart(alt.InlineData(values=rows), width=320, height=300).mark_point(
+        color="var(--accent)", filled=True, size=90, opacity=0.85
+    )
+    line = alt.Chart(alt.InlineData(values=[{"x": low, "y": low}, {"x": high, "y": high}])).mark_line(
+        strokeWidth=1, strokeDash=[4, 4]
+    )
+    dashed = line.encode(x=x, y=y, color=alt.value("var(--muted)"))
+    return _svg(alt.layer(dashed, dots.encode(x=x, y=y, description="says:N")), "Mean label by mean prediction")
+
+
+def histogram(counts: Sequence[int], span: Sequence[float] = (0, 1), of: str = "Predicted probability") -> Markup:
+    """Rows in equal bins of a span."""
+    low, high = span
+    ends = [low + (high - low) * i / len(counts) for i in range(len(counts) + 1)]
+    bins, said = zip(pairwise(ends), counts, strict=True), ".2f" if (low, high) == (0, 1) else ".4g"
+    rows = [{"x": a, "x2": b, "n": n, "says": f"{a:{said}} to {b:{said}}: {n:,} rows"} for (a, b), n in bins]
     bars = alt.Chart(alt.InlineData(values=rows), width=600, height=260).mark_bar(color="var(--accent)", binSpacing=1)
-    x = alt.X("x:Q", title="Predicted probability", scale=alt.Scale(domain=[0, 1]))
+    x = alt.X("x:Q", title=of, scale=alt.Scale(domain=[low, high]))
     y = alt.Y("n:Q", title="Rows", axis=alt.Axis(format=",d", tickCount=4))
     bars = bars.encode(x=x, x2="x2:Q", y=y, y2=alt.datum(0), description="says:N")
-    return _svg(bars, "Rows by predicted probability")
+    return _svg(bars, f"Rows by {of.lower()}")
 
 
 def performance(windows: Sequence[Mapping[str, Json]], label: str) -> Markup:

@@ -19,20 +19,16 @@ from statistics import fmean
 
 from jinja2 import ChainableUndefined, Environment, Template
 
+from pipelines.aliases import challenger, moves
 from pipelines.monitor.history import courses, newest_windows
 from pipelines.plan import stages
-from pipelines.plots import base_rate, calibration, curve, histogram, performance
-from pipelines.spec import Pipeline
+from pipelines.plots import base_rate, calibration, curve, deciles, histogram, performance
+from pipelines.spec import METRICS, TASKS, Pipeline
 from pipelines.state import Json, Quality, Record
 
-METRICS = {
-    "roc_auc": "ROC AUC", "average_precision": "Average precision", "accuracy": "Accuracy", "precision": "Precision",
-    "recall": "Recall", "f1": "F1", "log_loss": "Log loss", "brier": "Brier score",
-}  # fmt: skip
 FATES = ("applied", "superseded", "deleted", "quarantined", "dropped")  # of a row that came in; they add up to rows_in
 KINDS = ("sources", "tables", "features", "models", "scores", "monitors")
 WORDS = {"ok": "published", "refused": "refused", "failed": "failed", "none": "not run"}
-AP = "average_precision"
 MOST_REFRESHES = 60  # of a trend, the newest
 
 Needs = Mapping[str, tuple[str, ...]]  # node of the graph -> nodes that it reads
@@ -183,6 +179,7 @@ def report(pipeline: Pipeline, records: Sequence[Record], quality: Sequence[Qual
         "graph": _graph(pipeline, {f"{p.kind}.{p.name}": p for p in pasts}),
         "verdicts": [_verdict(p, _scored(pipeline, p, pasts)) for p in pasts if p.kind == "models"],
         "trends": _trends(pipeline, quality),
+        "aliases": {p.name: _aliases(p) for p in pasts if p.kind == "models"},
         "troubles": [p for p in pasts if p.state in ("refused", "failed")],
     }
     return _template().render(page)
@@ -194,7 +191,9 @@ def _past(pipeline: Pipeline, kind: str, name: str, records: Iterable[Record]) -
 
 
 def _published(record: Record) -> bool:
-    return record.status == "ok" and all(gate["passed"] for gate in record.detail.get("gates") or ())
+    """A person may promote what a gate refused."""
+    passed = all(gate["passed"] for gate in record.detail.get("gates") or ())
+    return record.status == "ok" and (passed or "moved" in record.detail)
 
 
 def _runs(records: Iterable[Record]) -> list[Run]:
@@ -233,10 +232,19 @@ def _verdict(model: Past, scored: int) -> str:
     """One sentence: who is champion, how good, against what, and what it gave."""
     if not model.good:
         return f"{model.name} has no champion yet."
-    test, baseline = model.good.detail.get("test") or {}, model.good.detail.get("baseline") or {}
-    auc, precision, naive = (_metric(of.get(m)) for of, m in ((test, "roc_auc"), (test, AP), (baseline, AP)))
-    said = f"ROC AUC {auc}, average precision {precision} against the naive baseline's {naive}"
+    detail = model.good.detail
+    headline = TASKS[detail.get("task", "binary")].headline
+    test, baseline = detail.get("test") or {}, detail.get("baseline") or {}
+    said = ", ".join(f"{METRICS[m].words} {_metric(test.get(m))}" for m in headline)
+    said += f" against the naive baseline's {_metric(baseline.get(headline[-1]))}"
     return f"{model.name} v{model.good.model_version} is champion: {said}; {scored:,} scores published."
+
+
+def _aliases(model: Past) -> list[tuple[str, int, str]]:
+    """(alias, version, how it came to it), of those that point somewhere."""
+    made, challenges = moves(model.records), challenger(model.records)
+    found = [("champion", made[-1].version, f"{_when(made[-1].at)}, {made[-1]}")] if made else []
+    return found + ([("challenger", challenges, "refused by a gate")] if challenges is not None else [])
 
 
 def _graph(pipeline: Pipeline, pasts: Mapping[str, Past]) -> Graph:
@@ -336,9 +344,14 @@ def _template() -> Template:
     page.filters |= {"count": _count, "metric": _metric, "share": _share, "seconds": _seconds, "when": _when}
     page.filters["percent"] = lambda value: "—" if value is None else _share(value, 100)
     page.filters["total"] = _total
-    page.globals |= {"METRICS": METRICS, "FATES": FATES, "WORDS": WORDS, "WIDE": WIDE, "HIGH": HIGH}
+    page.globals |= {"METRICS": METRICS, "TASKS": TASKS, "FATES": FATES, "WORDS": WORDS, "WIDE": WIDE, "HIGH": HIGH}
     page.globals |= {"curve": curve, "calibration": calibration, "histogram": histogram, "base_rate": base_rate}
-    page.globals |= {"courses": courses, "newest_windows": newest_windows, "performance": performance}
+    page.globals |= {
+        "deciles": deciles,
+        "courses": courses,
+        "newest_windows": newest_windows,
+        "performance": performance,
+    }
     return page.from_string(files("pipelines").joinpath("report.html.j2").read_text("utf-8"))
 
 
@@ -351,9 +364,11 @@ def _count(value: Json) -> str:
 
 
 def _metric(value: Json) -> str:
-    """Three decimals of a number, or of the first of [value, low, high]; a dash for none."""
+    """Three decimals of a number, or of the first of [value, low, high]; fewer of what is large; a dash for none."""
     number = value[0] if isinstance(value, list | tuple) else value
-    return f"{number:.3f}" if isinstance(number, int | float) and isfinite(number) else "—"
+    if not isinstance(number, int | float) or not isfinite(number):
+        return "—"
+    return f"{number:.3f}" if abs(number) < 1_000 else f"{number:,.0f}"
 
 
 def _share(part: float, whole: float) -> str:

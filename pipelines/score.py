@@ -7,7 +7,8 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.models.base import SCORE, Inputs, predict
+from pipelines.evaluate import Task
+from pipelines.models.base import predict
 
 
 @dataclass(frozen=True)
@@ -15,22 +16,22 @@ class Scorer:
     """A loaded model with all that a score row says of it."""
 
     fitted: PipelineModel
-    inputs: Inputs
+    task: Task
     model_version: int
-    threshold: float
     keys: tuple[str, ...]
     as_of_time: str
 
     def score(self, features: DataFrame, now: datetime) -> DataFrame:
-        """A row a feature row: keys, as_of_time, score in [0, 1], predicted, model_version, scored_at, event_month.
+        """A row a feature row: keys, as_of_time, what the task answers, model_version, scored_at, event_month.
 
-        Cost: one projection through the model; lazy; no shuffle.
+        Answers: binary: score in [0, 1] and predicted (boolean); regression: score; multiclass: score, the
+        probability of predicted, a class. Cost: one projection through the model; lazy; no shuffle.
         """
-        return predict(self.fitted, features, self.inputs).select(
+        answers = self.task.answers(labelled=False)
+        return predict(self.fitted, features, answers).select(
             *self.keys,
             self.as_of_time,
-            SCORE,
-            (F.col(SCORE) >= self.threshold).alias("predicted"),
+            *answers,
             F.lit(self.model_version).alias("model_version"),
             F.lit(now).alias("scored_at"),
             F.date_format(self.as_of_time, "yyyy-MM").alias("event_month"),

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.aliases import moves
 from pipelines.run.pipeline import Outcome
-from pipelines.spec import Pipeline, Target
+from pipelines.spec import METRICS, TASKS, Pipeline, Target
 from pipelines.state import Record
 
-METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "accuracy")
 REFRESHES, PROMISE = 5, 52  # shown beside each other; letters of a promise
 FATES = ("applied", "superseded", "quarantined", "dropped")
 
@@ -58,9 +58,11 @@ def _model(record: Record) -> str:
         f"judged on {test['rows']:,} rows from {test['from']} to {test['to']}",
         f"  {'':<20}{'model':>8}  {'95% interval':<18}{'baseline':>8}",
     ]
-    for name in METRICS:
-        value, low, high = d["test"][name]
-        lines.append(f"  {name:<20}{value:>8.4f}  {f'{low:.4f} to {high:.4f}':<18}{d['baseline'][name]:>8.4f}")
+    for name in (m for m in TASKS[d["task"]].shown if m in d["test"]):
+        value, low, high = map(_figure, d["test"][name])
+        lines.append(f"  {name:<20}{value:>8}  {f'{low} to {high}':<18}{_figure(d['baseline'].get(name)):>8}")
+    lines += [f"  {n} tells the label by itself: {why}; is it known in time?" for n, why in d["disguised"].items()]
+    lines += [f"  {move}" for move in moves([record]) if move.who]
     lines += [f"  gate {'passed' if g['passed'] else 'CLOSED'}: {g['gate']}: {g['why']}" for g in d["gates"]]
     return "\n".join(lines)
 
@@ -75,7 +77,7 @@ def _score(record: Record) -> str:
     if d.get("truth"):
         t = d["truth"]
         text += f"; against what happened ({t['rows']:,} known): "
-        text += f"ROC AUC {t['roc_auc']:.4f}, average precision {t['average_precision']:.4f}"
+        text += ", ".join(f"{METRICS[m].words} {_figure(t.get(m))}" for m in TASKS[d["task"]].headline)
     return text
 
 
@@ -85,6 +87,13 @@ def _monitor(record: Record) -> str:
     asks = ": the next run trains" if d["asks"] else "; `retrain:` in the conf would let the next run train"
     head = f"monitor {_name(record)}: {d['verdict']}{asks if d['verdict'] == 'retrain' else ''}"
     return "\n".join([head, *[f"  {reason}" for reason in d["reasons"]]])
+
+
+def _figure(value: float | None) -> str:
+    """Four decimals; fewer of what is large."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 1_000 else f"{value:,.1f}"
 
 
 def _name(record: Record) -> str:

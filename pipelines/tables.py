@@ -32,13 +32,47 @@ def read(spark: SparkSession, path: str, version: int) -> DataFrame:
     return spark.read.format("delta").option("versionAsOf", version).load(path)
 
 
-def changes(spark: SparkSession, path: str, after: int, upto: int) -> DataFrame:
-    """Rows inserted or updated in versions (after, upto], as they are at `upto`; after -1 is the whole table."""
+def changes(spark: SparkSession, path: str, after: int, upto: int, keys: Sequence[str] = ()) -> DataFrame:
+    """Rows inserted or updated in versions (after, upto]; after -1 is the whole table, after = upto none of it.
+
+    keys: of the table; then each row is there once, as it is at `upto`. Without, once for each version that changed it.
+    """
     if after < 0:
         return read(spark, path, upto)
-    feed = spark.read.format("delta").option("readChangeFeed", "true")
-    rows = feed.option("startingVersion", after + 1).option("endingVersion", upto).load(path)
+    if after >= upto:
+        return read(spark, path, upto).where("false")
+    several = keys and upto > after + 1
+    rows = _last(spark, path, after, upto, keys) if several else _feed(spark, path, after, upto)
     return rows.where(F.col("_change_type").isin("insert", "update_postimage")).drop(*CHANGE)
+
+
+def gone(spark: SparkSession, path: str, after: int, upto: int, keys: Sequence[str]) -> DataFrame:
+    """The keys of rows that versions (after, upto] deleted and did not bring back; after must be a version before."""
+    return _last(spark, path, after, upto, keys).where("_change_type = 'delete'").select(*keys)
+
+
+def altered(spark: SparkSession, path: str, after: int, upto: int) -> DataFrame:
+    """Every row that changed in versions (after, upto], as it was and as it became. Reads changes alone."""
+    return _feed(spark, path, after, upto).drop(*CHANGE)
+
+
+def unlike(spark: SparkSession, path: str, after: int, upto: int, columns: Sequence[str]) -> DataFrame:
+    """Rows, by some columns, that only one of two versions has. Cost: reads both whole; a shuffle of each."""
+    one, other = (read(spark, path, version).select(*columns) for version in (after, upto))
+    return one.exceptAll(other).unionByName(other.exceptAll(one))
+
+
+def _feed(spark: SparkSession, path: str, after: int, upto: int) -> DataFrame:
+    feed = spark.read.format("delta").option("readChangeFeed", "true")
+    return feed.option("startingVersion", after + 1).option("endingVersion", upto).load(path)
+
+
+def _last(spark: SparkSession, path: str, after: int, upto: int, keys: Sequence[str]) -> DataFrame:
+    """What became of each row: its last change; of one version, what was written in place of what was deleted."""
+    rows = _feed(spark, path, after, upto).where("_change_type <> 'update_preimage'")
+    order = F.struct("_commit_version", F.col("_change_type") != "delete")
+    newest = F.max_by(F.struct(*[f"`{c}`" for c in rows.columns]), order).alias("_last")
+    return rows.groupBy(*keys).agg(newest).select("_last.*")
 
 
 def append(df: DataFrame, path: str, transaction: Transaction) -> Commit:

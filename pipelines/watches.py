@@ -11,6 +11,9 @@ def unwatchable(monitor: Monitor, pipeline: Pipeline) -> Iterator[tuple[tuple[st
     if monitor.scores not in pipeline.scores:
         yield ("scores",), f"no scores '{monitor.scores}'{near(monitor.scores, pipeline.scores)}"
         return
+    model = pipeline.models.get(pipeline.scores[monitor.scores].model)
+    if model and model.task != "binary":
+        yield ("scores",), f"{monitor.scores} are of task: {model.task}; a monitor watches scores of yes or no"
     feature = pipeline.features.get(pipeline.scores[monitor.scores].of)
     for key, columns in (("features", monitor.drift.features), ("ignore", monitor.drift.ignore)):
         for column in columns:

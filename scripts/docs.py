@@ -10,6 +10,7 @@ its class; only the why stands here. To document a new spec, add it to SECTIONS.
 import sys
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from pipelines.spec import (
     AsOf,
@@ -24,24 +25,25 @@ from pipelines.spec import (
     Jdbc,
     Kafka,
     KafkaBrokers,
-    LogisticRegression,
     Model,
     Monitor,
     Pipeline,
     Postgres,
+    Range,
     Score,
+    Search,
     Spec,
     Split,
     Table,
     Target,
     Volume,
     Window,
-    Xgboost,
 )
+from pipelines.spec.candidate import KINDS
 from pipelines.spec.expectations import LEFT_OUT
 from pipelines.spec.expectations.base import SHARED
-from pipelines.spec.model import Search
 from pipelines.spec.monitor import Drift, Performance, Retrain
+from pipelines.spec.prepare import KINDS as PREPARATIONS
 from pipelines.spec.schema import cases_schema, cases_schema_text, json_schema, schema_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -185,10 +187,26 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
         "All candidates see the same rows; validation chooses among them, the test slice judges the winner.",
     ),
     ("`models.split`", Split, "By time, because a model is used on the future."),
-    ("`models.candidates`: `kind: logistic_regression`", LogisticRegression, ""),
-    ("`models.candidates`: `kind: xgboost`", Xgboost, ""),
-    ("`models.search`", Search, ""),
-    ("`models.gates`", Gate, "A model that fails a gate is kept and recorded, and the champion stays."),
+    *(
+        (f"`models.prepare`: `kind: {get_args(kind.model_fields['kind'].annotation)[0]}`", kind, "")
+        for kind in PREPARATIONS
+    ),
+    *((f"`models.candidates`: `kind: {kind.named()}`", kind, f"Tasks: {', '.join(kind.tasks)}.") for kind in KINDS),
+    (
+        "`models.search`",
+        Search,
+        "It searches where a candidate has a range in place of a value: `depth: [3, 8]` or "
+        "`learning_rate: {low: 0.01, high: 0.3, log: true}`. Every candidate is tried as it stands first, then TPE "
+        "proposes. `candidates: auto` stands for the task's portfolio ([registry.md](registry.md#searching)).",
+    ),
+    ("a range", Range, "`[3, 8]` is short for `{low: 3, high: 8}`."),
+    (
+        "`models.gates`",
+        Gate,
+        "A model that fails a gate is kept as `challenger`, and the champion stays. Without `gates:` it has to be "
+        "better than baseline and champion, by the metric of the search; `gates: []` asks for neither. Two more hold "
+        "always: loaded again it scores as it did, and it loads and scores in a clean process.",
+    ),
     ("`scores`", Score, "Batch and stream call the same function, so they cannot drift apart."),
     ("`monitors`", Monitor, "What is counted, compared and decided: [monitoring.md](monitoring.md)."),
     ("`monitors.drift`", Drift, ""),
@@ -253,12 +271,16 @@ def _value(node: object) -> str:
         if union in node:
             kinds = [_value(part) for part in node[union] if part != {"type": "null"}]
             return " or ".join(dict.fromkeys(kinds))
+    if str(node.get("$ref", "")).endswith("/Range") or node.get("maxItems") == 2:
+        return "range"
     if "$ref" in node:
         properties = _referred(node).get("properties")
         if not isinstance(properties, dict):
             return "value"
         kind = properties.get("kind", {}).get("const")
         return f"`kind: {kind}`" if kind else f"`{{{', '.join([k for k in properties if k not in SHARED][:6])}}}`"
+    if isinstance(node["type"], list) and "items" in node:
+        return f"list of {_value(node['items'])}, or `{str(node['pattern']).strip('^$')}`"
     if isinstance(node["type"], list):
         return f"length, such as `{node['examples'][0]}`, or number"
     if node["type"] == "array":

@@ -1,4 +1,4 @@
-"""Every arm of b02 and b03 runs on a few rows, and all of them come to one answer. Nothing is timed."""
+"""Every arm of b02, b03 and b04 runs on a few rows, and all of them come to one answer. Nothing is timed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from benchmarks import b02_quality, b03_increments, lineitem
+from benchmarks import b02_quality, b03_increments, b04_asof, lineitem
 from benchmarks.measure import Answer, Arm
 from benchmarks.project import project
 
@@ -89,3 +89,14 @@ def test_an_increment_leaves_the_base_as_it_was(spark: SparkSession, made: Path,
     base = tmp_path / "ours" / "base" / "b03" / "tables" / "merged"
     assert (DeltaTable(base).version(), DeltaTable(base).count()) == (0, ROWS)
     assert answer.hash.endswith(f"of {ROWS + 90}")
+
+
+@pytest.mark.parametrize("tables", [1, 2])
+def test_all_ways_to_join_as_of_a_moment_find_the_same(spark: SparkSession, tmp_path: Path, tables: int) -> None:
+    b04_asof.make(tmp_path / "made", labels=200, events=400, a_key=20, tables=tables)
+
+    answers = told(b04_asof.arms(spark, tmp_path, tables))
+
+    assert list(answers) == ["ours", "range join", "K joins"]
+    assert len(set(answers.values())) == 1
+    assert answers["ours"].rows == 200

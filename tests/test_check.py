@@ -337,6 +337,12 @@ def test_a_label_column_among_the_features_is_refused(flaws):
         ),
         ("min: 0.65", "min: 65", "60: models.late_arrival.gates.0.min", "roc_auc lies between 0 and 1, got 65"),
         (
+            "min: 0.65",
+            "min: 0.65, slice: carier",
+            "60: models.late_arrival.gates.0.slice",
+            "departures has no feature 'carier'; did you mean 'carrier'?",
+        ),
+        (
             "slices: [carrier]",
             "slices: [carier]",
             "61: models.late_arrival.slices.0",
@@ -448,3 +454,15 @@ def test_check_starts_no_engine_and_takes_less_than_a_second():
     heavy = {"pyspark", "pandas", "numpy", "pyarrow", "delta", "deltalake", "mlflow", "great_expectations", "xgboost"}
     assert not heavy & set(done.stdout.split())
     assert min(seconds) < 1
+
+
+def test_by_the_clock_of_arrival_a_view_cannot_be_joined(flaws):
+    clock = ("as_of_time: scheduled_departure", "as_of_time: scheduled_departure\n    clock: arrival")
+    view = ("table: weather", "table: busy")
+    said = (
+        "features.departures.as_of.0.table: the rows of a view do not arrive; clock: arrival needs a table with `from`"
+    )
+
+    assert flaws(clock) == []
+    assert said in [flaw.split(": ", 1)[1] for flaw in flaws(clock, view)]
+    assert said not in [flaw.split(": ", 1)[1] for flaw in flaws(view)]

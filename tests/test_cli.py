@@ -25,8 +25,14 @@ VERBS = (
     "init",
     "schema",
     "upkeep",
+    "features",
+    "reproduce",
 )
-GROUPS = {"quarantine": ("list", "show", "replay"), "suite": ("export", "import")}
+GROUPS = {
+    "quarantine": ("list", "show", "replay"),
+    "suite": ("export", "import"),
+    "model": ("list", "show", "compare", "verify", "promote", "rollback"),
+}
 
 
 def shown() -> str:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.features import build, look_back
+from pipelines.features import build
 from pipelines.spec import Feature, Table
 
 pytestmark = pytest.mark.spark
@@ -155,12 +155,6 @@ def test_columns_come_keys_first_then_in_the_order_of_the_conf(frame):
     made = build(FEATURE, trips, {"trips": trips, "weather": weather}, TABLES)
 
     assert made.columns == ["id", "starts", *FEATURE.outputs()]
-
-
-def test_the_look_back_is_the_longest_of_all():
-    assert look_back(FEATURE) == timedelta(days=1)
-    assert look_back(feature(as_of=[AS_OF])) == 3 * HOUR
-    assert look_back(feature(columns=["line"])) == timedelta(0)
 
 
 def world(rng: random.Random) -> tuple[list[tuple], list[tuple]]:

@@ -52,13 +52,14 @@ def test_a_sleeping_child_costs_no_cpu_time(tmp_path: Path) -> None:
 
 
 def test_memory_of_a_child_counts(tmp_path: Path) -> None:
-    with Peak() as before:
-        pass
+    def held() -> float:
+        with Peak() as before:
+            pass
+        with Peak() as peak:
+            run_process([sys.executable, "-c", HOLD_200_MB], tmp_path, tmp_path / "log")
+        return peak.mb - before.mb
 
-    with Peak() as peak:
-        run_process([sys.executable, "-c", HOLD_200_MB], tmp_path, tmp_path / "log")
-
-    assert 200 <= peak.mb - before.mb < 260
+    assert 200 <= min(held() for _ in range(3)) < 260  # one that is seen as it forks counts all that we hold twice
 
 
 def test_a_failing_process_is_told_with_its_last_words(tmp_path: Path) -> None:

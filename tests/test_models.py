@@ -4,12 +4,16 @@ import random
 from datetime import UTC, datetime
 
 import pytest
+from pyspark.sql import functions as F
 
-from pipelines.errors import SpecError
-from pipelines.models.base import SCORE, Inputs, predict, shares
+from pipelines.errors import DataError, SpecError
+from pipelines.evaluate import Binary
+from pipelines.models.base import Asked, Inputs, predict, shares
+from pipelines.models.learners import fit
 from pipelines.models.splits import Slices
 from pipelines.spec import LogisticRegression, Xgboost
-from pipelines.tune import LEARNERS, search
+from pipelines.spec.task import SCORE, TARGET
+from pipelines.tune import Problem, cut, trial
 
 pytestmark = pytest.mark.spark
 
@@ -40,15 +44,27 @@ PROBE = [
 ]
 
 
+ASKED = Asked("binary", 2)
+
+
 def trained(frame, train: list[tuple], validate: list[tuple]) -> dict[str, object]:
     """Kind -> its trial."""
     made = frame(train, DDL), frame(validate, DDL), frame([], DDL)
     slices = Slices(*made, {"train": {"rows": len(train)}}, datetime(2013, 10, 1, tzinfo=UTC), 0)
-    return {t.candidate.kind: t for t in search([LOGISTIC, BOOST], slices, INPUTS, "roc_auc", ["id"], lambda _: None)}
+    problem = Problem(Binary.learned(made[0]), INPUTS, ("id",))
+    return {c.kind: trial(slices, problem, c) for c in (LOGISTIC, BOOST)}
+
+
+def target(df):
+    return df.withColumn(TARGET, F.col("_label").cast("double"))
+
+
+def answers():
+    return {SCORE: Binary().answers(labelled=False)[SCORE]}
 
 
 def scores(frame, trial) -> dict[int, float]:
-    rows = predict(trial.fitted, frame(PROBE, DDL), INPUTS).collect()
+    rows = predict(trial.fitted, frame(PROBE, DDL), answers()).collect()
     return {r.id: r[SCORE] for r in rows}
 
 
@@ -96,29 +112,73 @@ def test_importance_is_shares_of_one(trials, kind):
     assert set(names[:2]) == {"carrier", "wind"}
 
 
-def test_the_best_trial_comes_first(trials):
-    found = [t.metrics["roc_auc"] for t in trials.values()]
+def test_trees_see_what_no_line_can_say(trials):
+    # wind matters for one carrier alone
+    assert trials["xgboost"].metrics["roc_auc"] > trials["logistic_regression"].metrics["roc_auc"]
 
-    assert found == sorted(found, reverse=True)
-    assert next(iter(trials)) == "xgboost"  # wind matters for one carrier alone, which no line can say
+
+def test_a_cut_is_always_of_the_same_rows_and_within_every_larger_one(frame):
+    df = frame([(i,) for i in range(1000)], "id int")
+
+    fourth, half = ({r.id for r in cut(d, s, ["id"]).collect()} for d, s in ((df, 0.25), (df.repartition(3), 0.5)))
+
+    assert fourth < half
+    assert 200 < len(fourth) < 300 and 450 < len(half) < 550
+    assert cut(df, 1.0, ["id"]).count() == 1000
 
 
 def test_predict_leaves_the_rows_as_they_are(frame, trials):
     asked = frame(PROBE[:4], DDL)
 
-    rows = predict(trials["logistic_regression"].fitted, asked, INPUTS)
+    rows = predict(trials["logistic_regression"].fitted, asked, answers())
 
     assert rows.columns == [*asked.columns, SCORE]
     assert sorted(tuple(r)[:-1] for r in rows.collect()) == sorted(PROBE[:4])
 
 
 def test_categories_alone_and_numbers_alone_will_do(frame):
-    train = frame(TRAIN[:100], DDL)
+    train = target(frame(TRAIN[:100], DDL))
 
     for inputs in (Inputs(("carrier",), ()), Inputs((), ("wind",))):
         for candidate in (LOGISTIC, Xgboost(kind="xgboost", rounds=1, depth=1)):
-            fitted = LEARNERS[candidate.kind].estimator(candidate, inputs).fit(train.fillna("?"))
-            assert predict(fitted, frame(PROBE, DDL), inputs).count() == 5
+            fitted = fit(candidate, train, inputs, ASKED).pipeline
+            assert predict(fitted, frame(PROBE, DDL), answers()).count() == 5
+
+
+def test_what_tells_nothing_is_left_out(frame):
+    rows = [(i, "UA", None, 500, float(i), i % 2) for i in range(20)]
+
+    fitted = fit(LOGISTIC, target(frame(rows, DDL)), INPUTS, ASKED)
+
+    assert fitted.left_out == ("carrier", "late_plane", "distance")
+    assert fitted.importance == [("wind", 1.0)]
+
+
+def test_features_that_all_tell_nothing_are_no_model(frame):
+    rows = [(i, "UA", None, 500, None, i % 2) for i in range(20)]
+
+    with pytest.raises(DataError) as caught:
+        fit(LOGISTIC, target(frame(rows, DDL)), INPUTS, ASKED)
+
+    assert str(caught.value) == "none of the 4 features varies among the training rows"
+
+
+@pytest.mark.parametrize("name", ["score", "_label", "__features"])
+def test_a_feature_has_no_name_that_a_model_makes(frame, name):
+    with pytest.raises(SpecError) as caught:
+        Inputs.of(frame([], f"{name} double"), [name])
+
+    assert str(caught.value) == f"feature {name} has the name of a column that a model makes; name it otherwise"
+
+
+@pytest.mark.parametrize("name", ["features", "prediction", "probability", "carrier_index"])
+def test_any_other_name_will_do(frame, name):
+    rows = [(float(i), "UA" if i % 3 else "AA", i % 2) for i in range(20)]
+    train = target(frame(rows, f"`{name}` double, carrier string, _label int"))
+
+    fitted = fit(LOGISTIC, train, Inputs(("carrier",), (name,)), ASKED).pipeline
+
+    assert predict(fitted, train, answers()).count() == 20
 
 
 def test_text_and_booleans_are_categories_and_the_rest_are_numbers(frame):
@@ -127,11 +187,11 @@ def test_text_and_booleans_are_categories_and_the_rest_are_numbers(frame):
     assert Inputs.of(df, list("hgfedcba")) == Inputs(("b", "a"), ("h", "g", "f", "e", "d", "c"))
 
 
-def test_a_time_is_no_feature(frame):
+def test_bytes_are_no_feature(frame):
     with pytest.raises(SpecError) as caught:
-        Inputs.of(frame([], "a string, at timestamp"), ["a", "at"])
+        Inputs.of(frame([], "a string, at binary"), ["a", "at"])
 
-    assert str(caught.value) == "feature at is timestamp; a feature is text, number or boolean"
+    assert str(caught.value) == "feature at is binary; a feature is text, number, boolean, timestamp or date"
 
 
 def test_shares_of_nothing_are_nothing():

@@ -1,6 +1,5 @@
 """Models in MLflow: what was logged is what is loaded, and the alias points where it was last put."""
 
-import hashlib
 import tempfile
 from pathlib import Path
 
@@ -9,26 +8,14 @@ import pytest
 from pyspark.ml import Pipeline
 from pyspark.ml.feature import SQLTransformer
 
-from pipelines.errors import DataError, PlatformError
-from pipelines.registry import Registry, manifest
+from pipelines import manifest
+from pipelines.errors import DataError, PlatformError, SpecError
+from pipelines.registry import Registry
 from pipelines.spec import Target
 
 pytestmark = pytest.mark.spark
 
 RUN = {"name": "late 0.0", "params": {"kind": "none"}, "metrics": {"test_roc_auc": 0.7}, "tags": {"lakeloom.run": "r1"}}
-
-
-def sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def test_a_manifest_is_over_names_and_contents(tmp_path):
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "part").write_text("two")
-    (tmp_path / "a").write_text("one")
-    (tmp_path / ".a.crc").write_text("a checksum of Hadoop's")
-
-    assert manifest(tmp_path) == sha(f"a {sha('one')}\nb/part {sha('two')}\n")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +38,7 @@ def logged(registry, fitted, frame):
 
 
 def test_what_was_logged_is_what_is_loaded(registry, logged, frame):
-    loaded = registry.load(logged.uri, logged.manifest)
+    loaded = registry.load(logged)
 
     assert {r.x: r.doubled for r in loaded.transform(frame([(3.0,), (-1.5,)], "x double")).collect()} == {
         3: 6,
@@ -62,7 +49,7 @@ def test_what_was_logged_is_what_is_loaded(registry, logged, frame):
 def test_loading_a_model_leaves_no_copy_of_it(registry, logged, frame, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    loaded = registry.load(logged.uri, logged.manifest)
+    loaded = registry.load(logged)
 
     assert list(tmp_path.iterdir()) == []
     assert loaded.transform(frame([(3.0,)], "x double")).first().doubled == 6
@@ -91,6 +78,51 @@ def test_the_alias_moves_only_when_it_is_told_to(registry, logged):
     assert registry.detail(second) == {"cutoff": 3}
 
 
+def test_a_challenger_that_becomes_champion_challenges_no_more(registry, logged):
+    first, second = (registry.register("flights.duel", logged, {}) for _ in range(2))
+    registry.promote(first)
+    registry.challenge(second)
+    assert registry.aliases("flights.duel") == {"champion": 1, "challenger": 2}
+
+    registry.promote(second)
+    assert registry.aliases("flights.duel") == {"champion": 2}
+
+    registry.challenge(first)
+    registry.promote(second)
+    assert registry.aliases("flights.duel") == {"champion": 2, "challenger": 1}
+
+
+def test_a_version_is_found_by_number_or_alias_and_a_wrong_one_is_told_which_there_are(registry, logged):
+    first, second = (registry.register("flights.named", logged, {}) for _ in range(2))
+    registry.promote(first)
+
+    assert registry.version("flights.named", "2") == second
+    assert registry.version("flights.named", "champion") == first
+    with pytest.raises(SpecError) as caught:
+        registry.version("flights.named", "challenger")
+    assert str(caught.value) == "flights.named: no version 'challenger'; there is champion (1), 1, 2"
+    with pytest.raises(SpecError) as caught:
+        registry.version("flights.nobody", "1")
+    assert str(caught.value) == "flights.nobody: no version '1'; there is none yet"
+
+
+def test_each_trial_is_a_run_within_that_of_its_model(registry, fitted, frame):
+    trials = [{"name": f"trial {n}", "params": {"depth": n}, "metrics": {"validate_f1": n / 10}} for n in (1, 2)]
+
+    logged = registry.log("nested", fitted, frame([(1.0,)], "x double"), {**RUN, "dicts": {}, "trials": trials})
+
+    (experiment,) = (e for e in registry.client.search_experiments() if e.name == "nested")
+    runs = registry.client.search_runs([experiment.experiment_id], f"tags.mlflow.parentRunId = '{logged.run_id}'")
+    assert {r.info.run_name: (r.data.params, r.data.metrics, r.info.status) for r in runs} == {
+        "trial 1": ({"depth": "1"}, {"validate_f1": 0.1}, "FINISHED"),
+        "trial 2": ({"depth": "2"}, {"validate_f1": 0.2}, "FINISHED"),
+    }
+
+
+def test_what_was_never_kept_is_none(registry, logged):
+    assert registry.kept(logged.run_id, "nothing") is None
+
+
 def test_a_version_is_found_by_its_tag(registry, logged):
     versions = [registry.register("flights.tagged", logged, {"intent": n}) for n in ("a", "b", "b")]
 
@@ -109,10 +141,14 @@ def test_a_model_of_which_one_byte_changed_is_not_loaded(registry, fitted, frame
     with pytest.raises(DataError) as caught:
         registry.load_version(version)
 
+    now = manifest.listed(files(mine))
+    (name,) = (n for n in now if n.endswith(part.name))
     assert str(caught.value) == (
-        f"model {mine.uri}: its files were changed since training, so it is not loaded: "
-        f"their hash is {manifest(files(mine))[:12]}, logged was {mine.manifest[:12]}"
+        f"model {mine.uri}: its files are not those of its training, so it is not loaded: {name} was changed "
+        f"(their hash is {manifest.whole(now)[:12]}, logged was {mine.manifest[:12]})"
     )
+    with pytest.raises(DataError, match=f"{name} was changed"):
+        registry.files(version)
 
 
 def files(logged) -> Path:

@@ -286,6 +286,41 @@ def test_a_model_whose_gate_did_not_pass_is_not_champion(pipeline: Pipeline, rec
     assert "✕ refused roc_auc at least 0.65 0.6101 (0.6020 to 0.6182)" in page.text
 
 
+def test_the_page_says_who_holds_which_alias_and_since_when(pipeline: Pipeline, records: list[Record]) -> None:
+    gate = {"gate": "roc_auc at least 0.65", "passed": False, "why": "0.6101 (0.6020 to 0.6182)"}
+    refused = {"status": "refused", "model_version": None, "detail": {**TRAINED, "gates": [gate], "version": 2}}
+    challenged = changed(records, "models.late_arrival", **refused)
+    moved = {"who": "ana", "reason": "the gate is a slip", "back": False}
+    asked = {"status": "ok", "model_version": 2, "detail": {**TRAINED, "gates": [gate], "version": 2, "moved": moved}}
+
+    before, after = (
+        Page(report(pipeline, r)) for r in (challenged, changed(challenged, "models.late_arrival", **asked))
+    )
+
+    assert "promoted: its gates passed challenger v2: refused by a gate" in before.text
+    assert "champion v2: 1 Feb 2014, 05:00 UTC, promoted by ana: the gate is a slip" in after.text
+    assert "challenger" not in after.text
+    assert "late_arrival v2 is champion" in after.text
+
+
+def test_a_search_shows_each_trial_with_its_number_and_its_share_of_rows(
+    pipeline: Pipeline, records: list[Record]
+) -> None:
+    metrics = {"roc_auc": 0.7, "average_precision": 0.4, "f1": 0.4}
+    line = {"kind": "xgboost", "seconds": 2.0, "validate": metrics}
+    board = [
+        {**line, "number": 3, "rows_share": 1.0, "params": {"depth": 5}},
+        {**line, "number": 0, "rows_share": 1 / 3, "params": {"depth": 6}},
+    ]
+
+    page = Page(report(pipeline, changed(records, "models.late_arrival", detail={**TRAINED, "candidates": board})))
+
+    assert "Trials On the validation slice, the best first; chosen by: Average precision" in page.text
+    assert "xgboost 4 ✓ chosen depth 5" in page.text
+    assert "xgboost 1 33.3 % of the rows; depth 6" in page.text
+    assert page.text.count("✓ chosen") == 1
+
+
 def test_every_name_and_value_is_escaped(pipeline: Pipeline, records: list[Record]) -> None:
     bad = "</title></style><script>alert(1)</script>\x00\"'&"
     slices = {bad: [slice_(bad, 10, 2, 0.7, 0.4)]}

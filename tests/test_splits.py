@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.errors import DataError
 from pipelines.models.splits import Day, cuts, labels, split
-from pipelines.spec import Split
+from pipelines.spec import Model, Split, Xgboost
 
 pytestmark = pytest.mark.spark
 
@@ -71,6 +71,10 @@ def test_slices_follow_each_other_and_hold_labelled_rows_alone(rows):
     assert (found.cutoff, found.unlabelled) == (midnight(9), 1)
 
 
+def model(label: str, task: str = "binary") -> Model:
+    return Model(features="departures", label=label, task=task, candidates=(Xgboost(kind="xgboost"),))
+
+
 def test_a_label_counts_once_all_that_it_reads_is_known(frame):
     now = datetime(2013, 1, 2, 12, tzinfo=UTC)
     at, tick = now.replace(tzinfo=None), timedelta(microseconds=1)
@@ -84,12 +88,30 @@ def test_a_label_counts_once_all_that_it_reads_is_known(frame):
     ]
     spine = frame([row[:4] for row in rows], "id int, delay int, landed timestamp, reported timestamp")
 
-    known = labels(spine, ["id"], "delay >= 15 AND id > 0", {"delay": "landed", "id": "reported"}, now).collect()
+    known = labels(spine, ["id"], model("delay >= 15 AND id > 0"), {"delay": "landed", "id": "reported"}, now).collect()
 
     assert {r.id: r._label for r in known} == {row[0]: row[4] for row in rows}
 
 
 def test_a_label_of_what_is_known_at_once_needs_no_wait(frame):
-    rows = labels(frame([(1, True), (2, False)], "id int, late boolean"), ["id"], "late", {}, midnight(1)).collect()
+    rows = labels(
+        frame([(1, True), (2, False)], "id int, late boolean"), ["id"], model("late"), {}, midnight(1)
+    ).collect()
 
     assert {r.id: r._label for r in rows} == {1: 1, 2: 0}
+
+
+def test_a_number_is_a_label_where_it_is_finite(frame):
+    rows = [(1, 2.5), (2, float("nan")), (3, float("inf")), (4, None), (5, -7.0)]
+
+    made = labels(frame(rows, "id int, delay double"), ["id"], model("delay", "regression"), {}, midnight(1)).collect()
+
+    assert {r.id: r._label for r in made} == {1: 2.5, 2: None, 3: None, 4: None, 5: -7.0}
+
+
+def test_a_class_is_a_text_whatever_it_is_made_of(frame):
+    spine = frame([(1, 30), (2, None)], "id int, gate int")
+
+    made = labels(spine, ["id"], model("gate", "multiclass"), {}, midnight(1)).collect()
+
+    assert {r.id: r._label for r in made} == {1: "30", 2: None}

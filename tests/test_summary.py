@@ -1,14 +1,15 @@
 """What a run did, in words and figures: every row accounted for, every metric beside its baseline."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipelines.errors import DataError
 from pipelines.plan import Stage, Verdict
 from pipelines.run.pipeline import Outcome
-from pipelines.spec import Target, load
+from pipelines.spec import TASKS, Target, load
 from pipelines.state import Record
-from pipelines.summary import METRICS, overview_text, quality_text, summary, table_text
+from pipelines.summary import overview_text, quality_text, summary, table_text
 
 PIPELINE = load(Path(__file__).parent / "golden" / "delays.yml")
 TARGET = Target(warehouse="/lake")
@@ -50,8 +51,10 @@ MODEL = outcome(
             "train": {"rows": 700, "to": "2013-09-01"},
             "test": {"rows": 150, "from": "2013-10-16", "to": "2013-11-30"},
         },
-        "test": {name: [0.71, 0.7, 0.72] for name in METRICS},
-        "baseline": dict.fromkeys(METRICS, 0.5),
+        "task": "binary",
+        "disguised": {"arr_delay": "its correlation with the label is 0.9999"},
+        "test": {name: [0.71, 0.7, 0.72] for name in TASKS["binary"].metrics},
+        "baseline": dict.fromkeys(TASKS["binary"].metrics, 0.5),
         "gates": [{"gate": "roc_auc at least 0.65", "passed": True, "why": "0.7100"}],
     },
 )
@@ -97,12 +100,41 @@ def test_metrics_stand_beside_their_baseline():
         "  roc_auc               0.7100  0.7000 to 0.7200    0.5000",
     ]
     assert "  gate passed: roc_auc at least 0.65: 0.7100" in lines
+    told = "arr_delay tells the label by itself: its correlation with the label is 0.9999; is it known in time?"
+    assert f"  {told}" in lines
+
+
+def test_a_number_is_shown_in_its_own_metrics_and_the_large_shortened():
+    test = {"rmse": [41.25, 40.0, 42.5], "mae": [12_345.678, 12_000.0, 13_000.0], "r2": [-0.1, -0.2, 0.0]}
+    detail = {**MODEL.record.detail, "task": "regression", "test": test, "baseline": {"rmse": 43.0, "mae": 1.0}}
+
+    lines = summary(PIPELINE, TARGET, "conf/delays.yml", [outcome("models", "late", detail=detail)]).splitlines()
+
+    assert lines[4:8] == [
+        "                         model  95% interval      baseline",
+        "  rmse                 41.2500  40.0000 to 42.5000 43.0000",
+        "  mae                 12,345.7  12,000.0 to 13,000.0  1.0000",
+        "  r2                   -0.1000  -0.2000 to 0.0000        -",
+    ]
+
+
+def test_a_move_by_hand_says_whose_it_was():
+    moved = {"who": "ana", "reason": "complaints", "back": True}
+    record = replace(MODEL.record, model_version=3, detail={**MODEL.record.detail, "moved": moved})
+
+    lines = summary(PIPELINE, TARGET, "conf/delays.yml", [replace(MODEL, record=record)]).splitlines()
+
+    assert "  rolled back by ana: complaints" in lines
 
 
 def test_scores_say_what_really_happened_where_it_is_known():
     truth = {"rows": 1_200, "roc_auc": 0.69, "average_precision": 0.42}
-    first = outcome("scores", "late_daily", counts={"scored": 27_000}, detail={"model_version": 3, "truth": truth})
-    second = outcome("scores", "late_live", counts={"scored": 0}, detail={"model_version": 3, "truth": None})
+    first = outcome(
+        "scores", "late_daily", counts={"scored": 27_000}, detail={"model_version": 3, "task": "binary", "truth": truth}
+    )
+    second = outcome(
+        "scores", "late_live", counts={"scored": 0}, detail={"model_version": 3, "task": "binary", "truth": None}
+    )
 
     lines = summary(PIPELINE, TARGET, "conf/delays.yml", [first, second]).splitlines()
 

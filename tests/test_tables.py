@@ -98,6 +98,46 @@ def test_changes_are_rows_as_they_now_are(spark, story):
     assert changed(2, 3) == {("e", 5)}
 
 
+def test_of_several_changes_of_a_row_the_last_is_told(spark, frame, tmp_path):
+    path, delete = str(tmp_path / "t"), "WHEN MATCHED THEN DELETE"
+    tables.append(frame([("a", 1), ("b", 2), ("c", 3)], DDL), path, Transaction("app", 0))
+    tables.merge(frame([("a", 10), ("b", 20), ("d", 40)], DDL), path, "t.k = s.k", tables.UPSERT, Transaction("app", 1))
+    tables.merge(frame([("a", 11)], DDL), path, "t.k = s.k", tables.UPSERT, Transaction("app", 2))
+    tables.merge(frame([("b", 0), ("c", 0)], DDL), path, "t.k = s.k", delete, Transaction("app", 3))
+    tables.merge(frame([("c", 33)], DDL), path, "t.k = s.k", tables.UPSERT, Transaction("app", 4))
+
+    def told(rows) -> list[tuple]:
+        return sorted(tuple(r) for r in rows.collect())
+
+    assert told(tables.changes(spark, path, 0, 4, ["k"])) == [("a", 11), ("c", 33), ("d", 40)]
+    assert told(tables.changes(spark, path, 0, 1, ["k"])) == [("a", 10), ("b", 20), ("d", 40)]
+    assert told(tables.changes(spark, path, 4, 4, ["k"])) == []
+    assert told(tables.gone(spark, path, 0, 4, ["k"])) == [("b",)]
+    assert told(tables.altered(spark, path, 2, 4)) == [("b", 20), ("c", 3), ("c", 33)]
+    assert told(tables.unlike(spark, path, 1, 4, ["k", "v"])) == [("a", 10), ("a", 11), ("b", 20), ("c", 3), ("c", 33)]
+
+
+def test_the_log_bounds_how_many_changed_rows_lie_before_a_moment(frame, tmp_path):
+    path, ddl = str(tmp_path / "t"), "k string, at timestamp, told timestamp"
+    noon, later = datetime(2013, 1, 1, 12), datetime(2013, 6, 1)
+    tables.append(frame([("a", noon, None)], ddl), path, Transaction("app", 0))
+    tables.append(frame([("b", later, noon), ("c", later, later)], ddl).coalesce(1), path, Transaction("app", 1))
+    tables.append(frame([("d", later, None), ("e", None, None)], ddl), path, Transaction("app", 2))
+    tables.merge(frame([("d", later, later)], ddl), path, "t.k = s.k", tables.UPSERT, Transaction("app", 3))
+
+    def before(after: int, upto: int, *columns: str, moment: datetime | None = datetime(2013, 3, 1, tzinfo=UTC)) -> int:
+        return log.known_before(path, after, upto, columns, moment)
+
+    assert before(-1, 0, "at") == 1
+    assert before(0, 1, "at") == 0
+    assert before(0, 1, "at", "told") == 2  # both are in the file that holds noon
+    assert before(1, 2, "at", "told") == 0  # never told is never known
+    assert before(2, 3, "at") == 1  # what d was before, the log does not tell
+    assert before(0, 3, "at") == 1
+    assert before(0, 2, "at", moment=None) == 4
+    assert before(3, 3, "at") == 0
+
+
 def test_the_log_tells_what_was_applied_and_what_was_rewritten(story):
     path, commits = story
 

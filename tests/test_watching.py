@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.evaluate import BINS
+from pipelines.evaluate.binary import BINS
 from pipelines.monitor.bins import Numbers
 from pipelines.monitor.tallies import Reference, Totals
 from pipelines.run.watching import Subject, end, learned, name, watched

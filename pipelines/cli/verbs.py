@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli import quarantine, suite
+from pipelines.cli import model, quarantine, suite, vintage
 from pipelines.cli.cases import carried_out_tests
 from pipelines.cli.terminal import (
     Conf,
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(suite.app, name="suite")
+app.add_typer(model.app, name="model")
 
 
 @app.command()
@@ -220,6 +221,8 @@ def report(
 
 
 app.command()(suite.validate)
+app.command()(vintage.features)
+app.command()(model.reproduce)
 
 
 @app.command()

@@ -1,93 +1,138 @@
-"""The one protocol of a learner, and how a frame becomes its inputs.
+"""Feature columns by kind, what a fit gives, and how a fitted pipeline answers.
 
-A learner is a module with `estimator(candidate, inputs) -> Pipeline` and
-`importance(fitted, inputs) -> [(feature, share)]`. All preparation is inside
-the pipeline and is fitted on the training slice only. To add a learner: a spec
-in spec/model.py, a module here, a line in LEARNERS.
+A learner is a line in LEARNERS (learners.py); what happens to features before
+it stands in preparation.py. All of it is one fitted pipeline, from the columns
+of the feature table to a prediction.
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal
 
-from pyspark.ml import Pipeline, PipelineModel
-from pyspark.ml.feature import StringIndexer
-from pyspark.ml.functions import vector_to_array
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from pyspark.ml import PipelineModel, Transformer
+from pyspark.sql import Column, DataFrame
 
 from pipelines.errors import SpecError
-from pipelines.spec import Candidate
+from pipelines.spec.prepare import Preparation, Quantiles
+from pipelines.spec.task import LABEL, LIKELIHOOD, OURS, PREDICTED, SCORE, TARGET
 
-LABEL, SCORE = "_label", "score"
 SEED = 20130101
 logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)  # it tells of every fit and every batch
-RESERVED = frozenset({"features", "probability", "prediction", "rawPrediction", LABEL, SCORE})
+RESERVED = frozenset({LABEL, TARGET, SCORE, PREDICTED, LIKELIHOOD})
+Shape = Literal["linear", "trees", "boosted"]  # of features, as a learner wants them
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Feature columns by what preparation they get."""
+    """Feature columns by what they are taken for; `how`: what the conf says of some."""
 
     categories: tuple[str, ...]
     numbers: tuple[str, ...]
+    times: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    how: Mapping[str, Preparation] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, df: DataFrame, columns: Sequence[str]) -> "Inputs":
-        """Text is a category, numbers and booleans are numbers. Errors: SpecError for any other type."""
-        kinds = dict(df.dtypes)
-        if taken := RESERVED & set(columns):
-            raise SpecError(f"feature {min(taken)} has the name of a column that Spark ML makes; name it otherwise")
-        number = [
-            c
-            for c in columns
-            if kinds[c].startswith(("int", "bigint", "smallint", "tinyint", "double", "float", "decimal"))
-        ]
-        text = [c for c in columns if kinds[c] in ("string", "boolean")]
+    def of(
+        cls, df: DataFrame, columns: Sequence[str], prepare: Mapping[str, Preparation] = MappingProxyType({})
+    ) -> "Inputs":
+        """By what the conf says, else by type: text and booleans are categories. Errors: SpecError for another type."""
+        kinds = {name: kind.partition("(")[0] for name, kind in df.dtypes}
+        found: dict[str, list[str]] = {part: [] for part in ("categories", "numbers", "times", "texts")}
         for column in columns:
-            if column not in number and column not in text:
-                raise SpecError(f"feature {column} is {kinds[column]}; a feature is text, number or boolean")
-        return cls(tuple(text), tuple(number))
+            if column in RESERVED or column.startswith(OURS):
+                raise SpecError(f"feature {column} has the name of a column that a model makes; name it otherwise")
+            found[_part(column, kinds[column], prepare.get(column))].append(column)
+        parts = {part: tuple(names) for part, names in found.items()}
+        return cls(**parts, how=dict(prepare))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of them, in the order of the vector."""
+        return (*self.categories, *self.texts, *self.numbers, *self.times)
+
+    @property
+    def quantiles(self) -> tuple[str, ...]:
+        """Numbers that become categories."""
+        return tuple(c for c in self.numbers if isinstance(self.how.get(c), Quantiles))
+
+    def only(self, columns: Collection[str]) -> "Inputs":
+        """Those that are named."""
+        parts = {"categories": self.categories, "numbers": self.numbers, "times": self.times, "texts": self.texts}
+        kept = {part: tuple(c for c in names if c in columns) for part, names in parts.items()}
+        return Inputs(**kept, how={c: each for c, each in self.how.items() if c in columns})
+
+    def prepared(self, how: Mapping[str, Preparation]) -> "Inputs":
+        """The same columns, otherwise prepared."""
+        return replace(self, how=how)
 
 
-class Learner(Protocol):
-    """What a learner module offers."""
-
-    def estimator(self, candidate: Candidate, inputs: Inputs) -> Pipeline:
-        """An unfitted pipeline from the prepared frame to `probability` or `prediction`."""
-
-    def importance(self, fitted: PipelineModel, inputs: Inputs) -> list[tuple[str, float]]:
-        """Shares that sum to 1, the greatest first."""
-
-
-def prepared(df: DataFrame, inputs: Inputs) -> DataFrame:
-    """Numbers as double, categories as text that is never null; other columns as they are. One projection."""
-    changed = {
-        **{c: F.col(c).cast("double") for c in inputs.numbers},
-        **{c: F.coalesce(F.col(c).cast("string"), F.lit("(missing)")) for c in inputs.categories},
-    }
-    return df.withColumns(changed)
+def _part(column: str, kind: str, asked: Preparation | None) -> str:
+    """Where a column belongs. Errors: SpecError where it cannot be what the conf says, or where nothing fits."""
+    fitting = [part for part, kinds in TYPES.items() if kind in kinds]
+    if asked is None:
+        if not fitting:
+            raise SpecError(f"feature {column} is {kind}; a feature is text, number, boolean, timestamp or date")
+        return fitting[0]
+    wanted = _PARTS.get(asked.kind, "categories")
+    if wanted not in fitting:
+        raise SpecError(f"prepare.{column}: kind: {asked.kind} is not for {kind}")
+    return wanted
 
 
-def indexer(inputs: Inputs) -> StringIndexer:
-    """Categories by falling frequency; one not seen in training gets an index of its own."""
-    return StringIndexer(
-        inputCols=list(inputs.categories),
-        outputCols=[f"{c}_index" for c in inputs.categories],
-        handleInvalid="keep",
-        stringOrderType="frequencyDesc",
-    )
+_NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
+TYPES = {  # what a column can be, by its type; the first is what it is unless said
+    "numbers": (*_NUMBERS,),
+    "times": ("timestamp", "timestamp_ntz", "date"),
+    "categories": ("string", "boolean", *_NUMBERS, "date"),
+    "texts": ("string",),
+}
+_PARTS = {"number": "numbers", "cycle": "numbers", "quantiles": "numbers", "text": "texts", "time": "times"}
 
 
-def predict(fitted: PipelineModel, df: DataFrame, inputs: Inputs) -> DataFrame:
-    """df with `score` appended, the probability of the label, in [0, 1]; lazily, no row added or lost."""
-    out = fitted.transform(prepared(df.select("*", *[F.col(c).alias(f"_kept_{c}") for c in df.columns]), inputs))
-    kept = [F.col(f"_kept_{c}").alias(c) for c in df.columns]
-    return out.select(*kept, vector_to_array(F.col("probability"))[1].alias(SCORE))
+@dataclass(frozen=True)
+class Block:
+    """Places of the vector that one column fills."""
+
+    feature: str
+    column: str
+    width: int = 1
+    values: int = 0  # of a category that stands as an index
 
 
-def shares(weights: dict[str, float]) -> list[tuple[str, float]]:
+@dataclass(frozen=True)
+class Asked:
+    """What a learner has to know of a task."""
+
+    kind: str
+    classes: int  # of a label; 0 of a number
+    keys: tuple[str, ...] = ()  # of a row
+    closing: tuple[Transformer, ...] = ()  # stages that end the pipeline
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A pipeline from feature columns to predictions, and what was seen while it was fitted."""
+
+    pipeline: PipelineModel
+    importance: list[tuple[str, float]]  # shares that sum to 1, the greatest first; empty where a learner tells none
+    left_out: tuple[str, ...]  # features that are the same in every training row, or missing in all
+
+
+def select(made: Mapping[str, str]) -> str:
+    """SQL of a stage that appends columns: name -> expression."""
+    return "SELECT *" + "".join(f", {expression} AS `{name}`" for name, expression in made.items()) + " FROM __THIS__"
+
+
+def predict(fitted: PipelineModel, df: DataFrame, answers: Mapping[str, Column]) -> DataFrame:
+    """df with `answers` appended, columns of what the pipeline gives; lazily, no row added or lost."""
+    made = [column.alias(name) for name, column in answers.items()]
+    return fitted.transform(df).select(*df.columns, *made)
+
+
+def shares(weights: Mapping[str, float]) -> list[tuple[str, float]]:
     """Weights as shares of their sum, the greatest first."""
     whole = sum(weights.values()) or 1.0
     return sorted(((name, w / whole) for name, w in weights.items()), key=lambda x: (-x[1], x[0]))

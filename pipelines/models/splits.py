@@ -11,8 +11,8 @@ from pyspark.sql import functions as F
 
 from pipelines.columns import refuse_expression
 from pipelines.errors import DataError
-from pipelines.models.base import LABEL
-from pipelines.spec import Split
+from pipelines.spec import TASKS, Model, Split
+from pipelines.spec.task import LABEL
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,16 @@ class Slices:
     unlabelled: int
 
 
-def labels(spine: DataFrame, keys: Sequence[str], label: str, known_at: Mapping[str, str], now: datetime) -> DataFrame:
-    """Keys and LABEL (0, 1); null where the label is missing or not known before `now`.
+def labels(
+    spine: DataFrame, keys: Sequence[str], model: Model, known_at: Mapping[str, str], now: datetime
+) -> DataFrame:
+    """Keys and LABEL (0 or 1, a number, a class); null where it is missing, no number, or not known before `now`.
 
-    label: SQL condition over the spine; known_at: column -> the timestamp column at which it becomes known.
+    known_at: column of the spine -> the timestamp column at which it becomes known.
     """
-    value, read = F.expr(label).cast("int"), refuse_expression(label, spine.columns)
+    value, read = F.expr(model.label).cast(TASKS[model.task].label), refuse_expression(model.label, spine.columns)
+    if model.task == "regression":
+        value = F.when(~F.isnan(value) & (F.abs(value) < float("inf")), value)
     for moment in sorted({known_at[column] for column in read if column in known_at}):
         value = F.when(F.col(moment) < F.lit(now), value)
     return spine.select(*keys, value.alias(LABEL))

@@ -25,7 +25,7 @@ class Context:
     pipeline: Pipeline
     target: Target
     warehouse: Warehouse
-    spark: SparkSession
+    session: Callable[[], SparkSession]  # starts it where there is none
     run_id: str
     stage: Stage
     why: str
@@ -38,6 +38,11 @@ class Context:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "history", History.of(self.warehouse))
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session of the run."""
+        return self.session()
 
     @property
     def full_refresh(self) -> bool:

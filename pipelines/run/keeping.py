@@ -50,7 +50,7 @@ def used(history: History, stage: str) -> set[int]:
     published = history.published(stage)
     found = {published} if published is not None else set()
     last = {r.stage: r for r in history.records if r.status == "ok"}
-    models = [r for r in history.records if r.model_version is not None]
+    models = [r for r in history.records if r.stage.startswith("models.") and "version" in r.detail]  # challengers too
     for record in (*last.values(), *models):
         read = record.inputs.get(stage, {}).get("upto")
         found |= {read} if read is not None else set()

@@ -1,27 +1,44 @@
 """Train a model: label, split by time, search, judge on the newest slice, verify, register, move the alias."""
 
+import json
+from dataclasses import replace
+from functools import partial
+from math import isclose
 from typing import Any
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
-from pipelines import crash, tables, tune
-from pipelines.errors import DataError
+from pipelines import crash, evaluate, provenance, tables, tune
+from pipelines.errors import DataError, SpecError
 from pipelines.models import splits
-from pipelines.models.base import SCORE, Inputs, predict
+from pipelines.models.base import SEED, Asked, Inputs, predict
+from pipelines.models.disguise import disguised
 from pipelines.models.splits import Slices
 from pipelines.registry import Logged, Registry, Version
+from pipelines.run import example, promoting
 from pipelines.run.context import Context
 from pipelines.run.judging import Rival, judge
-from pipelines.spec import Feature, Model
-from pipelines.state import Intent, Record
+from pipelines.search import Found, search
+from pipelines.spec import Feature, Model, Pipeline
+from pipelines.spec.task import SCORE, TARGET
+from pipelines.state import Intent, Record, Warehouse
+from pipelines.trials import Kept
 
 INTENT = "lakeloom.intent"  # tag of a registered version: the batch that made it
 VERIFY_ROWS, LARGEST_DIFFERENCE = 200, 1e-9
 
 
 def train(ctx: Context) -> Record:
-    """One training. Errors: DataError where a gate refuses (the champion stays) or rows do not suffice."""
+    """One training, or one move of the alias by hand.
+
+    Errors: DataError where a gate refuses (the champion stays) or rows do not suffice.
+    """
+    if promoting.asked(ctx):
+        moved = promoting.promote(ctx)
+        if not ctx.full_refresh:
+            return moved
+        ctx = replace(ctx)  # with the move in its history
     model = ctx.pipeline.models[ctx.stage.name]
     feature = ctx.pipeline.features[model.features]
     intent = ctx.history.open_intent(ctx.stage.id)
@@ -30,14 +47,16 @@ def train(ctx: Context) -> Record:
     registry = Registry(ctx.target)
     done = registry.tagged(_name(ctx), INTENT, ctx.transaction(intent, "model").tag)
     if done:
-        return _promote(ctx, intent, registry, registry.detail(done), done)
-    labelled = _labelled(ctx, model, feature, intent).persist(StorageLevel.MEMORY_AND_DISK)
+        return _admitted(ctx, intent, registry, registry.detail(done), done)
+    rows = labelled(ctx.spark, ctx.warehouse, ctx.pipeline, model, intent).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        slices = splits.split(labelled, feature.as_of_time, model.split)
-        detail, version = _train(ctx, intent, registry, slices, Inputs.of(labelled, feature.outputs()))
+        slices = splits.split(rows, feature.as_of_time, model.split)
+        detail, version = _train(ctx, intent, registry, slices, Inputs.of(rows, feature.outputs(), model.prepare))
+    except (DataError, SpecError) as error:
+        raise type(error)(f"{ctx.stage.id}: {error}") from error
     finally:
-        labelled.unpersist()
-    return _promote(ctx, intent, registry, detail, version)
+        rows.unpersist()
+    return _admitted(ctx, intent, registry, detail, version)
 
 
 def _name(ctx: Context) -> str:
@@ -54,11 +73,12 @@ def _intend(ctx: Context, model: Model, feature: Feature) -> Intent:
     return ctx.intend(inputs, new_generation=ctx.full_refresh)
 
 
-def _labelled(ctx: Context, model: Model, feature: Feature, intent: Intent) -> DataFrame:
+def labelled(spark: SparkSession, warehouse: Warehouse, pipeline: Pipeline, model: Model, intent: Intent) -> DataFrame:
     """Feature rows with their label, null where it is not known by the batch's `now`."""
-    rows, spine = (tables.read(ctx.spark, ctx.warehouse.path(s), r["upto"]) for s, r in intent.inputs.items())
-    known_at = ctx.pipeline.tables[feature.spine].known_at
-    return rows.join(splits.labels(spine, feature.keys, model.label, known_at, intent.now), list(feature.keys), "left")
+    feature = pipeline.features[model.features]
+    rows, spine = (tables.read(spark, warehouse.path(s), r["upto"]) for s, r in intent.inputs.items())
+    known_at = pipeline.tables[feature.spine].known_at
+    return rows.join(splits.labels(spine, feature.keys, model, known_at, intent.now), list(feature.keys), "left")
 
 
 def _train(
@@ -67,26 +87,37 @@ def _train(
     """Search, judge, log, load again and compare, register: in this order."""
     model = ctx.pipeline.models[ctx.stage.name]
     feature = ctx.pipeline.features[model.features]
-    trials = tune.search(model.candidates, slices, inputs, model.search.metric, feature.keys, ctx.tell)
-    winner, champion = trials[0], registry.champion(_name(ctx))
+    task = evaluate.TASKS[model.task].learned(slices.train)
+    problem = tune.Problem(task, inputs, feature.keys)
+    told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, Asked(task.kind, task.width))
+    for name, why in told.items():
+        ctx.tell(f"{name} tells the label by itself: {why}; is it known in time?")
+    kept = Kept.of(ctx.warehouse, intent) if model.searched else None
+    fit = partial(tune.trial, slices, problem)
+    found = search(model, slices.summary["train"]["rows"], fit, kept, ctx.tell)
+    winner, champion = found.winner, registry.champion(_name(ctx))
     ctx.tell(f"judges {winner.candidate.kind} on {slices.summary['test']['rows']:,} rows that are newer")
-    judged = judge(model, feature, slices, inputs, winner, Rival(registry, champion, feature) if champion else None)
-    detail = {**_said(ctx, slices, trials), **judged}
-    run = _run(ctx, intent, detail)
+    judged = judge(model, feature, slices, winner, Rival(registry, champion, feature) if champion else None)
+    detail = {**_said(ctx, slices, found), **judged, "features": list(inputs.columns), "disguised": told}
+    run = _run(ctx, intent, detail, winner)
     logged = registry.log(ctx.pipeline.pipeline, winner.fitted, slices.train.select(*feature.outputs()), run)
     crash.point("after the model is logged", ctx.stage.id)
-    _verify(registry, logged, winner, slices.test, inputs)
-    return detail, registry.register(_name(ctx), logged, _tags(ctx, intent, slices, inputs, winner))
+    detail["gates"].append(_verify(registry, logged, winner, slices.test))
+    tags = _tags(ctx, intent, slices, winner)
+    _keep(registry, logged, slices, feature, Version(_name(ctx), 0, logged.run_id, tags, intent.now))
+    registry.keep(logged.run_id, "detail", detail)
+    return detail, registry.register(_name(ctx), logged, tags)
 
 
-def _said(ctx: Context, slices: Slices, trials: tuple[tune.Trial, ...]) -> dict[str, Any]:
-    model, winner = ctx.pipeline.models[ctx.stage.name], trials[0]
+def _said(ctx: Context, slices: Slices, found: Found[tune.Trial]) -> dict[str, Any]:
+    model, winner = ctx.pipeline.models[ctx.stage.name], found.winner
     return {
-        "metric": model.search.metric,
+        "task": model.task,
+        "metric": model.chosen_by,
         "winner": winner.candidate.kind,
-        "threshold": winner.threshold,
-        "candidates": [t.as_json() for t in trials],
+        "candidates": [t.as_json() for t in found.board],
         "importance": [list(i) for i in winner.importance],
+        "left_out": list(winner.left_out),
         "splits": slices.summary,
         "unlabelled": slices.unlabelled,
         "cutoff": slices.cutoff.isoformat(),
@@ -94,49 +125,63 @@ def _said(ctx: Context, slices: Slices, trials: tuple[tune.Trial, ...]) -> dict[
     }
 
 
-def _run(ctx: Context, intent: Intent, detail: dict[str, Any]) -> dict[str, Any]:
-    """What MLflow is told: parameters, test metrics, the tables and versions that were read, the whole detail."""
-    chosen = detail["candidates"][0]
+def _run(ctx: Context, intent: Intent, detail: dict[str, Any], winner: tune.Trial) -> dict[str, Any]:
+    """What MLflow is told: parameters, test metrics, the tables and versions that were read, every trial."""
+    board, model = detail["candidates"], ctx.pipeline.models[ctx.stage.name]
+    trials = [
+        {"name": f"trial {t['number']}", "params": {"kind": t["kind"], "rows_share": t["rows_share"], **t["params"]},
+         "metrics": {f"validate_{k}": v for k, v in t["validate"].items()}} for t in board
+    ]  # fmt: skip
     return {
         "name": f"{ctx.stage.name} {intent.generation}.{intent.batch}",
-        "params": {"kind": chosen["kind"], **chosen["params"]},
+        "params": {"kind": board[0]["kind"], **board[0]["params"]},
         "metrics": {f"test_{k}": v[0] for k, v in detail["test"].items()},
         "tags": {"lakeloom.run": ctx.run_id, **{f"lakeloom.{s}": str(r["upto"]) for s, r in intent.inputs.items()}},
-        "dicts": {"detail": detail},
+        "dicts": {"conf": model.won_by(winner.candidate)},
+        "trials": trials if len(trials) > 1 else [],
     }
 
 
-def _tags(ctx: Context, intent: Intent, slices: Slices, inputs: Inputs, winner: tune.Trial) -> dict[str, str]:
+def _tags(ctx: Context, intent: Intent, slices: Slices, winner: tune.Trial) -> dict[str, str]:
+    """Enough to score by, and to make the same model again."""
     return {
         INTENT: ctx.transaction(intent, "model").tag,
-        "lakeloom.threshold": repr(winner.threshold),
         "lakeloom.cutoff": slices.cutoff.isoformat(),
-        "lakeloom.categories": ",".join(inputs.categories),
-        "lakeloom.numbers": ",".join(inputs.numbers),
+        evaluate.TASK: winner.task.kind,
+        **winner.task.tags(),
+        "lakeloom.definition": intent.definition,
+        "lakeloom.now": intent.now.isoformat(),
+        "lakeloom.inputs": json.dumps(intent.inputs),
+        "lakeloom.seed": str(SEED),
+        "lakeloom.code": provenance.code(),
+        "lakeloom.packages": provenance.packages(),
     }
 
 
-def _verify(registry: Registry, logged: Logged, winner: tune.Trial, rows: DataFrame, inputs: Inputs) -> None:
-    """Load what was logged and compare its scores with the fitted model's, on a sample. Errors: DataError."""
+def _keep(registry: Registry, logged: Logged, slices: Slices, feature: Feature, version: Version) -> None:
+    """An example of what was asked and answered, by the model as it was logged."""
+    rows = slices.test.select(*feature.keys, feature.as_of_time, *feature.outputs())
+    keys, time = feature.keys, feature.as_of_time
+    registry.keep(logged.run_id, example.NAME, example.made(rows, registry.load(logged), version, keys, time))
+
+
+def _verify(registry: Registry, logged: Logged, winner: tune.Trial, rows: DataFrame) -> dict[str, Any]:
+    """Load what was logged and compare its scores with the fitted model's, as a gate. Errors: DataError."""
     sample = rows.limit(VERIFY_ROWS).cache()
-    loaded = registry.load(logged.uri, logged.manifest)
-    pairs = zip(*(predict(m, sample, inputs).select(SCORE).collect() for m in (winner.fitted, loaded)), strict=True)
-    apart = max((abs(a[0] - b[0]) for a, b in pairs), default=0.0)
+    loaded = registry.load(logged)
+    answers = winner.task.answers(labelled=False)
+    scores = (predict(m, sample, answers).select(SCORE).collect() for m in (winner.fitted, loaded))
+    pairs = [(a[0], b[0]) for a, b in zip(*scores, strict=True)]
+    apart = max((abs(a - b) for a, b in pairs), default=0.0)
     sample.unpersist()
-    if not apart <= LARGEST_DIFFERENCE:
+    if any(not isclose(a, b, rel_tol=LARGEST_DIFFERENCE, abs_tol=LARGEST_DIFFERENCE) for a, b in pairs):
         raise DataError(f"the logged model scores {apart:g} apart from the fitted one; it is not registered")
+    return {"gate": "loaded again it scores the same", "passed": True, "why": f"{len(pairs)} rows, {apart:g} apart"}
 
 
-def _promote(ctx: Context, intent: Intent, registry: Registry, detail: dict[str, Any], version: Version) -> Record:
-    """Move the alias if every gate passed; else record the refusal and say which gate."""
-    counts = {name: part["rows"] for name, part in detail["splits"].items()}
-    detail = {**detail, "version": version.number, "run_id": version.run_id}
-    closed = [g for g in detail["gates"] if not g["passed"]]
-    if closed:
-        why = "; ".join(f"{g['gate']}: {g['why']}" for g in closed)
-        error = f"{ctx.stage.id}: version {version.number} is not promoted: {why}"
-        ctx.record(intent, "refused", counts=counts, detail=detail, error=error)
-        raise DataError(error)
-    crash.point("before the alias moves", ctx.stage.id)
-    registry.promote(version)
-    return ctx.record(intent, counts=counts, detail=detail, model_version=version.number)
+def _admitted(ctx: Context, intent: Intent, registry: Registry, detail: dict[str, Any], version: Version) -> Record:
+    """With the record the trials of its search are of no more use."""
+    try:
+        return promoting.admit(ctx, intent, registry, detail, version)
+    finally:
+        Kept.of(ctx.warehouse, intent).clear()

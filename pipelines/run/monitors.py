@@ -14,16 +14,18 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import crash, evaluate, log, tables
+from pipelines import crash, log, tables
 from pipelines.columns import refuse_expression
+from pipelines.evaluate.binary import BINS
 from pipelines.models import splits
-from pipelines.models.base import LABEL, SCORE, Inputs
+from pipelines.models.base import Inputs
 from pipelines.monitor import counting
 from pipelines.monitor.tallies import SCORE as THE_SCORE
 from pipelines.monitor.tallies import Key, Totals
 from pipelines.run.context import Context
 from pipelines.run.watching import Subject, trained, watched
 from pipelines.spec import Feature, Monitor
+from pipelines.spec.task import LABEL, SCORE
 from pipelines.state import Intent, Record, Tally
 
 COUNTS = "counts"  # among an intent's inputs: how it counts, which has to stay the same within a generation
@@ -236,7 +238,7 @@ def _scores(ctx: Context, seen: Watched, intent: Intent, before: Totals, windows
                      seen, windows)  # fmt: skip
     labels = _labels(ctx, seen, intent, windows, intent.now)
     rows = scored.join(labels, list(seen.feature.keys), "left")
-    found: dict[Any, Any] = counting.count_scores(rows, SCORE, LABEL, seen.window, evaluate.BINS)
+    found: dict[Any, Any] = counting.count_scores(rows, SCORE, LABEL, seen.window, BINS)
     gone = {(w, v) for w, v in _known(before) if w in windows} - set(found)
     for (start, version), counts in {**found, **{key: counting.no_scores() for key in gone}}.items():
         yield replace(_blank(ctx, intent), model_version=version, window=counting.moment_of(start), counts=counts)
@@ -256,7 +258,7 @@ def _labels(ctx: Context, seen: Watched, intent: Intent, windows: Seconds, now: 
     """Keys and label of the spine rows of some windows, as known at `now`."""
     spine = tables.read(ctx.spark, ctx.warehouse.path(seen.spine), intent.inputs[seen.spine]["upto"])
     table, model = ctx.pipeline.tables[seen.feature.spine], ctx.pipeline.models[seen.model]
-    return splits.labels(_within(spine, seen, windows), seen.feature.keys, model.label, table.known_at, now)
+    return splits.labels(_within(spine, seen, windows), seen.feature.keys, model, table.known_at, now)
 
 
 def _relabelled(ctx: Context, seen: Watched, intent: Intent, known: set[int]) -> set[int]:

@@ -31,6 +31,21 @@ class Restore:
 
 
 @dataclass(frozen=True)
+class Promote:
+    """Point a model's champion at a version that is registered already."""
+
+    version: int
+    who: str
+    reason: str = ""
+    back: bool = False  # to a former champion
+
+    @property
+    def why(self) -> str:
+        """In words."""
+        return f"rolled back to version {self.version}" if self.back else f"version {self.version} is promoted by hand"
+
+
+@dataclass(frozen=True)
 class Backfill:
     """Make a table's rows whose event_time lies in [since, until) (UTC) anew from what was taken before."""
 
@@ -43,7 +58,7 @@ class Backfill:
             raise SpecError(f"nothing lies from {self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M}")
 
 
-Ask = FullRefresh | Replay | Restore | Backfill
+Ask = FullRefresh | Replay | Restore | Backfill | Promote
 
 
 @dataclass(frozen=True)

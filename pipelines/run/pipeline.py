@@ -15,8 +15,8 @@ from typing import Any
 
 from pipelines import crash, locks
 from pipelines.errors import DataError, PlatformError, SpecError
-from pipelines.plan import Stage, Verdict, definition, same_rows, stages, verdict
-from pipelines.run.order import Backfill, Order, Replay, Restore
+from pipelines.plan import Stage, Verdict, definition, effort, same_rows, stages, verdict
+from pipelines.run.order import Backfill, Order, Promote, Replay, Restore
 from pipelines.run.waiting import cut_off, publication, waiting
 from pipelines.spec import Pipeline, Table, Target
 from pipelines.state import RESTORE, History, Record, Warehouse
@@ -72,7 +72,8 @@ def planned(pipeline: Pipeline, target: Target, order: Order = ALL) -> tuple[Ver
         except SpecError as refused:
             seen = Verdict(stage, False, f"refused: {str(refused).partition(': ')[2]}")
         running |= {stage.id} if seen.run else set()
-        found.append(seen)
+        most = effort(pipeline, stage) if seen.run else ""
+        found.append(replace(seen, why=f"{seen.why}; {most}") if most else seen)
     return tuple(found)
 
 
@@ -158,17 +159,19 @@ def _refuse_backfill(stage: str, table: Table | None) -> None:
 def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks.Lock) -> Outcome:
     from pipelines.run.context import Context  # the engine, from here on
 
-    stage = decided.stage
+    stage, ask = decided.stage, asked.order.asks.get(decided.stage.id)
     asked.tell(stage, decided.why)
+    if not isinstance(ask, Promote):
+        start()  # at once: a model is loaded into whatever session there is
     ctx = Context(
         pipeline=asked.pipeline,
         target=asked.target,
         warehouse=asked.warehouse,
-        spark=start(),
+        session=start,
         run_id=asked.run_id,
         stage=stage,
         why=decided.why,
-        ask=asked.order.asks.get(stage.id),
+        ask=ask,
         tell=lambda text: asked.tell(stage, text),
         lock=lock,
     )

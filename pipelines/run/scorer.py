@@ -1,7 +1,11 @@
 """From a registered version to the one scoring function."""
 
+from collections.abc import Sequence
+
+from pyspark.ml import PipelineModel
+
+from pipelines import evaluate
 from pipelines.errors import DataError
-from pipelines.models.base import Inputs
 from pipelines.registry import Registry, Version
 from pipelines.score import Scorer
 from pipelines.spec import Pipeline, Target
@@ -14,15 +18,9 @@ def champion(pipeline: Pipeline, target: Target, model: str) -> tuple[Scorer, Ve
     if version is None:
         raise DataError(f"{model} has no champion: no candidate has passed its gates yet")
     feature = pipeline.features[pipeline.models[model].features]
-    fitted = registry.load_version(version)
-    threshold = float(version.tags["lakeloom.threshold"])
-    return Scorer(fitted, inputs_of(version), version.number, threshold, feature.keys, feature.as_of_time), version
+    return scorer_of(version, registry.load_version(version), feature.keys, feature.as_of_time), version
 
 
-def inputs_of(version: Version) -> Inputs:
-    """The feature columns that a version was trained on, by preparation."""
-
-    def names(tag: str) -> tuple[str, ...]:
-        return tuple(n for n in version.tags[tag].split(",") if n)
-
-    return Inputs(names("lakeloom.categories"), names("lakeloom.numbers"))
+def scorer_of(version: Version, fitted: PipelineModel, keys: Sequence[str], as_of_time: str) -> Scorer:
+    """The scoring function of a loaded version."""
+    return Scorer(fitted, evaluate.restored(version.tags, fitted), version.number, tuple(keys), as_of_time)

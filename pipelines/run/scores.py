@@ -9,15 +9,14 @@ from pyspark.sql import functions as F
 from pipelines import crash, evaluate, log, tables
 from pipelines.log import Commit, Transaction
 from pipelines.models import splits
-from pipelines.models.base import LABEL, SCORE
 from pipelines.registry import Version
 from pipelines.run.context import Context
 from pipelines.run.scorer import champion
 from pipelines.score import Scorer
 from pipelines.spec import Score
+from pipelines.spec.task import SCORE
 from pipelines.state import Intent, Record
 
-BARS = 20  # of the histogram of scores
 NEVER = "1900-01-01T00:00:00+00:00"
 
 
@@ -56,7 +55,7 @@ def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record
     """Rows of (after, upto] that are newer than the model's cutoff: appended; replaced by key where rows changed."""
     read = intent.inputs[f"features.{score.of}"]
     path = ctx.warehouse.path(f"features.{score.of}")
-    new = tables.changes(ctx.spark, path, read["after"], read["upto"])
+    new = tables.changes(ctx.spark, path, read["after"], read["upto"], scorer.keys)
     newer = new.where(F.col(scorer.as_of_time) >= F.lit(read["since"]).cast("timestamp"))
     fresh = log.inserts_only(path, read["after"], read["upto"])
     ctx.tell(f"scores by version {scorer.model_version}")
@@ -132,7 +131,7 @@ def _catch_up(ctx: Context, score: Score, scorer: Scorer, intent: Intent, start:
 
 
 def _said(ctx: Context, scorer: Scorer) -> dict[str, Any]:
-    return {"model_version": scorer.model_version, "path": ctx.path()}
+    return {"model_version": scorer.model_version, "task": scorer.task.kind, "path": ctx.path()}
 
 
 def _seen(ctx: Context, score: Score, written: DataFrame, scorer: Scorer, now: datetime) -> dict[str, Any]:
@@ -144,13 +143,12 @@ def _seen(ctx: Context, score: Score, written: DataFrame, scorer: Scorer, now: d
     assert version is not None
     spine = tables.read(ctx.spark, ctx.warehouse.path(stage), version)
     known_at = ctx.pipeline.tables[feature.spine].known_at
-    labels = splits.labels(spine, feature.keys, model.label, known_at, now)
-    joined = written.join(labels, list(feature.keys), "left").select(SCORE, LABEL).cache()
-    bars: dict[int, int] = dict(
-        joined.groupBy(F.least((F.col(SCORE) * BARS).cast("int"), F.lit(BARS - 1))).count().collect()
-    )
-    counts = evaluate.histogram(joined, SCORE, LABEL, F.lit(0)).whole
+    labels = splits.labels(spine, feature.keys, model, known_at, now)
+    joined = written.join(labels, list(feature.keys), "left").cache()
+    span = scorer.task.span(joined)
+    bars = evaluate.bars(joined, F.col(SCORE), span)
+    counts = evaluate.counts(scorer.task, joined)
     joined.unpersist()
-    both = all(counts.sum(axis=0))
-    truth = {**evaluate.metrics(counts, scorer.threshold), "rows": int(counts.sum())} if both else None
-    return {"histogram": [bars.get(i, 0) for i in range(BARS)], "truth": truth}
+    found = evaluate.figures(scorer.task, counts)
+    truth = {**found, "rows": scorer.task.rows(counts)} if found else None
+    return {"histogram": bars, "histogram_span": list(span), "truth": truth}

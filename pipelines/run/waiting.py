@@ -13,12 +13,16 @@ from pipelines.errors import SpecError
 from pipelines.intake import KINDS, Asked
 from pipelines.plan import Stage, Waiting, definition, following, same_rows
 from pipelines.quality import overtime
+from pipelines.run.lateness import late, words
 from pipelines.spec import Pipeline, Table, Target
 from pipelines.state import BACKFILL, History, Intent, Json, Record, Warehouse, dataset
 
 
 def waiting(pipeline: Pipeline, target: Target, history: History, stage: Stage) -> Waiting:
-    """Cost: a streaming table asks its source, others nothing. Errors: SpecError, PlatformError without one."""
+    """Cost: a streaming table asks its source, a feature table logs, others nothing.
+
+    Errors: SpecError, PlatformError without a source.
+    """
     last = history.last(stage.id)
     good = last if last and last.status != "failed" else None
     news = _NEWS[stage.kind](pipeline, target, history, stage, good)
@@ -90,7 +94,9 @@ def added(pipeline: Pipeline, target: Target, history: History, stage: Stage) ->
 
 
 def _features(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
-    return _moved(history, last, [f"tables.{pipeline.features[stage.name].spine}"])
+    moved = _moved(history, last, [f"tables.{pipeline.features[stage.name].spine}"])
+    found = late(pipeline, Warehouse(target.warehouse, pipeline.pipeline), history, stage) if last else {}
+    return "; ".join(text for text in (moved, words(found)) if text)
 
 
 def _model(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
@@ -116,9 +122,8 @@ def _asked(pipeline: Pipeline, history: History, trained: Record) -> str:
 
 def _score(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
     score = pipeline.scores[stage.name]
-    if champion(history, f"models.{score.model}") is None:
-        return ""
-    return _moved(history, last, [f"features.{score.of}"])
+    version, moved = champion(history, f"models.{score.model}"), _moved(history, last, [f"features.{score.of}"])
+    return f"{moved}; scored by version {version}" if version is not None and moved else ""
 
 
 def _monitor(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:

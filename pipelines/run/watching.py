@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import evaluate
-from pipelines.evaluate import BINS, Counts
+from pipelines.evaluate import binary
+from pipelines.evaluate.base import Counts
+from pipelines.evaluate.binary import BINS
 from pipelines.monitor import deciding, estimating
 from pipelines.monitor.comparing import Compared, compare
 from pipelines.monitor.deciding import Closed, Said, Seen
@@ -43,13 +44,13 @@ class Trained:
 def trained(history: History, model: str, features: str, version: int) -> Trained | None:
     """By the newest record that made the version; None where there is none."""
     mine = (r for r in reversed(history.records) if r.stage == f"models.{model}")
-    record = next((r for r in mine if r.detail.get("version") == version), None)
+    record = next((r for r in mine if r.detail.get("version") == version and features in r.inputs), None)
     if record is None:
         return None
     d, train = record.detail, record.detail["splits"]["train"]
     points = d.get("curves", {}).get("calibration", ())
     return Trained(
-        version, record.inputs[features]["upto"], train["from"], train["to"], d["threshold"], d["test"], points
+        version, record.inputs[features]["upto"], train["from"], train["to"], d.get("threshold", 0.5), d["test"], points
     )
 
 
@@ -226,8 +227,8 @@ def _value(counts: Counts, metric: str, threshold: float) -> float | None:
     """A metric of a histogram; None where a label has no rows."""
     if not all(counts.sum(axis=0) > 0):
         return None
-    direct = {"roc_auc": evaluate.roc_auc, "average_precision": evaluate.average_precision}
-    made = direct[metric](counts) if metric in direct else evaluate.metrics(counts, threshold)[metric]
+    direct = {"roc_auc": binary.roc_auc, "average_precision": binary.average_precision}
+    made = direct[metric](counts) if metric in direct else binary.metrics(counts, threshold)[metric]
     return round(made, 6)
 
 

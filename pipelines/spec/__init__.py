@@ -1,21 +1,26 @@
 """The conf as frozen values: one file a noun, plus loading with file and line. No engine is imported here."""
 
 from pipelines.spec.base import Spec, length_text, length_words
+from pipelines.spec.candidate import Candidate, Isotonic, LogisticRegression, Xgboost, learners
 from pipelines.spec.case import Case, Cases
 from pipelines.spec.connection import KafkaBrokers, Postgres
 from pipelines.spec.expectations import Expectation
-from pipelines.spec.feature import AsOf, Feature, Window
+from pipelines.spec.feature import PERCENTILES, AsOf, Feature, Window, reach_text
+from pipelines.spec.gate import Gate, smaller_is_better
 from pipelines.spec.load import Lines, load, load_cases, load_lines, load_target
-from pipelines.spec.model import Candidate, Gate, LogisticRegression, Model, Score, Split, Xgboost
+from pipelines.spec.model import Model, Score, Split
 from pipelines.spec.monitor import Monitor
 from pipelines.spec.pipeline import Pipeline
+from pipelines.spec.search import Range, Search
 from pipelines.spec.source import Delta, Files, Jdbc, Kafka, Source
 from pipelines.spec.table import HISTORY, Freshness, Table, Volume
 from pipelines.spec.target import Target
+from pipelines.spec.task import METRICS, TASKS, Metric, Task
 
 __all__ = [
-    "HISTORY", "AsOf", "Candidate", "Case", "Cases", "Delta", "Expectation", "Feature", "Files", "Freshness", "Gate",
-    "Jdbc", "Kafka", "KafkaBrokers", "Lines", "LogisticRegression", "Model", "Monitor", "Pipeline", "Postgres", "Score",
-    "Source", "Spec", "Split", "Table", "Target", "Volume", "Window", "Xgboost", "length_text", "length_words", "load",
-    "load_cases", "load_lines", "load_target",
+    "HISTORY", "METRICS", "PERCENTILES", "TASKS", "AsOf", "Candidate", "Case", "Cases", "Delta", "Expectation",
+    "Feature", "Files", "Freshness", "Gate", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers", "Lines",
+    "LogisticRegression", "Metric", "Model", "Monitor", "Pipeline", "Postgres", "Range", "Score", "Search", "Source",
+    "Spec", "Split", "Table", "Target", "Task", "Volume", "Window", "Xgboost", "learners", "length_text",
+    "length_words", "load", "load_cases", "load_lines", "load_target", "reach_text", "smaller_is_better",
 ]  # fmt: skip

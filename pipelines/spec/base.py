@@ -8,18 +8,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 _LONGEST = 100 * 366 * 86400  # seconds
-_LENGTH = re.compile(r"([0-9]+)\s*(second|minute|hour|day|week)s?")
+LENGTH = re.compile(r"([0-9]+)\s*(second|minute|hour|day|week)s?")
 
 
 class Spec(BaseModel):
     """Frozen; an unknown key is an error; a value of the wrong type is never coerced."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 def length_of(text: object) -> timedelta:
     """'3 hours' -> three hours; ValueError for anything that is not NUMBER UNIT."""
-    match = _LENGTH.fullmatch(text.strip()) if isinstance(text, str) else None
+    match = LENGTH.fullmatch(text.strip()) if isinstance(text, str) else None
     if not match:
         raise ValueError(f"should be a length of time such as '3 hours', got {text!r}")
     seconds = int(match[1][:12]) * _UNITS[match[2]]
@@ -49,7 +51,7 @@ Length = Annotated[
     timedelta,
     BeforeValidator(length_of),
     PlainSerializer(lambda t: f"{int(t.total_seconds())} seconds", return_type=str),
-    WithJsonSchema({"type": "string", "pattern": rf"^{_LENGTH.pattern}$", "examples": ["3 hours"]}),
+    WithJsonSchema({"type": "string", "pattern": rf"^{LENGTH.pattern}$", "examples": ["3 hours"]}),
 ]
 NAME, COLUMN = r"^[a-z][a-z0-9_]{0,62}$", r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 Name = Annotated[str, Field(pattern=NAME, description="snake_case name")]

@@ -1,12 +1,34 @@
 """Feature tables: one row per spine row, every value as it was known at that row's timestamp."""
 
-from typing import Literal
+from datetime import timedelta
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from pipelines.spec.base import Column, Length, Name, Spec, length_text
+from pipelines.spec.base import LENGTH, Column, Length, Name, Spec, length_of, length_text
 
-Aggregate = Literal["count", "sum", "avg", "min", "max", "stddev"]
+Clock = Literal["event", "arrival"]
+Percentile = Literal["p01", "p05", "p10", "p25", "p50", "p75", "p90", "p95", "p99"]
+Aggregate = Literal["count", "count_distinct", "sum", "avg", "stddev", "min", "max", "first", "last"] | Percentile
+PERCENTILES: tuple[str, ...] = get_args(Percentile)
+ALL = "all"
+
+
+def _reach(text: object) -> timedelta | None:
+    return None if text == ALL else length_of(text)
+
+
+Reach = Annotated[
+    timedelta | None,
+    BeforeValidator(_reach),
+    PlainSerializer(lambda t: ALL if t is None else f"{int(t.total_seconds())} seconds", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": rf"^({ALL}|{LENGTH.pattern})$", "examples": ["3 hours"]}),
+]
+
+
+def reach_text(reach: timedelta | None) -> str:
+    """Three hours -> '3h', no end -> 'all': for column names."""
+    return ALL if reach is None else length_text(reach)
 
 
 class AsOf(Spec):
@@ -23,17 +45,20 @@ class AsOf(Spec):
 
 
 class Window(Spec):
-    """Aggregates over the rows of `table` with the same keys that became known in [as_of_time - over, as_of_time)."""
+    """Aggregates over the rows of `table` with the same keys that became known in [as_of_time - over, as_of_time).
+
+    Nulls are passed over; first and last go by event_time and sequence_by; p50 is the median, percentiles are exact.
+    """
 
     table: Name
     keys: tuple[Column, ...] = Field(min_length=1, description="equal in the spine and the table")
-    over: tuple[Length, ...] = Field(min_length=1, description="how far each looks back")
+    over: tuple[Reach, ...] = Field(min_length=1, description="how far each looks back; `all`: without end")
     aggregates: dict[Column, tuple[Aggregate, ...]] = Field(description="column -> aggregates")
 
     def outputs(self) -> tuple[str, ...]:
         """The feature columns it adds, in order: <keys>_<column>_<aggregate>_<length>."""
         return tuple(
-            f"{'_'.join(self.keys)}_{column}_{aggregate}_{length_text(length)}"
+            f"{'_'.join(self.keys)}_{column}_{aggregate}_{reach_text(length)}"
             for length in self.over
             for column, aggregates in self.aggregates.items()
             for aggregate in aggregates
@@ -46,6 +71,11 @@ class Feature(Spec):
     spine: Name = Field(description="the table that gives one feature row for each of its rows")
     keys: tuple[Column, ...] = Field(min_length=1, description="the spine's keys")
     as_of_time: Column = Field(description="nothing known later than this may be seen")
+    clock: Clock = Field(
+        default="event",
+        description="from when a joined row counts: since it was known in the world (what comes late is made good), or "
+        "not before it arrived here (what was made stays)",
+    )
     columns: tuple[Column, ...] = Field(default=(), description="the spine's own columns that are known at as_of_time")
     as_of: tuple[AsOf, ...] = Field(default=(), description="the newest earlier row of another table")
     windows: tuple[Window, ...] = Field(default=(), description="aggregates over the past")
@@ -56,7 +86,10 @@ class Feature(Spec):
         windows = (name for part in self.windows for name in part.outputs())
         return (*self.columns, *as_of, *windows)
 
+    def joined(self) -> tuple[str, ...]:
+        """Every table that it looks back into, each once; the spine may be among them."""
+        return tuple(dict.fromkeys((*(a.table for a in self.as_of), *(w.table for w in self.windows))))
+
     def tables(self) -> tuple[str, ...]:
         """Every table it reads, the spine first, each once."""
-        joined = (*(a.table for a in self.as_of), *(w.table for w in self.windows))
-        return tuple(dict.fromkeys((self.spine, *joined)))
+        return tuple(dict.fromkeys((self.spine, *self.joined())))

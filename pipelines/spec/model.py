@@ -1,12 +1,18 @@
-"""Models: candidates, how they are split and chosen, and the gates before the alias moves."""
+"""Models: candidates, and how rows are split for them; search.py and gate.py have how one is chosen and admitted."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from pipelines.spec.base import Column, Name, Spec
-
-Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"]
+from pipelines.spec.candidate import Candidate
+from pipelines.spec.gate import Gate, unnamed
+from pipelines.spec.portfolio import entered
+from pipelines.spec.prepare import Preparation
+from pipelines.spec.search import Search
+from pipelines.spec.task import TASKS, Metric, Task
 
 
 class Split(Spec):
@@ -25,48 +31,18 @@ class Split(Spec):
         return self
 
 
-class LogisticRegression(Spec):
-    """Spark ML logistic regression on one-hot categories and standardised numbers."""
-
-    kind: Literal["logistic_regression"]
-    regularization: float = Field(default=1e-4, ge=0, le=1_000, description="L2 penalty")
-    iterations: int = Field(default=50, gt=0, le=10_000, description="most L-BFGS steps")
+def _entered(given: object, info: ValidationInfo) -> object:
+    return entered(given, info.data.get("task"))
 
 
-class Xgboost(Spec):
-    """Gradient-boosted trees: XGBoost on Spark."""
+class _OrAuto:
+    """In the JSON Schema: a list, or the word; not as two branches, of which an editor would blame the whole."""
 
-    kind: Literal["xgboost"]
-    rounds: int = Field(default=200, gt=0, le=10_000, description="boosting rounds")
-    depth: int = Field(default=6, gt=0, le=16, description="deepest tree")
-    learning_rate: float = Field(default=0.1, gt=0, le=1)
-    workers: int = Field(default=1, gt=0, le=1_000, description="Spark tasks that train together; one is deterministic")
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(core), "type": ["array", "string"], "pattern": "^auto$", "minItems": 1}
 
 
-Candidate = Annotated[LogisticRegression | Xgboost, Field(discriminator="kind")]
-
-
-class Search(Spec):
-    """How the best candidate is chosen: the highest metric on the validation slice."""
-
-    metric: Metric = "average_precision"
-
-
-class Gate(Spec):
-    """What must hold on the test slice before the alias `champion` moves."""
-
-    metric: Metric
-    min: float | None = Field(default=None, description="the metric is at least this")
-    versus: Literal["champion", "baseline"] | None = Field(
-        default=None, description="better than this, on the same rows"
-    )
-    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the one-sided comparison")
-
-    @model_validator(mode="after")
-    def _one_test(self) -> "Gate":
-        if (self.min is None) == (self.versus is None):
-            raise ValueError("a gate has either min or versus")
-        return self
+Candidates = Annotated[tuple[Candidate, ...], BeforeValidator(_entered), _OrAuto()]
 
 
 class Model(Spec):
@@ -74,12 +50,53 @@ class Model(Spec):
 
     features: Name
     label: str = Field(description="SQL over the spine's columns: 'arr_delay >= 15'; a row trains once it is known")
-    task: Literal["binary"] = Field(description="what kind of answer")
+    task: Task = Field(description="what kind of answer: yes or no, a number, one of some classes")
     split: Split = Split()
-    candidates: tuple[Candidate, ...] = Field(min_length=1, description="who may win")
+    prepare: dict[Column, Preparation] = Field(
+        default={}, description="feature column -> what it is taken for, where its type should not decide"
+    )
+    candidates: Candidates = Field(description="who may win; `auto`: the task's portfolio")
     search: Search = Search()
-    gates: tuple[Gate, ...] = Field(default=(), description="all must hold")
+    gates: tuple[Gate, ...] = Field(default=(), description="all must hold; unless said: above baseline and champion")
     slices: tuple[Column, ...] = Field(default=(), description="feature columns whose values get metrics of their own")
+
+    @model_validator(mode="after")
+    def _each_is_tried(self) -> "Model":
+        if self.searched and self.search.trials < len(self.candidates):
+            raise ValueError(f"search: {self.search.trials} trials are too few for {len(self.candidates)} candidates")
+        return self
+
+    @property
+    def chosen_by(self) -> Metric:
+        """The metric that chooses among the candidates."""
+        return self.search.metric or TASKS[self.task].chosen_by
+
+    @property
+    def searched(self) -> bool:
+        """True where a candidate has ranges."""
+        return any(candidate.ranges for candidate in self.candidates)
+
+    @property
+    def trials(self) -> int:
+        """The most trials of one training."""
+        return self.search.trials if self.searched else len(self.candidates)
+
+    @property
+    def admission(self) -> tuple[Gate, ...]:
+        """The gates that are judged; an empty list in the conf means none."""
+        return self.gates if "gates" in self.model_fields_set else unnamed(self.chosen_by)
+
+    def won_by(self, winner: Candidate) -> dict[str, Any]:
+        """The model as a conf says it without a search: one candidate, the winner, with all its options named."""
+        said = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        gates = [g.model_dump(mode="json", exclude_defaults=True) for g in self.gates]
+        changed = {
+            "candidates": [winner.model_dump(mode="json", by_alias=True, exclude={"ranges"}, exclude_none=True)],
+            "search": {"metric": self.chosen_by},
+            **({"gates": gates} if "gates" in self.model_fields_set else {}),
+        }
+        fields = [f.alias or name for name, f in type(self).model_fields.items()]
+        return {k: {**said, **changed}[k] for k in fields if k in said or k in changed}
 
 
 class Score(Spec):

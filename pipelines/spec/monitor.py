@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from pipelines.spec.base import Column, Length, Name, Spec
-from pipelines.spec.model import Metric
 
+Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"]  # of yes or no
 Period = Literal["day", "week", "month"]
 Statistic = Literal["psi", "jensen_shannon", "wasserstein"]
 USUAL: dict[Statistic, float] = {"psi": 0.2, "jensen_shannon": 0.1, "wasserstein": 0.1}

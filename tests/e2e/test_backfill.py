@@ -41,6 +41,9 @@ def sales(root: Path, keyed: bool) -> Project:
             "total": {"select": "SELECT sum(amount * rate) AS worth FROM sales"},
         },
     )  # fmt: skip
+    if keyed:
+        columns = {"spine": "sales", "keys": ["id"], "as_of_time": "at", "columns": ["amount", "rate"]}
+        made.change(lambda conf: conf.update(features={"sold": columns}))
     made.land("shops/1.csv", "shop,rate,seen\nx,1,1\ny,2,1\n")
     made.land("raw/1.csv", HEAD + FEBRUARY)
     assert made.lakeloom("run").error == ""
@@ -143,6 +146,12 @@ def test_a_backfill_that_was_killed_after_its_commit_is_finished_by_the_next_run
     assert story.killed == -SIGKILL
     march = [("c", 4, 10), *[("d", 5, 20)] * copies, ("r", -4, 10)]
     assert story.second == [("a", 1, 1), ("b", 2, 2), *march]
+
+
+def test_features_follow_the_interval_and_those_of_rows_that_left_it_are_gone(story):
+    if story.copies == 1:
+        rows = [(r["id"], r["amount"], r["rate"]) for r in story.project.published("features.sold")]
+        assert sorted(rows) == shown(story.project)
 
 
 def test_rows_go_into_the_quarantine_and_leave_it_where_they_lie_in_the_interval(story):

@@ -1,0 +1,78 @@
+"""Features that tell the label by themselves: the label in disguise, more often than luck.
+
+They are named, not refused: a label may rightly hang on one column, and what
+was not known in time `check` refuses before anything runs. Of more than two
+classes only categories are looked at.
+"""
+
+from typing import Any
+
+from pyspark.ml.feature import SQLTransformer
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.models import categories, numbers
+from pipelines.models.base import Asked, Inputs, select
+from pipelines.spec.task import TARGET
+
+TELLING = 0.999  # correlation, or share of the label's variance between the values of a category
+TAIL = 0.001  # of either class, beyond which a row may stray
+ROWS_A_VALUE = 10  # fewer make any category tell its rows apart, as a key does
+
+
+def disguised(train: DataFrame, inputs: Inputs, asked: Asked) -> dict[str, str]:
+    """Feature -> how well it tells TARGET among the training rows, where it does so alone. Cost: two aggregates."""
+    made = select({**numbers.typed(inputs), **categories.typed(inputs)})
+    typed = SQLTransformer(statement=made).transform(train)
+    found = {} if asked.classes > 2 else _numbers(typed, inputs, asked.classes == 2)
+    return found | (_categories(typed, inputs) if inputs.categories else {})
+
+
+def _numbers(typed: DataFrame, inputs: Inputs, two: bool) -> dict[str, str]:
+    if not inputs.numbers:
+        return {}
+    asked = [_told(F.col(f"__n_{c}"), two).alias(f"n{i}") for i, c in enumerate(inputs.numbers)]
+    row: Any = typed.agg(*asked).first()
+    told = {}
+    for i, c in enumerate(inputs.numbers):
+        correlation, yes, no = row[f"n{i}"]
+        if abs(correlation or 0.0) >= TELLING:
+            told[c] = f"its correlation with the label is {correlation:.4f}"
+        elif yes and no and (yes[0] > no[1] or yes[1] < no[0]):
+            told[c] = "it parts the two labels, nearly every row"
+    return told
+
+
+def _told(n: Column, two: bool) -> Column:
+    """Correlation, and where nearly all rows of each of two classes lie."""
+    ends = [TAIL, 1 - TAIL]
+    spans = [F.percentile_approx(F.when(F.col(TARGET) == y, n), ends) if two else F.lit(None) for y in (1, 0)]
+    return F.struct(_correlation(n).alias("r"), spans[0].alias("yes"), spans[1].alias("no"))
+
+
+def _correlation(n: Column) -> Column:
+    return F.nanvl(F.corr(n, F.col(TARGET)), F.lit(0.0))
+
+
+def _categories(typed: DataFrame, inputs: Inputs) -> dict[str, str]:
+    """By the correlation ratio: the variance between values, of the whole (Pearson 1905)."""
+    parts = [F.struct(F.lit(c).alias("feature"), F.col(f"__c_{c}").alias("value")) for c in inputs.categories]
+    pairs = typed.select(F.col(TARGET).alias("y"), F.explode(F.array(*parts)).alias("at"))
+    y = F.col("y")
+    values = pairs.groupBy("at.feature", "at.value").agg(
+        F.sum(y).alias("s"), F.sum(y * y).alias("q"), F.count(y).alias("n")
+    )
+    s, q, n = (F.sum(c) for c in "sqn")
+    between, whole = F.sum(F.col("s") * F.col("s") / F.col("n")) - s * s / n, q - s * s / n
+    rows = (
+        values.where("n > 0")
+        .groupBy("feature")
+        .agg(between.alias("between"), whole.alias("whole"), n.alias("n"), F.count("*").alias("values"))
+    )
+    told = {}
+    for row in rows.collect():
+        if row["whole"] and row["values"] * ROWS_A_VALUE <= row["n"] and row["between"] >= TELLING * row["whole"]:
+            told[row["feature"]] = (
+                f"its {row['values']:,} values explain {row['between'] / row['whole']:.2%} of the label"
+            )
+    return told

@@ -1,0 +1,233 @@
+"""The learners: how each kind of candidate becomes stages of Spark ML, over the shared preparation.
+
+One line of LEARNERS says what shape of features a kind wants, which stages it
+is, and what it says of the weight of each place of the vector. To add one: a
+spec in spec/candidate.py, a function of a few lines here, a line in LEARNERS.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pyspark.ml import Estimator, PipelineModel, Transformer, classification, regression
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.errors import DataError, SpecError
+from pipelines.models.base import SEED, Asked, Fitted, Inputs, Shape, shares
+from pipelines.models.preparation import Prepared, prepare
+from pipelines.spec import Candidate, Isotonic
+from pipelines.spec.task import FEATURES, PREDICTION, PROBABILITY, RAW, TARGET
+
+Stages = list[Estimator[Any]]
+Weights = Callable[[Any], Sequence[float]]  # of the fitted first stage: one for each place of the vector
+LEAST = {"poisson": "0 or greater", "gamma": "greater than 0"}  # of a label
+FEWEST_BINS = 32  # Spark's own number; a category needs as many as it has values
+NUMBER: dict[str, Any] = {"labelCol": TARGET, "featuresCol": FEATURES, "predictionCol": PREDICTION}
+CLASS: dict[str, Any] = {**NUMBER, "probabilityCol": PROBABILITY, "rawPredictionCol": RAW}
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What a kind of candidate is."""
+
+    shape: Shape
+    stages: Callable[[Any, Asked, Prepared], Stages]
+    weights: Weights = lambda fitted: []
+
+
+def fit(candidate: Candidate, train: DataFrame, inputs: Inputs, asked: Asked) -> Fitted:
+    """A pipeline fitted on rows that have TARGET. Cost: two small aggregates, then the learner's own passes.
+
+    Errors: DataError where the rows are none that the candidate can learn.
+    """
+    learner = LEARNERS[candidate.kind]
+    _fitting(candidate, train)
+    prepared = prepare(train, _seen(candidate, inputs), learner.shape, asked)
+    rows, fitted = prepared.train, []
+    for stage in learner.stages(candidate, asked, prepared):
+        fitted.append(stage.fit(rows))
+        rows = fitted[-1].transform(rows)
+    stages: list[Transformer] = [*prepared.stages, *fitted, *asked.closing]
+    weights = learner.weights(fitted[0])
+    return Fitted(PipelineModel(stages), _importance(weights, prepared), prepared.left_out)
+
+
+def _seen(candidate: Candidate, inputs: Inputs) -> Inputs:
+    """The features that a candidate wants: all, or the one that it names."""
+    if not isinstance(candidate, Isotonic):
+        return inputs
+    if candidate.feature not in inputs.numbers:
+        raise SpecError(f"isotonic: feature {candidate.feature} is no number")
+    return inputs.only([candidate.feature])
+
+
+def _fitting(candidate: Candidate, train: DataFrame) -> None:
+    """Errors: DataError where a label does not belong to the family of distributions that the candidate names."""
+    family = getattr(candidate, "family", "gaussian")
+    least = train.agg(F.min(TARGET)).first()[0] if family in LEAST else 0.0  # type: ignore[index]
+    if least < 0 or (family == "gamma" and least == 0):
+        raise DataError(f"{candidate.kind}: a label of family {family} is {LEAST[family]}; there is {least:g}")
+
+
+def _importance(weights: Sequence[float], prepared: Prepared) -> list[tuple[str, float]]:
+    """Of a feature, the sum over its places; of none, where the learner says nothing."""
+    found: dict[str, float] = {}
+    at = 0
+    for block in prepared.blocks if len(weights) else ():
+        found[block.feature] = found.get(block.feature, 0.0) + float(sum(weights[at : at + block.width]))
+        at += block.width
+    return shares(found)
+
+
+def _logistic(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    return [
+        classification.LogisticRegression(
+            **CLASS,
+            regParam=spec.regularization,
+            elasticNetParam=spec.elastic_net,
+            maxIter=spec.iterations,
+            standardization=False,
+            family="binomial" if asked.classes == 2 else "multinomial",
+        )
+    ]
+
+
+def _linear(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    return [
+        regression.LinearRegression(
+            **NUMBER,
+            regParam=spec.regularization,
+            elasticNetParam=spec.elastic_net,
+            maxIter=spec.iterations,
+            standardization=False,
+        )
+    ]
+
+
+def _generalized(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    link = {"link": spec.link} if spec.link else {}
+    return [
+        regression.GeneralizedLinearRegression(
+            **NUMBER, family=spec.family, **link, regParam=spec.regularization, maxIter=spec.iterations
+        )
+    ]
+
+
+def _tree(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    options = {"maxDepth": spec.depth, "minInstancesPerNode": spec.min_rows, "maxBins": _bins(prepared), "seed": SEED}
+    if asked.classes:
+        return [classification.DecisionTreeClassifier(**CLASS, **options)]
+    return [regression.DecisionTreeRegressor(**NUMBER, **options)]
+
+
+def _forest(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    options = {"maxDepth": spec.depth, "minInstancesPerNode": spec.min_rows, "maxBins": _bins(prepared), "seed": SEED}
+    if asked.classes:
+        return [classification.RandomForestClassifier(**CLASS, **options, numTrees=spec.trees)]
+    return [regression.RandomForestRegressor(**NUMBER, **options, numTrees=spec.trees)]
+
+
+def _gbt(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    options = {"maxDepth": spec.depth, "maxIter": spec.rounds, "stepSize": spec.learning_rate, "seed": SEED}
+    if asked.classes:
+        trees = classification.GBTClassifier(**NUMBER, **options, maxBins=_bins(prepared))
+        return [trees.setProbabilityCol(PROBABILITY).setRawPredictionCol(RAW)]
+    return [regression.GBTRegressor(**NUMBER, **options, maxBins=_bins(prepared))]
+
+
+def _bins(prepared: Prepared) -> int:
+    return max(FEWEST_BINS, *(block.values for block in prepared.blocks))
+
+
+def _svc(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    """A margin, and a logistic regression of the label on it (Platt 1999), on the training rows as well."""
+    margin = {**NUMBER, "predictionCol": "__side", "rawPredictionCol": "__margin"}
+    machine = classification.LinearSVC(
+        **margin, regParam=spec.regularization, maxIter=spec.iterations, standardization=False
+    )
+    scale = classification.LogisticRegression(**{**CLASS, "featuresCol": "__margin"}, regParam=1e-6)
+    return [machine, scale]
+
+
+def _bayes(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    return [classification.NaiveBayes(**CLASS, modelType="gaussian")]
+
+
+def _machines(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    options = {
+        "factorSize": spec.factors, "regParam": spec.regularization, "maxIter": spec.iterations,
+        "stepSize": spec.step, "seed": SEED,
+    }  # fmt: skip
+    if asked.classes:
+        return [classification.FMClassifier(**CLASS, **options)]
+    return [regression.FMRegressor(**NUMBER, **options)]
+
+
+def _mlp(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    layers = [prepared.width, *spec.hidden, asked.classes]
+    return [classification.MultilayerPerceptronClassifier(**CLASS, layers=layers, maxIter=spec.iterations, seed=SEED)]
+
+
+def _isotonic(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    return [regression.IsotonicRegression(**NUMBER, featureIndex=0, isotonic=spec.rising)]
+
+
+def _xgboost(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    """One barrier task a worker."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from xgboost.spark import SparkXGBClassifier, SparkXGBRegressor
+
+    plain = all(block.width == 1 for block in prepared.blocks)  # a list of columns is quicker than a vector
+    options = {
+        "features_col": [b.column for b in prepared.blocks] if plain else FEATURES,
+        "label_col": TARGET, "prediction_col": PREDICTION,
+        "num_workers": spec.workers, "n_estimators": spec.rounds, "max_depth": spec.depth,
+        "learning_rate": spec.learning_rate, "tree_method": "hist", "random_state": SEED, "verbosity": 0,
+        "verbose": False,
+    }  # fmt: skip
+    if asked.classes:
+        return [SparkXGBClassifier(**options, probability_col=PROBABILITY, raw_prediction_col=RAW)]
+    return [SparkXGBRegressor(**options)]
+
+
+def _coefficients(fitted: Any) -> Sequence[float]:
+    """Their size; of several classes, the sum over the classes."""
+    several = getattr(fitted, "numClasses", 2) > 2
+    found = fitted.coefficientMatrix.toArray() if several else [fitted.coefficients.toArray()]
+    return [float(w) for w in np.abs(found).sum(axis=0)]
+
+
+def _impurity(fitted: Any) -> Sequence[float]:
+    return [float(w) for w in fitted.featureImportances.toArray()]
+
+
+def _pairwise(fitted: Any) -> Sequence[float]:
+    return [float(w) for w in np.abs(fitted.linear.toArray())]
+
+
+def _gain(fitted: Any) -> Sequence[float]:
+    """Total gain of the splits on each feature."""
+    booster = fitted.get_booster()
+    gains = booster.get_score(importance_type="total_gain")
+    names = booster.feature_names or [f"f{i}" for i in range(booster.num_features())]
+    return [float(gains.get(name, 0.0)) for name in names]
+
+
+LEARNERS: dict[str, Learner] = {
+    "logistic_regression": Learner("linear", _logistic, _coefficients),
+    "linear_regression": Learner("linear", _linear, _coefficients),
+    "generalized_linear_regression": Learner("linear", _generalized, _coefficients),
+    "decision_tree": Learner("trees", _tree, _impurity),
+    "random_forest": Learner("trees", _forest, _impurity),
+    "gbt": Learner("trees", _gbt, _impurity),
+    "linear_svc": Learner("linear", _svc, _coefficients),
+    "naive_bayes": Learner("linear", _bayes),
+    "factorization_machines": Learner("linear", _machines, _pairwise),
+    "mlp": Learner("linear", _mlp),
+    "isotonic": Learner("trees", _isotonic),
+    "xgboost": Learner("boosted", _xgboost, _gain),
+}

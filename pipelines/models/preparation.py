@@ -1,0 +1,81 @@
+"""From feature columns to one vector: what is fitted, is fitted on the training slice alone, and lies in the pipeline.
+
+Three shapes. `linear`: missing numbers become the median with a column that
+says so, all are standardised; categories are one-hot. `trees`: the same
+without scale, categories by index. `boosted`: numbers as they are, missing
+ones included, categories by index. A category with many values is its mean
+label, or its hash. NaN and infinity count as missing; a category that was not
+seen in training has a place of its own, or the mean of all.
+
+The columns on the way: __n_x the number, __c_x the category, __t_x the text;
+of the vector: __v_x and what else the blocks name.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.ml import Transformer
+from pyspark.ml.feature import SQLTransformer, VectorAssembler
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.errors import DataError
+from pipelines.models import categories, numbers
+from pipelines.models.base import Asked, Block, Inputs, Shape, select
+from pipelines.models.numbers import Seen
+from pipelines.spec import prepare as how
+from pipelines.spec.task import FEATURES
+
+MOST_VALUES = 256  # of a category that gets a place for each, or an index
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Fitted stages up to the vector, what stands where in it, and the training rows with it."""
+
+    stages: tuple[Transformer, ...]
+    blocks: tuple[Block, ...]
+    left_out: tuple[str, ...]
+    train: DataFrame
+
+    @property
+    def width(self) -> int:
+        """Places of the vector."""
+        return sum(b.width for b in self.blocks)
+
+
+def prepare(train: DataFrame, inputs: Inputs, shape: Shape, asked: Asked) -> Prepared:
+    """Fit on the training rows. Cost: one aggregate, and one for the categories. Errors: DataError: nothing varies."""
+    first = SQLTransformer(statement=select({**numbers.typed(inputs), **categories.typed(inputs)}))
+    typed = first.transform(train)
+    seen, values = _seen(typed, inputs)
+    left_out = tuple(c for c in inputs.columns if (c in seen and seen[c].constant) or values.get(c, 2) < 2)
+    kept = inputs.only(set(inputs.columns) - set(left_out))
+    if not kept.columns:
+        raise DataError(f"none of the {len(inputs.columns)} features varies among the training rows")
+    kept = _decided(kept, shape, values, asked)
+    made, blocks = numbers.made(kept, seen, shape)
+    second = SQLTransformer(statement=select({**made, **numbers.cut(kept, seen)}))
+    fitted = categories.fit(second.transform(typed), kept, shape)
+    blocks = sorted([*fitted.blocks, *blocks], key=lambda b: inputs.columns.index(b.feature))
+    vector = VectorAssembler(inputCols=[b.column for b in blocks], outputCol=FEATURES, handleInvalid="keep")
+    rows = vector.transform(categories.out_of_fold(fitted.train, kept, asked))
+    return Prepared((first, second, *fitted.stages, vector), tuple(blocks), left_out, rows)
+
+
+def _seen(typed: DataFrame, inputs: Inputs) -> tuple[dict[str, Seen], dict[str, int]]:
+    """What is known of numbers, and about how many values each category has. Cost: one aggregate."""
+    asked = [F.count(F.lit(1)).alias("rows")]
+    asked += [numbers.figures(c, inputs.how.get(c)).alias(f"n{i}") for i, c in enumerate(inputs.numbers)]
+    asked += [F.approx_count_distinct(f"__c_{c}").alias(f"c{i}") for i, c in enumerate(inputs.categories)]
+    found: Any = typed.agg(*asked).first()
+    seen = {c: Seen.of(found["rows"], found[f"n{i}"]) for i, c in enumerate(inputs.numbers)}
+    return seen, {c: found[f"c{i}"] for i, c in enumerate(inputs.categories)}
+
+
+def _decided(inputs: Inputs, shape: Shape, values: dict[str, int], asked: Asked) -> Inputs:
+    """With a preparation for each category that has none: by the shape, and by how many values it has."""
+    few = how.OneHot(kind="one_hot") if shape == "linear" else how.Index(kind="index")
+    many = how.Hashed(kind="hash") if asked.classes > 2 else how.MeanLabel(kind="target")
+    plain = {c: few if values[c] <= MOST_VALUES else many for c in inputs.categories}
+    return inputs.prepared({**plain, **inputs.how})

@@ -1,0 +1,28 @@
+"""What a model was made with: the code of this package and the packages around it, each as a short hash."""
+
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import distributions, version
+from pathlib import Path
+
+LETTERS = 12  # of a hash
+
+
+@cache
+def code() -> str:
+    """'0.1.0+3f2a...': the release, and a hash of the package's sources, for a checkout need not be a release."""
+    root = Path(__file__).parent
+    sources = sorted(root.rglob("*.py"))
+    whole = "".join(f"{p.relative_to(root)} {sha256(p.read_bytes()).hexdigest()}\n" for p in sources)
+    return f"{version('lakeloom')}+{_hash(whole)}"
+
+
+@cache
+def packages() -> str:
+    """A hash of every installed package with its version: what `uv.lock` came to on this machine."""
+    found = {f"{d.metadata['Name'].lower()}=={d.version}" for d in distributions() if d.metadata["Name"]}
+    return _hash("\n".join(sorted(found)))
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:LETTERS]

@@ -1,0 +1,147 @@
+"""What lies in the registry, read without Spark: versions, their evidence, two of them side by side.
+
+A version is named as `late_arrival@3` or `late_arrival@champion`; where the conf
+has one model, `@3` will do, and without a name the champion is meant.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from pipelines import aliases
+from pipelines.errors import DataError, SpecError
+from pipelines.registry import CHAMPION, Registry, Version
+from pipelines.spec import Pipeline, Target
+from pipelines.state import PROMOTE, History, Record, Warehouse
+
+Json = dict[str, Any]
+MADE_WITH = ("code", "packages", "seed", "definition", "now")  # tags that a person may want to see
+
+
+def named(pipeline: Pipeline, asked: str) -> tuple[str, str]:
+    """'late@3' -> ('late', '3'); ('late', '') where no version is named. Errors: SpecError for no such model."""
+    model, _, which = asked.partition("@")
+    if not model and len(pipeline.models) == 1:
+        model = next(iter(pipeline.models))
+    if model not in pipeline.models:
+        there = ", ".join(pipeline.models) or "none"
+        raise SpecError(f"no model '{model}'; there is {there}" if model else f"which model? there is {there}")
+    return model, which
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The versions of one model of a pipeline."""
+
+    pipeline: Pipeline
+    target: Target
+    model: str
+
+    @cached_property
+    def registry(self) -> Registry:
+        """MLflow, asked once whether it answers."""
+        return Registry(self.target)
+
+    @property
+    def name(self) -> str:
+        """As the registry has it."""
+        return f"{self.pipeline.pipeline}.{self.model}"
+
+    def version(self, which: str) -> Version:
+        """By number or alias; the champion where none is named. Errors: SpecError, DataError where there is none."""
+        if not which and not self.registry.champion(self.name):
+            raise DataError(f"{self.model} has no champion: no candidate has passed its gates yet")
+        return self.registry.version(self.name, which or CHAMPION)
+
+    def lines(self) -> list[Json]:
+        """Every version, newest first. Cost: reads a small file of each."""
+        held = self.registry.aliases(self.name)
+        return [self._line(v, self.registry.detail(v), held) for v in self.registry.versions(self.name)]
+
+    def shown(self, which: str) -> Json:
+        """One version with its evidence, what it was made of and with, and its files as they are now.
+
+        Errors: as `version`; DataError where a file was changed.
+        """
+        version = self.version(which)
+        detail = self.registry.detail(version)
+        return {
+            **self._line(version, detail, self.registry.aliases(self.name)),
+            "made_with": {k: version.tags.get(f"lakeloom.{k}", "") for k in MADE_WITH},
+            "files": self.registry.files(version),
+            "sha256": version.logged.manifest,
+            "moves": [asdict(m) for m in aliases.moves(self._records) if m.version == version.number],
+            "detail": detail,
+        }
+
+    def conf(self, which: str) -> Json:
+        """The model as a conf that makes this version again, its winner the one candidate."""
+        version = self.version(which)
+        found = self.registry.kept(version.run_id, "conf")
+        if found is None:
+            raise DataError(f"{self.name}@{version.number}: it was trained before confs were kept beside models")
+        return found
+
+    def compared(self, one: str, other: str) -> Json:
+        """Two versions side by side; figures are of the same rows only where `same_rows` says so."""
+        versions = [self.version(which) for which in (one, other)]
+        details = [self.registry.detail(v) for v in versions]
+        tested = [d.get("tested") for d in details]
+        held = self.registry.aliases(self.name)
+        both = [m for m in details[0].get("test", {}) if m in details[1].get("test", {})]
+        return {
+            "versions": [self._line(v, d, held) for v, d in zip(versions, details, strict=True)],
+            "same_rows": tested[0] is not None and tested[0] == tested[1],
+            "metrics": {m: [d["test"][m] for d in details] for m in both},
+        }
+
+    def former(self) -> int | None:
+        """The champion to roll back to; None where there is none; the present one if it is a rollback's already."""
+        now = self.registry.champion(self.name)
+        return aliases.former(aliases.moves(self._records), now.number) if now else None
+
+    def begun(self) -> Json | None:
+        """The move of the alias that was cut off, if one was: the next run finishes it."""
+        intent = History.of(self._warehouse).open_intent(f"models.{self.model}")
+        return intent.inputs.get(PROMOTE) if intent else None
+
+    @property
+    def _warehouse(self) -> Warehouse:
+        return Warehouse(self.target.warehouse, self.pipeline.pipeline)
+
+    def _gates(self, version: Version, detail: Json) -> list[Json]:
+        """As its training recorded them: what ran after it was registered stands there alone."""
+        mine = [
+            r.detail for r in self._records if r.detail.get("version") == version.number and "moved" not in r.detail
+        ]
+        found: list[Json] = (mine[-1] if mine else detail).get("gates", [])
+        return found
+
+    @cached_property
+    def _records(self) -> Sequence[Record]:
+        return [r for r in self._warehouse.records() if r.stage == f"models.{self.model}"]
+
+    def _line(self, version: Version, detail: Json, held: Mapping[str, int]) -> Json:
+        inputs = json.loads(version.tags.get("lakeloom.inputs", "{}"))
+        return {
+            "model": self.model,
+            "version": version.number,
+            "aliases": sorted(a for a, n in held.items() if n == version.number),
+            "at": version.created.isoformat(timespec="seconds"),
+            "kind": detail.get("winner", ""),
+            "params": next((t["params"] for t in detail.get("candidates", ())), {}),  # the best stands first
+            "metric": detail.get("metric", ""),
+            "test": detail.get("test", {}),
+            "gates": self._gates(version, detail),
+            "splits": detail.get("splits", {}),
+            "cutoff": detail.get("cutoff", ""),
+            "reads": {stage: read["upto"] for stage, read in inputs.items()},
+            "run_id": version.run_id,
+        }
+
+
+def closed(detail: Mapping[str, Any]) -> list[str]:
+    """The gates that refused a version, in words."""
+    return [f"{g['gate']}: {g['why']}" for g in detail.get("gates", ()) if not g["passed"]]

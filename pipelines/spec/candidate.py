@@ -1,0 +1,177 @@
+"""Candidates: the algorithms that may win, each with the few options that matter.
+
+One class a `kind`; `tasks` says what it can learn. How each is fitted stands
+in models/learners.py.
+"""
+
+from typing import Annotated, ClassVar, Literal, get_args
+
+from pydantic import Field
+
+from pipelines.spec.base import Column
+from pipelines.spec.search import Searched
+from pipelines.spec.task import Task
+
+CLASSES: tuple[Task, ...] = ("binary", "multiclass")
+NUMBERS: tuple[Task, ...] = ("regression",)
+
+L2 = Annotated[float, Field(ge=0, le=1_000, description="L2 penalty")]
+Iterations = Annotated[int, Field(gt=0, le=10_000, description="most steps")]
+Depth = Annotated[int, Field(gt=0, le=16, description="deepest tree")]
+MinRows = Annotated[int, Field(gt=0, le=1_000_000_000, description="fewest rows of a leaf")]
+
+
+class Learned(Searched):
+    """What every candidate says of itself."""
+
+    tasks: ClassVar[tuple[Task, ...]]
+
+    @classmethod
+    def named(cls) -> str:
+        """Its `kind`."""
+        return str(get_args(cls.model_fields["kind"].annotation)[0])
+
+
+class LogisticRegression(Learned):
+    """Spark ML logistic regression, multinomial where there are more than two classes."""
+
+    tasks: ClassVar[tuple[Task, ...]] = CLASSES
+    SEARCHED = ("regularization", "elastic_net")
+    kind: Literal["logistic_regression"]
+    regularization: L2 = 1e-4
+    elastic_net: float = Field(default=0.0, ge=0, le=1, description="share of L1 in the penalty")
+    iterations: int = Field(default=50, gt=0, le=10_000, description="most L-BFGS steps")
+
+
+class LinearRegression(Learned):
+    """Least squares with an elastic net: a number as a weighted sum of features."""
+
+    tasks: ClassVar[tuple[Task, ...]] = NUMBERS
+    SEARCHED = ("regularization", "elastic_net")
+    kind: Literal["linear_regression"]
+    regularization: float = Field(default=1e-4, ge=0, le=1_000, description="penalty, L1 and L2 together")
+    elastic_net: float = Field(default=0.0, ge=0, le=1, description="share of L1 in the penalty")
+    iterations: Iterations = 100
+
+
+class GeneralizedLinearRegression(Learned):
+    """A number whose spread grows with it: counts (poisson), durations and amounts (gamma)."""
+
+    tasks: ClassVar[tuple[Task, ...]] = NUMBERS
+    SEARCHED = ("regularization",)
+    kind: Literal["generalized_linear_regression"]
+    family: Literal["gaussian", "poisson", "gamma"] = Field(default="gaussian", description="how the label spreads")
+    link: Literal["identity", "log", "inverse", "sqrt"] | None = Field(
+        default=None, description="of mean and features; the family's own, unless said: identity, log, inverse"
+    )
+    regularization: L2 = 1e-4
+    iterations: Iterations = 25
+
+
+class DecisionTree(Learned):
+    """One tree: weaker than many, but a person can read it."""
+
+    tasks: ClassVar[tuple[Task, ...]] = (*CLASSES, *NUMBERS)
+    SEARCHED = ("depth", "min_rows")
+    kind: Literal["decision_tree"]
+    depth: Depth = 5
+    min_rows: MinRows = 20
+
+
+class RandomForest(Learned):
+    """Many trees, each on other rows and features: hard to spoil by its options."""
+
+    tasks: ClassVar[tuple[Task, ...]] = (*CLASSES, *NUMBERS)
+    SEARCHED = ("trees", "depth", "min_rows")
+    kind: Literal["random_forest"]
+    trees: int = Field(default=50, gt=0, le=2_000, description="how many")
+    depth: Depth = 8
+    min_rows: MinRows = 5
+
+
+class Gbt(Learned):
+    """Spark's own gradient-boosted trees; xgboost is faster and knows missing values."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("binary", *NUMBERS)
+    SEARCHED = ("rounds", "depth", "learning_rate")
+    kind: Literal["gbt"]
+    rounds: int = Field(default=50, gt=0, le=2_000, description="boosting rounds")
+    depth: Depth = 5
+    learning_rate: float = Field(default=0.1, gt=0, le=1, description="how much of a round's correction is kept")
+
+
+class LinearSvc(Learned):
+    """A linear support vector machine; its margin becomes a probability by Platt scaling."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("binary",)
+    SEARCHED = ("regularization",)
+    kind: Literal["linear_svc"]
+    regularization: L2 = 1e-2
+    iterations: Iterations = 50
+
+
+class NaiveBayes(Learned):
+    """Features as if independent, each normal within a class: the fastest, and badly calibrated."""
+
+    tasks: ClassVar[tuple[Task, ...]] = CLASSES
+    kind: Literal["naive_bayes"]
+
+
+class FactorizationMachines(Learned):
+    """A linear model with all pairs of features, each pair by a product of short vectors: for sparse categories."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("binary", *NUMBERS)
+    SEARCHED = ("factors", "regularization", "step")
+    kind: Literal["factorization_machines"]
+    factors: int = Field(default=4, gt=0, le=256, description="length of a feature's vector")
+    regularization: L2 = 1e-4
+    iterations: Iterations = 100
+    step: float = Field(default=0.05, gt=0, le=10, description="of AdamW")
+
+
+class Mlp(Learned):
+    """A small neural network of sigmoid layers."""
+
+    tasks: ClassVar[tuple[Task, ...]] = CLASSES
+    kind: Literal["mlp"]
+    hidden: tuple[Annotated[int, Field(gt=0, le=4_096)], ...] = Field(
+        default=(16,), min_length=1, max_length=8, description="widths of the layers between features and classes"
+    )
+    iterations: Iterations = 100
+
+
+class Isotonic(Learned):
+    """A step function of one feature that only rises, or only falls."""
+
+    tasks: ClassVar[tuple[Task, ...]] = NUMBERS
+    kind: Literal["isotonic"]
+    feature: Column = Field(description="the one feature that it sees, a number")
+    rising: bool = Field(default=True, description="false: the label falls with the feature")
+
+
+class Xgboost(Learned):
+    """Gradient-boosted trees: XGBoost on Spark."""
+
+    tasks: ClassVar[tuple[Task, ...]] = (*CLASSES, *NUMBERS)
+    SEARCHED = ("rounds", "depth", "learning_rate")
+    kind: Literal["xgboost"]
+    rounds: int = Field(default=200, gt=0, le=10_000, description="boosting rounds")
+    depth: int = Field(default=6, gt=0, le=16, description="deepest tree")
+    learning_rate: float = Field(default=0.1, gt=0, le=1, description="how much of a round's correction is kept")
+    workers: int = Field(default=1, gt=0, le=1_000, description="Spark tasks that train together; one is deterministic")
+
+
+KINDS: tuple[type[Learned], ...] = (
+    LogisticRegression, LinearRegression, GeneralizedLinearRegression, DecisionTree, RandomForest, Gbt, LinearSvc,
+    NaiveBayes, FactorizationMachines, Mlp, Isotonic, Xgboost,
+)  # fmt: skip
+Candidate = Annotated[
+    LogisticRegression | LinearRegression | GeneralizedLinearRegression | DecisionTree | RandomForest | Gbt | LinearSvc
+    | NaiveBayes | FactorizationMachines | Mlp | Isotonic | Xgboost,
+    Field(discriminator="kind"),
+]  # fmt: skip
+
+
+def learners(task: str) -> tuple[str, ...]:
+    """The kinds that can learn a task."""
+    return tuple(kind.named() for kind in KINDS if task in kind.tasks)

@@ -1,0 +1,34 @@
+"""`candidates: auto`: for each task a stated portfolio of candidates with ranges, from the plain to the strong.
+
+A conf says `auto` where nobody knows yet what suits the data. What it stands
+for is part of the conf's definition: a release that changes it trains anew.
+"""
+
+from typing import Any
+
+Options = dict[str, Any]
+
+_PENALTY: Options = {"regularization": {"low": 1e-6, "high": 0.1, "log": True}}
+_TREES: Options = {
+    "kind": "xgboost",
+    "rounds": [50, 400],
+    "depth": [3, 9],
+    "learning_rate": {"low": 0.01, "high": 0.3, "log": True},
+}
+PORTFOLIO: dict[str, tuple[Options, ...]] = {
+    "binary": ({"kind": "logistic_regression", **_PENALTY}, _TREES),
+    "multiclass": ({"kind": "logistic_regression", **_PENALTY}, _TREES),
+    "regression": ({"kind": "linear_regression", **_PENALTY}, _TREES),
+}
+
+
+def entered(given: object, task: object) -> object:
+    """What `candidates` stands for: itself, or the task's portfolio for `auto`; lists as strict tuples.
+
+    Errors: ValueError for an empty list; a least length would call a list empty of which each candidate is flawed.
+    """
+    if given in ([], ()):
+        raise ValueError("is empty; it needs at least one")
+    if given == "auto" and task in PORTFOLIO:
+        return PORTFOLIO[str(task)]
+    return tuple(given) if isinstance(given, list) else given
