@@ -29,6 +29,7 @@ from pipelines.spec import (
     Window,
 )
 from pipelines.trainable import absent, unfit
+from pipelines.watches import unwatchable
 
 MOST_FLAWS = 10  # said at once
 TIMELESS = "table {} has no event_time, so nothing says when its rows are known"
@@ -99,6 +100,8 @@ def _flaws(seen: _Seen) -> Iterator[Flaw]:
     for name, model in pipeline.models.items():
         yield from _model(name, model, seen)
     yield from _scores(pipeline)
+    for name, monitor in pipeline.monitors.items():
+        yield from (Flaw(("monitors", name, *keys), sentence) for keys, sentence in unwatchable(monitor, pipeline))
 
 
 def _sources(seen: _Seen) -> Iterator[Flaw]:

@@ -34,6 +34,7 @@ WHAT = {
     "features": "Brings feature table `{}` up to date, each value as it was known at its row's time.",
     "models": "Trains and judges model `{}`; the champion changes only through the gates.",
     "scores": "Scores the new rows of `{}` with the champion and publishes them.",
+    "monitors": "Counts what `{}` watches, window by window, and says whether to retrain.",
 }
 UPKEEP = "Makes small files large and removes what no version in use needs; waits for nobody, and nobody for it."
 

@@ -13,7 +13,7 @@ from typing import Literal
 from pipelines.columns import relations
 from pipelines.spec import Pipeline, Spec, Table
 
-Kind = Literal["tables", "features", "models", "scores"]
+Kind = Literal["tables", "features", "models", "scores", "monitors"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def stages(pipeline: Pipeline) -> tuple[Stage, ...]:
     Errors: SpecError (from columns.relations) where a select cannot be parsed; a cycle is refused by `check`
     and ends here in the order of the conf.
     """
-    found = [*_tables(pipeline), *_features(pipeline), *_models(pipeline), *_scores(pipeline)]
+    found = [*_tables(pipeline), *_features(pipeline), *_models(pipeline), *_scores(pipeline), *_monitors(pipeline)]
     return _sorted(found)
 
 
@@ -102,6 +102,10 @@ def _scores(pipeline: Pipeline) -> list[Stage]:
     return [Stage("scores", n, (f"features.{s.of}", f"models.{s.model}")) for n, s in pipeline.scores.items()]
 
 
+def _monitors(pipeline: Pipeline) -> list[Stage]:
+    return [Stage("monitors", n, (f"scores.{m.scores}",)) for n, m in pipeline.monitors.items()]
+
+
 def _sorted(found: list[Stage]) -> tuple[Stage, ...]:
     """Topological, otherwise in the order of the conf."""
     done: list[Stage] = []
@@ -114,7 +118,7 @@ def _sorted(found: list[Stage]) -> tuple[Stage, ...]:
 
 
 def following(pipeline: Pipeline, stage: str) -> tuple[str, ...]:
-    """What follows a stage by itself: views, feature tables and scores; no model, and no table of a source."""
+    """What follows a stage by itself: views, feature tables, scores, monitors; no model, and no table of a source."""
     made, found = {stage}, []
     for each in stages(pipeline):
         kept = each.kind == "models" or (each.kind == "tables" and pipeline.tables[each.name].source)

@@ -1,6 +1,6 @@
 """The report's plots, each one inline SVG with a name; its colours are the page's, and each mark says its numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import isfinite
 from xml.etree import ElementTree
@@ -71,6 +71,40 @@ def histogram(counts: Sequence[int], span: Sequence[float] = (0, 1), of: str = "
     y = alt.Y("n:Q", title="Rows", axis=alt.Axis(format=",d", tickCount=4))
     bars = bars.encode(x=x, x2="x2:Q", y=y, y2=alt.datum(0), description="says:N")
     return _svg(bars, f"Rows by {of.lower()}")
+
+
+def performance(windows: Sequence[Mapping[str, Json]], label: str) -> Markup:
+    """A metric over windows: by known labels with its interval, by estimate, and dashed what both are held against."""
+    of = [(w["name"], w["performance"]) for w in windows]
+    names = list(dict.fromkeys(name for name, _ in of))
+    true = [{"x": x, "y": p["true"][0], "low": p["true"][1], "high": p["true"][2], "says": _found(x, label, p["true"])}
+            for x, p in of if p["true"]]  # fmt: skip
+    guess = [{"x": x, "y": p["estimated"], "says": f"{x}: {label.lower()} estimated at {p['estimated']:.3f}"}
+             for x, p in of if p["estimated"] is not None]  # fmt: skip
+    held = [{"x": x, "y": p["before"]} for x, p in of if p["before"] is not None]
+    x, y = alt.X("x:N", title=None, sort=names, axis=alt.Axis(labelAngle=-30)), alt.Y("y:Q", title=label)
+    y = y.scale(zero=False).axis(tickCount=5, format=".2f")
+    layers = [
+        _windows(held, x, y).mark_line(color="var(--muted)", strokeWidth=1, strokeDash=[4, 4]),
+        _windows(guess, x, y).mark_line(color="var(--accent)", strokeWidth=1, strokeDash=[2, 3]),
+        _windows(true, x, y)
+        .mark_rule(color="var(--accent)", strokeWidth=5, opacity=0.3)
+        .encode(y="low:Q", y2="high:Q"),
+        _windows(true, x, y).mark_line(color="var(--accent)", strokeWidth=2),
+        _windows(guess, x, y).mark_point(color="var(--accent)", filled=False, size=60).encode(description="says:N"),
+        _windows(true, x, y)
+        .mark_point(color="var(--accent)", filled=True, size=60, opacity=1)
+        .encode(description="says:N"),
+    ]
+    return _svg(alt.layer(*layers), f"{label} by window")
+
+
+def _windows(rows: list[dict[str, Json]], x: alt.X, y: alt.Y) -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=rows), width=600, height=260).encode(x=x, y=y)
+
+
+def _found(name: str, label: str, true: Sequence[float]) -> str:
+    return f"{name}: {label.lower()} {true[0]:.3f} ({true[1]:.3f} to {true[2]:.3f})"
 
 
 def _unit(rows: list[dict[str, Json]], x: str, y: str) -> alt.Chart:

@@ -20,13 +20,14 @@ from statistics import fmean
 from jinja2 import ChainableUndefined, Environment, Template
 
 from pipelines.aliases import challenger, moves
+from pipelines.monitor.history import courses, newest_windows
 from pipelines.plan import stages
-from pipelines.plots import base_rate, calibration, curve, deciles, histogram
+from pipelines.plots import base_rate, calibration, curve, deciles, histogram, performance
 from pipelines.spec import METRICS, TASKS, Pipeline
 from pipelines.state import Json, Quality, Record
 
 FATES = ("applied", "superseded", "deleted", "quarantined", "dropped")  # of a row that came in; they add up to rows_in
-KINDS = ("sources", "tables", "features", "models", "scores")
+KINDS = ("sources", "tables", "features", "models", "scores", "monitors")
 WORDS = {"ok": "published", "refused": "refused", "failed": "failed", "none": "not run"}
 MOST_REFRESHES = 60  # of a trend, the newest
 
@@ -326,6 +327,8 @@ def _node(pipeline: Pipeline, node: str, at: tuple[int, int], pasts: Mapping[str
     past = pasts[node]
     if not past.good:
         return Node(kind, name, *at, WORDS[past.state], past.state)
+    if kind == "monitors":
+        return Node(kind, name, *at, past.good.detail.get("decision", {}).get("verdict", ""), past.state)
     if kind == "models":
         return Node(kind, name, *at, f"v{past.good.model_version} champion", past.state)
     held = past.good.detail.get("rows", past.total("applied"))  # of the whole table, where the record says it
@@ -343,7 +346,12 @@ def _template() -> Template:
     page.filters["total"] = _total
     page.globals |= {"METRICS": METRICS, "TASKS": TASKS, "FATES": FATES, "WORDS": WORDS, "WIDE": WIDE, "HIGH": HIGH}
     page.globals |= {"curve": curve, "calibration": calibration, "histogram": histogram, "base_rate": base_rate}
-    page.globals |= {"deciles": deciles}
+    page.globals |= {
+        "deciles": deciles,
+        "courses": courses,
+        "newest_windows": newest_windows,
+        "performance": performance,
+    }
     return page.from_string(files("pipelines").joinpath("report.html.j2").read_text("utf-8"))
 
 

@@ -1,16 +1,17 @@
 """What lies in the warehouse, read from the logs without a JVM: stages, one table, its quarantine."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from deltalake import DeltaTable
 
 from pipelines.errors import DataError, SpecError
+from pipelines.monitor.history import newest_windows
 from pipelines.plan import stages
 from pipelines.spec import Pipeline, Target
-from pipelines.state import History, Warehouse, dataset
+from pipelines.state import History, Record, Warehouse, dataset
 
 VERSIONS, ROWS = 10, 5  # shown
 
@@ -37,7 +38,7 @@ def table(pipeline: Pipeline, target: Target, stage: str) -> dict[str, Any]:
 
     Errors: SpecError for an unknown stage, DataError where nothing was published.
     """
-    known = [s.id for s in stages(pipeline) if s.kind != "models"]
+    known = [s.id for s in stages(pipeline) if s.kind not in ("models", "monitors")]
     if stage not in known:
         raise SpecError(f"no table '{stage}'; there is {', '.join(known)}")
     warehouse = Warehouse(target.warehouse, pipeline.pipeline)
@@ -106,6 +107,23 @@ def quality(pipeline: Pipeline, target: Target, stage: str) -> list[dict[str, An
     if not found and (table.expect or table.freshness or table.volume):
         raise DataError(f"{stage}: no promise was judged yet; `lakeloom run` judges those of its `expect`")
     return found
+
+
+def monitors(pipeline: Pipeline, target: Target, name: str = "") -> list[dict[str, Any]]:
+    """Each monitor, or one: its windows, oldest first, as last judged, and its decision. Errors: SpecError.
+
+    Cost: one small read.
+    """
+    if name and name not in pipeline.monitors:
+        raise SpecError(f"no monitor '{name}'; there is {', '.join(pipeline.monitors) or 'none in the conf'}")
+    records = Warehouse(target.warehouse, pipeline.pipeline).records()
+    return [_watched(m, pipeline, records) for m in pipeline.monitors if name in ("", m)]
+
+
+def _watched(name: str, pipeline: Pipeline, records: Sequence[Record]) -> dict[str, Any]:
+    mine = [r for r in records if r.stage == f"monitors.{name}" and r.status == "ok"]
+    found = {"monitor": name, "scores": pipeline.monitors[name].scores}
+    return {**found, "windows": newest_windows(mine), "decision": mine[-1].detail["decision"] if mine else None}
 
 
 def _publications(warehouse: Warehouse, stage: str) -> list[dict[str, Any]]:

@@ -1,11 +1,11 @@
 """The warehouse seen without a JVM: table versions, intents and run records, by delta-rs.
 
-The warehouse is the state: `_runs`, `_intents` and `_quality` are Delta tables
-beside the data. They are the only tables that delta-rs writes; Spark alone
+The warehouse is the state: `_runs`, `_intents`, `_quality` and `_metrics` are Delta
+tables beside the data. They are the only tables that delta-rs writes; Spark alone
 writes data, and delta-rs reads its logs. A stage is done when its row in
 `_runs` says so.
 
-Layout under the warehouse: <pipeline>/<kind>/<name>, _runs, _intents, _quality, _locks/<stage>.
+Layout under the warehouse: <pipeline>/<kind>/<name>, _runs, _intents, _quality, _metrics, _locks/<stage>.
 """
 
 import json
@@ -98,8 +98,29 @@ class Quality:
     observed: str
 
 
-Row = Intent | Record | Quality
-_LOGS: dict[type[Row], str] = {Intent: "_intents", Record: "_runs", Quality: "_quality"}
+@dataclass(frozen=True)
+class Tally:
+    """One row of `_metrics`: what one batch of a monitor counted of one column in one window.
+
+    The counts of a window are the sums over its batches; a batch that counted the window whole begins them anew.
+    """
+
+    pipeline: str
+    stage: str
+    run_id: str
+    generation: int
+    batch: int
+    at: datetime  # UTC; the batch's `now`
+    model_version: int
+    window: datetime | None  # its start, UTC; None: the model's training slice, to which windows are compared
+    column: str  # a feature; '' is the score
+    whole: bool
+    counts: dict[str, Json] = field(default_factory=dict)  # of a feature rows by bin, of a score by label and bin
+    bins: dict[str, Json] = field(default_factory=dict)  # of a reference
+
+
+Row = Intent | Record | Quality | Tally
+_LOGS: dict[type[Row], str] = {Intent: "_intents", Record: "_runs", Quality: "_quality", Tally: "_metrics"}
 _TYPES: dict[Any, pa.DataType] = {
     int: pa.int64(),
     float: pa.float64(),
@@ -107,6 +128,7 @@ _TYPES: dict[Any, pa.DataType] = {
     datetime: pa.timestamp("us", tz="UTC"),
     int | None: pa.int64(),
     float | None: pa.float64(),
+    datetime | None: pa.timestamp("us", tz="UTC"),
 }
 
 
@@ -137,11 +159,11 @@ class Warehouse:
         """Append one intent or record: one commit."""
         write_deltalake(self._log(type(row)), _table([row]), mode="append")
 
-    def remember(self, found: Sequence[Quality]) -> None:
+    def remember(self, found: Sequence[Quality] | Sequence[Tally]) -> None:
         """Write what one batch found: one commit. What a replay finds takes the place of what was found before."""
         if not found:
             return
-        log, batch = self._log(Quality), {k: getattr(found[0], k) for k in ("stage", "generation", "batch")}
+        log, batch = self._log(type(found[0])), {k: getattr(found[0], k) for k in ("stage", "generation", "batch")}
         if self._held(log, batch):
             of_batch = " AND ".join(f"{k} = {v!r}" for k, v in batch.items())
             write_deltalake(log, _table(found), mode="overwrite", predicate=of_batch)
@@ -161,6 +183,10 @@ class Warehouse:
         """All that was found of promises, oldest first."""
         return tuple(Quality(**r) for r in self._rows(Quality))
 
+    def tallies(self, stage: str) -> tuple[Tally, ...]:
+        """All that a monitor has counted, oldest batch first."""
+        return tuple(Tally(**r) for r in self._rows(Tally) if r["stage"] == stage)
+
     def version(self, stage: str, part: str = "") -> int | None:
         """The newest version of a table; None where there is none."""
         table = self.delta(stage, part)
@@ -174,8 +200,8 @@ class Warehouse:
             return None
 
     def compact(self) -> None:
-        """Make the many small files of intents and records into few; their readers see no difference."""
-        for kind in (Intent, Record):
+        """Make the many small files of intents, records and counts into few; their readers see no difference."""
+        for kind in (Intent, Record, Tally):
             with suppress(TableNotFoundError):
                 DeltaTable(self._log(kind)).optimize.compact()
 

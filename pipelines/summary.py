@@ -22,6 +22,7 @@ def summary(pipeline: Pipeline, target: Target, conf: str, outcomes: Sequence[Ou
         _tables([r for r in done if r.stage.startswith("tables.")]),
         *[_model(r) for r in done if r.stage.startswith("models.")],
         _scores([r for r in done if r.stage.startswith("scores.")]),
+        *[_monitor(r) for r in done if r.stage.startswith("monitors.")],
         *[f"refused   {o.error}" for o in outcomes if o.error],
         f"data      {target.warehouse}/{pipeline.pipeline}",
         f"next      lakeloom show {conf}   |   lakeloom report {conf}",
@@ -78,6 +79,14 @@ def _score(record: Record) -> str:
         text += f"; against what happened ({t['rows']:,} known): "
         text += ", ".join(f"{METRICS[m].words} {_figure(t.get(m))}" for m in TASKS[d["task"]].headline)
     return text
+
+
+def _monitor(record: Record) -> str:
+    """What is decided, and the newest windows that the run touched."""
+    d = record.detail["decision"]
+    asks = ": the next run trains" if d["asks"] else "; `retrain:` in the conf would let the next run train"
+    head = f"monitor {_name(record)}: {d['verdict']}{asks if d['verdict'] == 'retrain' else ''}"
+    return "\n".join([head, *[f"  {reason}" for reason in d["reasons"]]])
 
 
 def _figure(value: float | None) -> str:
@@ -180,6 +189,33 @@ def table_text(t: Mapping[str, Any]) -> str:
 def _publication(p: Mapping[str, Any]) -> str:
     rows = "" if p["rows"] is None else f"{p['rows']:,}"
     return f"  {p['run']:<24}{p['version']:>5}{rows:>12}  {p['why']}"
+
+
+def monitor_text(found: Sequence[Mapping[str, Any]]) -> str:
+    """Each monitor: its windows, and what follows from them."""
+    return "\n\n".join(_watched(m) for m in found) or "no monitor: the conf has no `monitors`"
+
+
+def _watched(m: Mapping[str, Any]) -> str:
+    if not m["windows"]:
+        return f"{m['monitor']}: nothing was counted yet; `lakeloom run` does it"
+    metric = m["windows"][-1]["performance"]["metric"]
+    head = (
+        f"{'window':<20}{'model':>6}{'rows':>10}{'labelled':>10}  {metric:<24}{'estimated':>9}{'drifted':>9}  verdict"
+    )
+    d = m["decision"]
+    last = [f"{d['verdict']}: {d['reasons'][0]}", *[f"  {reason}" for reason in d["reasons"][1:]]]
+    return "\n".join([f"{m['monitor']}: {m['scores']}", head, *[_window(w) for w in m["windows"]], *last])
+
+
+def _window(w: Mapping[str, Any]) -> str:
+    p, furthest = w["performance"], w["features"][:1]
+    true = f"{p['true'][0]:.4f} ({p['true'][1]:.4f}-{p['true'][2]:.4f})" if p["true"] else "not known"
+    estimated = "-" if p["estimated"] is None else f"{p['estimated']:.4f}"
+    drifted = f"{len(w['drifted'])} of {len(w['features'])}"
+    far = "".join(f"  {f['feature']} {f['statistic']} {f['distance']:.2f}" for f in furthest)
+    counts = f"{'v' + str(w['model_version']):>6}{w['rows']:>10,}{w['labelled']:>10,}"
+    return f"{w['name']:<20}{counts}  {true:<24}{estimated:>9}{drifted:>9}  {w['verdict']:<12}{far}".rstrip()
 
 
 def upkeep_text(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -26,6 +26,7 @@ from pipelines.spec import (
     Kafka,
     KafkaBrokers,
     Model,
+    Monitor,
     Pipeline,
     Postgres,
     Range,
@@ -41,6 +42,7 @@ from pipelines.spec import (
 from pipelines.spec.candidate import KINDS
 from pipelines.spec.expectations import LEFT_OUT
 from pipelines.spec.expectations.base import SHARED
+from pipelines.spec.monitor import Drift, Performance, Retrain
 from pipelines.spec.prepare import KINDS as PREPARATIONS
 from pipelines.spec.schema import cases_schema, cases_schema_text, json_schema, schema_text
 
@@ -206,6 +208,10 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
         "always: loaded again it scores as it did, and it loads and scores in a clean process.",
     ),
     ("`scores`", Score, "Batch and stream call the same function, so they cannot drift apart."),
+    ("`monitors`", Monitor, "What is counted, compared and decided: [monitoring.md](monitoring.md)."),
+    ("`monitors.drift`", Drift, ""),
+    ("`monitors.performance`", Performance, ""),
+    ("`monitors.retrain`", Retrain, ""),
     ("Tests, `conf/tests/<name>.yml`", Cases, "[testing.md](testing.md) has the whole of it."),
     ("`tests`", Case, ""),
     ("The target, `conf/targets/<name>.yml`", Target, ""),

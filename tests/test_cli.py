@@ -18,6 +18,7 @@ VERBS = (
     "backfill",
     "restore",
     "show",
+    "monitor",
     "report",
     "validate",
     "doctor",

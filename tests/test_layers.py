@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors",
         "spec",
         "columns",
-        "promises drift trainable",
+        "promises drift watches trainable",
         "footer packed manifest provenance",
         "check plan gates cost profile",
         "crash suggest",

@@ -189,6 +189,20 @@ def show(
 
 
 @app.command()
+def monitor(
+    conf: Conf,
+    name: Annotated[str, typer.Argument(help="a monitor; none: all of the conf")] = "",
+    target: TargetName = "local",
+    format: Format = "text",
+) -> None:
+    """Show what was found of each window of scores: drift, performance, estimate, and what follows. No engine."""
+    from pipelines.show import monitors
+    from pipelines.summary import monitor_text
+
+    show_data(format, monitors(checked(conf), target_of(conf, target), name), monitor_text)
+
+
+@app.command()
 def report(
     conf: Conf,
     target: TargetName = "local",

@@ -33,7 +33,7 @@ def keep(pipeline: Pipeline, target: Target, dry_run: bool) -> Iterator[dict[str
 
 
 def _tables(pipeline: Pipeline, warehouse: Warehouse) -> list[tuple[str, str]]:
-    found = [(s.id, part) for s in stages(pipeline) if s.kind != "models" for part in ("", *BESIDE)]
+    found = [(s.id, part) for s in stages(pipeline) if s.kind not in ("models", "monitors") for part in ("", *BESIDE)]
     return [(s, part) for s, part in found if (not part or s.startswith("tables.")) and warehouse.delta(s, part)]
 
 

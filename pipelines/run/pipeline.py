@@ -26,6 +26,7 @@ ENTRY = {
     "features": ("features", "refresh"),
     "models": ("models", "train"),
     "scores": ("scores", "publish"),
+    "monitors": ("monitors", "watch"),
 }
 
 ALL = Order()

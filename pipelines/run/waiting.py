@@ -100,17 +100,41 @@ def _features(pipeline: Pipeline, target: Target, history: History, stage: Stage
 
 
 def _model(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
-    """New rows alone never retrain; what the model is made of does."""
+    """New rows alone never retrain; what the model is made of does, and a monitor that may ask for it."""
     of = f"features.{pipeline.models[stage.name].features}"
     made_of = last.inputs.get(of, {}).get("definition") if last else None
     now = history.last(of)
-    return f"{of} was redefined" if last and now and made_of != now.definition else ""
+    redefined = f"{of} was redefined" if last and now and made_of != now.definition else ""
+    return redefined or (_asked(pipeline, history, last) if last else "")
+
+
+def _asked(pipeline: Pipeline, history: History, trained: Record) -> str:
+    """Which monitor asks for a training, and why; '' once there was one since, whatever came of it."""
+    for name, monitor in pipeline.monitors.items():
+        found = history.last(f"monitors.{name}", "ok")
+        if not monitor.retrain or not found or found.started_at < trained.started_at:
+            continue
+        decision, same = found.detail["decision"], f"models.{found.detail['model']}" == trained.stage
+        if same and decision["verdict"] == "retrain":
+            return f"{name} asks to retrain: {decision['reasons'][0]}"
+    return ""
 
 
 def _score(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
     score = pipeline.scores[stage.name]
     version, moved = champion(history, f"models.{score.model}"), _moved(history, last, [f"features.{score.of}"])
     return f"{moved}; scored by version {version}" if version is not None and moved else ""
+
+
+def _monitor(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
+    """Scores that it has not counted, or labels that may have become known."""
+    monitor = pipeline.monitors[stage.name]
+    scores, spine = f"scores.{monitor.scores}", pipeline.features[pipeline.scores[monitor.scores].of].spine
+    if history.published(scores) is None:
+        return ""
+    due = last.detail.get("next_label_at") if last else None
+    labels = "labels became known" if due and datetime.fromisoformat(due) < datetime.now(UTC) else ""
+    return _moved(history, last, [scores, f"tables.{spine}"]) or labels
 
 
 def interval(pipeline: Pipeline, target: Target, stage: Stage, since: datetime, until: datetime) -> dict[str, Any]:
@@ -162,4 +186,4 @@ def _moved(history: History, last: Record | None, stages: list[str]) -> str:
     return "; ".join(told)
 
 
-_NEWS = {"tables": _table, "features": _features, "models": _model, "scores": _score}
+_NEWS = {"tables": _table, "features": _features, "models": _model, "scores": _score, "monitors": _monitor}

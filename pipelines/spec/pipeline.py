@@ -5,6 +5,7 @@ from pydantic import Field
 from pipelines.spec.base import Name, Spec
 from pipelines.spec.feature import Feature
 from pipelines.spec.model import Model, Score
+from pipelines.spec.monitor import Monitor
 from pipelines.spec.source import Source
 from pipelines.spec.table import Table
 
@@ -21,3 +22,4 @@ class Pipeline(Spec):
     features: dict[Name, Feature] = Field(default={}, description="feature tables, by name")
     models: dict[Name, Model] = Field(default={}, description="what is trained on them, by name")
     scores: dict[Name, Score] = Field(default={}, description="published predictions, by name")
+    monitors: dict[Name, Monitor] = Field(default={}, description="what of them is watched, by name")

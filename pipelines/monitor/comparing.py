@@ -1,0 +1,79 @@
+"""All features of a window against their reference: how far each is from it, and which have drifted. Pure.
+
+A feature has drifted where its statistic is beyond the limit *and* the chi-squared test, adjusted for there being many
+features, says that this is no chance: a small window is far from anything, a large one differs from everything.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from pipelines.monitor.bins import Bins, Categories, Json
+from pipelines.monitor.statistics import benjamini_hochberg, chi_squared, jensen_shannon, psi, wasserstein
+from pipelines.spec.monitor import Drift, Statistic
+
+Counts = Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One feature of one window."""
+
+    feature: str
+    kind: str
+    psi: float
+    jensen_shannon: float
+    wasserstein: float | None  # of a number that is there on both sides
+    chance: float  # p of the chi-squared test, adjusted for the number of features
+    missing: float  # shares of the window's rows ...
+    missing_before: float  # ... and of the reference's
+    new: float | None  # of categories: share of values that the reference has not; None: cannot be told
+    statistic: str  # the one that decides
+    distance: float  # by it
+    most: float  # its limit
+    drifted: bool
+
+    def as_json(self) -> dict[str, Json]:
+        """For the run record."""
+        return {k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(self).items()}
+
+
+def compare(
+    drift: Drift, bins: Mapping[str, Bins], before: Mapping[str, Counts], now: Mapping[str, Counts]
+) -> tuple[Compared, ...]:
+    """Every feature that has rows on both sides, the furthest from its limit first."""
+    names = [n for n in bins if sum(before.get(n, {}).get("rows", ())) and sum(now.get(n, {}).get("rows", ()))]
+    chances = benjamini_hochberg([chi_squared(before[n]["rows"], now[n]["rows"])[1] for n in names])
+    found = [_compared(drift, n, bins[n], (before[n], now[n]), p) for n, p in zip(names, chances, strict=True)]
+    return tuple(sorted(found, key=lambda c: (not c.drifted, -c.distance / c.most, c.feature)))
+
+
+def _compared(drift: Drift, name: str, bins: Bins, sides: tuple[Counts, Counts], chance: float) -> Compared:
+    before, now = sides
+    rows = before["rows"], now["rows"]
+    distances = {"psi": psi(*rows), "jensen_shannon": jensen_shannon(*rows), "wasserstein": _moved(before, now)}
+    statistic: Statistic = drift.statistic if distances[drift.statistic] is not None else "jensen_shannon"
+    most, distance = drift.limit(name, statistic), distances[statistic] or 0.0
+    far = distance > most and chance <= drift.false_discovery and name not in drift.ignore
+    return Compared(
+        feature=name,
+        kind=bins.kind,
+        **distances,  # type: ignore[arg-type]
+        chance=chance,
+        missing=rows[1][-1] / sum(rows[1]),
+        missing_before=rows[0][-1] / sum(rows[0]),
+        new=rows[1][-2] / sum(rows[1]) if isinstance(bins, Categories) and bins.complete else None,
+        statistic=statistic,
+        distance=distance,
+        most=most,
+        drifted=far,
+    )
+
+
+def _moved(before: Counts, now: Counts) -> float | None:
+    """Each slot's rows stand at their own mean, so that beyond the reference's ends there is distance too."""
+    sides = [[(s / n, n) for s, n in zip(c["sums"], c["rows"][:-1], strict=False) if n] for c in (before, now)
+             if "sums" in c]  # fmt: skip
+    if len(sides) < 2 or not all(sides):
+        return None
+    (a, p), (b, q) = (tuple(zip(*side, strict=True)) for side in sides)
+    return wasserstein((a, p), (b, q))

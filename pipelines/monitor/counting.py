@@ -1,0 +1,129 @@
+"""What Spark counts for a monitor: bins of a reference, rows by window and bin, scores by window and label.
+
+Every function scans its frame once and brings counts to the driver, never rows.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import reduce
+from operator import add
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from pipelines.monitor.bins import BINS, KNOWN, LARGEST, Bins, Categories, Json, Numbers
+from pipelines.spec.monitor import Period
+
+ERROR = 0.001  # of a quantile, as a share of the rows
+Counts = dict[str, Json]
+UNKNOWN, UNSCORED = "unknown", "unscored"
+
+
+def window_of(time: str, period: Period) -> Column:
+    """The start of a row's window in seconds since 1970; null for a row without a time."""
+    return F.unix_seconds(F.date_trunc(period, F.col(time).cast("timestamp")))
+
+
+def moment_of(seconds: int) -> datetime:
+    """As `window_of` counted it."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def learn(rows: DataFrame, numbers: Sequence[str], categories: Sequence[str]) -> dict[str, Bins]:
+    """Bins of each feature. Cost: two scans, and a shuffle of the distinct categories."""
+    chances = [i / BINS for i in range(BINS + 1)]
+    plain = rows.select(*[F.col(c).cast("double").alias(c) for c in numbers])
+    quantiles = plain.approxQuantile(list(numbers), chances, ERROR) if numbers else []
+    found: dict[str, Bins] = {c: Numbers.of(q) for c, q in zip(numbers, quantiles, strict=True)}
+    ranked = _ranked(rows, categories) if categories else {}
+    return found | {c: Categories.of(ranked.get(c, [])) for c in categories}
+
+
+def _ranked(rows: DataFrame, categories: Sequence[str]) -> dict[str, list[str]]:
+    """The values of each column, the most frequent first; one more than are remembered."""
+    pairs = F.array(*[F.struct(F.lit(c).alias("c"), F.col(c).cast("string").alias("v")) for c in categories])
+    counted = rows.select(F.explode(pairs).alias("e")).where("e.v IS NOT NULL").groupBy("e.c", "e.v").count()
+    order = Window.partitionBy("c").orderBy(F.desc("count"), "v")
+    kept = counted.withColumn("place", F.row_number().over(order)).where(F.col("place") <= KNOWN + 1)
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in sorted(kept.collect(), key=lambda r: r.place):
+        found[row.c].append(row.v)
+    return found
+
+
+def count(rows: DataFrame, bins: Mapping[str, Bins], window: Column) -> dict[int | None, dict[str, Counts]]:
+    """Window -> feature -> {'rows': per slot, 'sums': of the values, per slot of a number}.
+
+    Cost: one scan; rows x features are added up in each task, and only counts are shuffled.
+    """
+    names = list(bins)
+    entries = [F.struct(F.lit(i).alias("c"), _slot(n, bins[n]).alias("s"), _value(n, bins[n]).alias("x"))
+               for i, n in enumerate(names)]  # fmt: skip
+    counted = rows.select(window.alias("w"), F.explode(F.array(*entries)).alias("e")).groupBy("w", "e.c", "e.s")
+    found: dict[int | None, dict[str, Counts]] = {}
+    for row in counted.agg(F.count("*").alias("n"), F.sum("e.x").alias("x")).collect():
+        name = names[row.c]
+        counts = found.setdefault(row.w, {}).setdefault(name, empty(bins[name]))
+        counts["rows"][row.s] = row.n
+        if "sums" in counts:
+            counts["sums"][row.s] = row.x or 0.0
+    return found
+
+
+def empty(bins: Bins) -> Counts:
+    """The counts of no rows."""
+    none = [0] * bins.slots
+    return {"rows": none, "sums": [0.0] * bins.slots} if isinstance(bins, Numbers) else {"rows": none}
+
+
+def _slot(name: str, bins: Bins) -> Column:
+    return _number_slot(name, bins) if isinstance(bins, Numbers) else _category_slot(name, bins)
+
+
+def _number_slot(name: str, bins: Numbers) -> Column:
+    value = F.col(name).cast("double")
+    above = [(value > edge).cast("int") for edge in bins.edges[1:]]
+    inside = [(value >= bins.edges[0]).cast("int")] if bins.edges else []
+    place = reduce(add, [*inside, *above], F.lit(0))
+    return F.when(value.isNull() | F.isnan(value), bins.slots - 1).otherwise(place)
+
+
+def _category_slot(name: str, bins: Categories) -> Column:
+    value, known = F.col(name).cast("string"), len(bins.values)
+    place = F.array_position(F.array(*[F.lit(v) for v in bins.values]), value) if bins.values else F.lit(0)
+    beyond = F.lit(known + 1 if bins.complete else known)
+    if bins.others:
+        beyond = F.when(value.isin(*bins.others), known).otherwise(beyond)
+    return F.when(value.isNull(), bins.slots - 1).when(place > 0, (place - 1).cast("int")).otherwise(beyond)
+
+
+def _value(name: str, bins: Bins) -> Column:
+    """What is summed: a number that is one, no larger than can be added."""
+    value = F.col(name).cast("double") if isinstance(bins, Numbers) else F.lit(None).cast("double")
+    return F.when(value.isNotNull() & ~F.isnan(value), F.greatest(F.least(value, F.lit(LARGEST)), F.lit(-LARGEST)))
+
+
+def count_scores(
+    scored: DataFrame, score: str, label: str, window: Column, bins: int
+) -> dict[tuple[int | None, int], Counts]:
+    """(window, model version) -> label ('0', '1', 'unknown') -> bin of the score -> rows; and 'unscored' -> rows.
+
+    scored: with `model_version`; label 0, 1 or null. Cost: one scan, one small shuffle.
+    """
+    place = F.least((F.col(score) * bins).cast("int"), F.lit(bins - 1))
+    known = F.when(F.col(score).isNotNull() & ~F.isnan(score), place).alias("b")
+    group = scored.select(window.alias("w"), F.col("model_version").alias("v"), known, F.col(label).alias("y"))
+    found: dict[tuple[int | None, int], Counts] = {}
+    for row in group.groupBy("w", "v", "b", "y").count().collect():
+        counts = found.setdefault((row.w, row.v), no_scores())
+        if row.b is None:
+            counts[UNSCORED] += row["count"]
+        else:
+            counts[UNKNOWN if row.y is None else str(row.y)][str(row.b)] = row["count"]
+    return found
+
+
+def no_scores() -> Counts:
+    """The counts of no scores."""
+    return {"0": {}, "1": {}, UNKNOWN: {}, UNSCORED: 0}

@@ -1,0 +1,139 @@
+"""Retrain, investigate or wait, with the reasons in words. Pure: what was found of windows in, a decision out.
+
+`wait` is said only of what was checked, or where a check has to wait and the reason says for what. What could not be
+checked and should have been is `investigate`. Only a loss that labels prove asks for training: drift alone may be a
+season, and an estimate is no truth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pipelines.spec import length_words
+from pipelines.spec.monitor import Monitor, Retrain
+
+Verdict = Literal["retrain", "investigate", "wait"]
+SEVERITY: tuple[Verdict, ...] = ("wait", "investigate", "retrain")
+MOST_NAMED = 3  # features in a sentence
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was found of one window."""
+
+    rows: int
+    compared: int = 0  # features
+    counted: int | None = None  # rows of which features were counted; None: as many as there are
+    drifted: tuple[tuple[str, str, float], ...] = ()  # feature, statistic, its value
+    no_reference: str = ""  # why there is none
+    first: bool = False  # it would be held against the window before, and there is none
+    labelled: int = 0
+    positives: int = 0
+    unscored: int = 0
+    before: float | None = None  # the metric to hold it against
+    true: tuple[float, float, float] | None = None  # the metric by known labels, and its interval
+    estimated: float | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """A verdict and why."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A window that is over, with what is said of it."""
+
+    name: str
+    end: datetime
+    said: Said
+
+
+def judge(monitor: Monitor, seen: Seen) -> Said:
+    """One window by itself."""
+    if not seen.rows:
+        return Said("investigate", ("no row was scored",))
+    if seen.rows < monitor.rows:
+        return Said("wait", (f"nothing is checked: {seen.rows:,} rows, {monitor.rows:,} are needed",))
+    found = [_performance(monitor, seen), _drift(monitor, seen), *_gaps(seen)]
+    worst = max((verdict for verdict, _ in found), key=SEVERITY.index)
+    return Said(worst, tuple(reason for _, reason in sorted(found, key=lambda f: -SEVERITY.index(f[0]))))
+
+
+def _performance(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:
+    asked = monitor.performance
+    if seen.before is None:
+        return "investigate", f"{asked.metric} has nothing to be held against"
+    unknown = _not_known(monitor, seen)
+    if unknown or seen.true is None:
+        return _by_estimate(monitor, seen, unknown)
+    value, low, high = seen.true
+    shown = f"{asked.metric} {value:.4f} ({low:.4f} to {high:.4f})"
+    if value < seen.before - asked.drop and high < seen.before:
+        return "retrain", f"{shown}, {seen.before - value:.4f} below {seen.before:.4f}"
+    return "wait", f"{shown} holds against {seen.before:.4f}"
+
+
+def _not_known(monitor: Monitor, seen: Seen) -> str:
+    """Why the truth cannot be told yet; '' where it can."""
+    share = seen.labelled / seen.rows
+    if share < monitor.performance.labelled or seen.labelled < monitor.rows:
+        return f"labels of {seen.labelled:,} of {seen.rows:,} rows are known"
+    if seen.positives in (0, seen.labelled):
+        which = "have" if seen.positives else "lack"
+        return f"all {seen.labelled:,} rows that have a label {which} what it asks for"
+    return ""
+
+
+def _by_estimate(monitor: Monitor, seen: Seen, unknown: str) -> tuple[Verdict, str]:
+    asked = monitor.performance
+    if seen.estimated is None or seen.before is None:
+        return "investigate", f"{unknown}; {asked.metric} cannot be estimated either"
+    said = f"{unknown}; {asked.metric} is estimated at {seen.estimated:.4f}, against {seen.before:.4f}"
+    lost = seen.estimated < seen.before - asked.drop
+    return ("investigate" if lost else "wait"), said
+
+
+def _drift(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:
+    if seen.no_reference:
+        return "investigate", f"no reference: {seen.no_reference}"
+    if seen.first:
+        return "wait", "no feature is checked in the first window"
+    if not seen.compared:
+        return "investigate", "no feature was checked"
+    if not seen.drifted:
+        return "wait", f"none of {seen.compared} features drifted"
+    named = [f"{feature} ({statistic} {value:.2f})" for feature, statistic, value in seen.drifted[:MOST_NAMED]]
+    rest = f" and {len(seen.drifted) - MOST_NAMED} more" if len(seen.drifted) > MOST_NAMED else ""
+    said = f"{len(seen.drifted)} of {seen.compared} features drifted: {', '.join(named)}{rest}"
+    return ("investigate" if _not_known(monitor, seen) or seen.true is None else "wait"), said
+
+
+def _gaps(seen: Seen) -> list[tuple[Verdict, str]]:
+    found: list[tuple[Verdict, str]] = []
+    if seen.unscored:
+        found.append(("investigate", f"{seen.unscored:,} rows have no score"))
+    if seen.counted is not None and seen.counted != seen.rows and not seen.no_reference:
+        found.append(("investigate", f"features of {seen.counted:,} of {seen.rows:,} rows were counted"))
+    return found
+
+
+def decide(closed: Sequence[Closed], retrain: Retrain | None, learned: datetime | None) -> Said:
+    """What follows from the windows of the present model that are over, oldest first.
+
+    learned: until when the last training saw rows, whatever came of it; windows that it saw are no evidence.
+    """
+    after = [w for w in closed if learned is None or w.end > learned]
+    if not after:
+        return Said("wait", ("nothing is decided: no window after the model's training is over",))
+    worst = max((w.said.verdict for w in after), key=SEVERITY.index)
+    window = [w for w in after if w.said.verdict == worst][-1]
+    reasons = (f"{window.name}: {window.said.reasons[0]}", *window.said.reasons[1:])
+    if worst == "retrain" and retrain and learned and window.end - learned < retrain.cooldown:
+        wanted, since = length_words(retrain.cooldown), length_words(window.end - learned, rounded=True)
+        return Said("wait", (f"cools down: {window.name} ends {since} after the last training, not {wanted}", *reasons))
+    return Said(worst, reasons)

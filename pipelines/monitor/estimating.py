@@ -1,0 +1,81 @@
+"""How good scores are before their labels are known: confidence-based performance estimation. Pure.
+
+A calibrated score says how often such a row is positive. So a window's rows, each counted as so much positive and the
+rest negative, have the metrics that are to be expected, as long as the model is right about its own chances: the
+estimate sees a change of what is scored, not a change of what follows from it (concept drift).
+
+Source: NannyML, "CBPE"; Kuppers et al. (2020) on why calibration is what it stands on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+STEPS, LEAST = 50, 1e-4  # of Newton's method; the smallest chance that is told from none
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """chance = logistic(intercept + slope x logit(score)); error: mean gap to the shares that it was fitted on."""
+
+    intercept: float = 0.0
+    slope: float = 1.0
+    error: float | None = None  # None: nothing to fit it on; scores are taken as they are
+
+    def chances(self, scores: Floats) -> Floats:
+        """Of scores in (0, 1)."""
+        return _logistic(self.intercept + self.slope * _logit(scores))
+
+
+def calibrate(points: Sequence[Sequence[float]]) -> Calibration:
+    """Fit on [mean score, observed share, rows], as a test slice's calibration curve has them.
+
+    Source: Platt (1999) on the logit of the score: two parameters, so that ten points do.
+    """
+    if len(points) < 2:
+        return Calibration()
+    score, share, rows = (np.array(column, float) for column in zip(*points, strict=True))
+    fitted = _fitted(_logit(score), share, rows)
+    if fitted is None:
+        return Calibration()
+    made = Calibration(*fitted)
+    return Calibration(*fitted, error=float(np.abs(made.chances(score) - share) @ rows / rows.sum()))
+
+
+def expected(rows: Floats, calibration: Calibration) -> Floats:
+    """Rows by bin of the score, shape (bins,) -> rows to be expected by bin and label, shape (bins, 2)."""
+    chance = calibration.chances((np.arange(len(rows)) + 0.5) / len(rows))
+    return np.stack([rows * (1 - chance), rows * chance], axis=1)
+
+
+def resampled(counts: Floats, times: int, seed: int) -> list[Floats]:
+    """Counts as they could have been, each drawn from a Poisson distribution: Efron's (1979) bootstrap of the rows."""
+    drawn = np.random.default_rng(seed).poisson(counts, (times, *counts.shape)).astype(float)
+    return [sample for sample in drawn if sample.sum(axis=0).all()]
+
+
+def _fitted(x: Floats, share: Floats, rows: Floats) -> tuple[float, float] | None:
+    """Weighted logistic regression by Newton's method; None where it has no rising solution."""
+    design = np.stack([np.ones_like(x), x], axis=1)
+    found = np.array([0.0, 1.0])
+    for _ in range(STEPS):
+        chance = _logistic(design @ found)
+        weight = rows * np.maximum(chance * (1 - chance), 1e-9)
+        hessian = (design * weight[:, None]).T @ design + 1e-9 * np.eye(2)
+        step = np.linalg.solve(hessian, design.T @ (rows * (share - chance)))
+        found = found + np.clip(step, -5, 5)
+        if np.abs(step).max() < 1e-10:
+            return (float(found[0]), float(found[1])) if found[1] > 0 else None
+    return None
+
+
+def _logit(p: Floats) -> Floats:
+    held = np.clip(p, LEAST, 1 - LEAST)
+    return np.asarray(np.log(held / (1 - held)))
+
+
+def _logistic(x: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -40, 40))))

@@ -1,0 +1,58 @@
+"""Monitors: what of published scores is watched, window by window, and what may follow from it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipelines.spec.base import Column, Length, Name, Spec
+
+Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"]  # of yes or no
+Period = Literal["day", "week", "month"]
+Statistic = Literal["psi", "jensen_shannon", "wasserstein"]
+USUAL: dict[Statistic, float] = {"psi": 0.2, "jensen_shannon": 0.1, "wasserstein": 0.1}
+
+
+class Drift(Spec):
+    """When a feature counts as drifted: it is far from the reference, and that is no chance."""
+
+    statistic: Statistic = Field(default="psi", description="of categories, wasserstein stands for jensen_shannon")
+    most: float | None = Field(default=None, gt=0, description="by default 0.2 of psi, 0.1 of the others")
+    false_discovery: float = Field(
+        default=0.05, gt=0, lt=1, description="share of false alarms among the alarms of a window (Benjamini-Hochberg)"
+    )
+    features: dict[Column, float] = Field(default={}, description="a feature's own `most`")
+    ignore: tuple[Column, ...] = Field(default=(), description="features that are shown and never count as drifted")
+
+    def limit(self, feature: str, statistic: Statistic) -> float:
+        """How far a feature may be from its reference by a statistic."""
+        return self.features.get(feature, self.most or USUAL[statistic])
+
+
+class Performance(Spec):
+    """When the model counts as worse than it was."""
+
+    metric: Metric = "roc_auc"
+    drop: float = Field(default=0.05, gt=0, lt=1, description="so far below the reference, and surely below it")
+    labelled: float = Field(
+        default=0.5, gt=0, le=1, description="share of rows whose label has to be known; until then the estimate warns"
+    )
+
+
+class Retrain(Spec):
+    """Where it stands, the next run trains a challenger if the monitor asks for one; the gates decide as always."""
+
+    cooldown: Length = Field(description="between the newest row of the last training and the end of the window")
+
+
+class Monitor(Spec):
+    """Watches what was scored: drift of its features, and how good the scores turned out to be."""
+
+    scores: Name = Field(description="whose rows are watched")
+    window: Period = Field(default="month", description="calendar windows of as_of_time, in UTC")
+    reference: Literal["training", "previous"] = Field(
+        default="training", description="held against the training and the test slice, or against the window before"
+    )
+    rows: int = Field(default=100, gt=0, description="fewer in a window are not judged")
+    drift: Drift = Drift()
+    performance: Performance = Performance()
+    retrain: Retrain | None = Field(default=None, description="without it a monitor only says what it would do")

@@ -1,0 +1,22 @@
+"""What can be known to be wrong with a monitor before an engine starts: the names that it gives."""
+
+from collections.abc import Iterator
+
+from pipelines.columns import near
+from pipelines.spec import Monitor, Pipeline
+
+
+def unwatchable(monitor: Monitor, pipeline: Pipeline) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(keys within the monitor, sentence) of each flaw; of scores that are flawed themselves, none."""
+    if monitor.scores not in pipeline.scores:
+        yield ("scores",), f"no scores '{monitor.scores}'{near(monitor.scores, pipeline.scores)}"
+        return
+    model = pipeline.models.get(pipeline.scores[monitor.scores].model)
+    if model and model.task != "binary":
+        yield ("scores",), f"{monitor.scores} are of task: {model.task}; a monitor watches scores of yes or no"
+    feature = pipeline.features.get(pipeline.scores[monitor.scores].of)
+    for key, columns in (("features", monitor.drift.features), ("ignore", monitor.drift.ignore)):
+        for column in columns:
+            if feature and column not in feature.outputs():
+                of = pipeline.scores[monitor.scores].of
+                yield ("drift", key), f"{of} has no feature '{column}'{near(column, feature.outputs())}"

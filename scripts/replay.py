@@ -1,0 +1,107 @@
+"""Replay flights month by month: a model that stays as it was, one trained anew each month, one when its monitor asks.
+
+    python scripts/replay.py --to .lakeloom/replay [--months 12]
+
+All three are trained on January to March, then each month lands, is scored by each, and is held against what happened.
+The table at the end has for each month ROC AUC by labels and, in brackets, as it was estimated without them.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import land
+from ruamel.yaml import YAML
+
+from pipelines.plan import Stage
+from pipelines.run.order import Order
+from pipelines.run.pipeline import run
+from pipelines.show import monitors
+from pipelines.spec import Pipeline, Target, load
+
+CONF = Path(__file__).resolve().parent.parent / "conf" / "flights.yml"
+ARMS = ("frozen", "monthly", "watched")
+FIRST = 3  # months that all are trained on
+CANDIDATE = {"kind": "xgboost", "rounds": 100, "depth": 6, "learning_rate": 0.1}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the replay and print its table."""
+    asked = _parser().parse_args(arguments)
+    for line in table(replay(asked.to, asked.months, CANDIDATE)):
+        sys.stdout.write(f"{line}\n")
+
+
+def replay(to: Path, months: int, candidate: dict[str, Any]) -> list[dict[str, Any]]:
+    """Land and run, month after month; what each arm's monitor found."""
+    pipeline, target = load(written(to, candidate)), _target(to)
+    for month in range(FIRST, months + 1):
+        list(land.land(land.feed(), Path(target.landing), f"2013-{month:02}"))
+        _carried_out(pipeline, target, Order())
+        if FIRST < month < months:
+            _carried_out(pipeline, target, Order(("models.monthly",), Order.of([], ["models.monthly"]).asks))
+    return monitors(pipeline, target)
+
+
+def written(to: Path, candidate: dict[str, Any]) -> Path:
+    """The conf of the flights with three models, three scores and three monitors in place of its own."""
+    whole = YAML(typ="safe", pure=True).load(CONF)
+    (model,) = whole["models"].values()
+    model |= {"candidates": [candidate], "gates": [{"metric": "roc_auc", "min": 0.5}], "slices": []}
+    whole["models"] = {arm: model for arm in ARMS}
+    whole["scores"] = {arm: {"model": arm, "of": "departures", "mode": "batch"} for arm in ARMS}
+    watch = {"drift": {"ignore": ["month"]}, "performance": {"drop": 0.03}}
+    whole["monitors"] = {arm: {"scores": arm, **watch} for arm in ARMS}
+    whole["monitors"]["watched"]["retrain"] = {"cooldown": "20 days"}
+    to.mkdir(parents=True, exist_ok=True)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.representer.ignore_aliases = lambda _: True  # a conf has no anchors
+    yaml.dump(whole, to / "flights.yml")
+    return to / "flights.yml"
+
+
+def _target(to: Path) -> Target:
+    place = to.resolve()
+    return Target(
+        warehouse=str(place / "warehouse"),
+        landing=str(place / "landing"),
+        tracking=f"sqlite:///{place / 'mlflow.db'}",
+        artifacts=str(place / "artifacts"),
+    )
+
+
+def _carried_out(pipeline: Pipeline, target: Target, order: Order) -> None:
+    for outcome in run(pipeline, target, order, _tell):
+        if outcome.error:
+            sys.stderr.write(f"{outcome.error}\n")
+
+
+def _tell(stage: Stage, text: str) -> None:
+    sys.stderr.write(f"{stage.id:<24} {text}\n")
+
+
+def table(found: list[dict[str, Any]]) -> Iterator[str]:
+    """A Markdown table: a line for each month after those that all were trained on."""
+    yield "| month | " + " | ".join(f"{arm} (estimated), version" for arm in ARMS) + " |"
+    yield "| --- |" + " --- |" * len(ARMS)
+    by = {m["monitor"]: {w["name"]: w for w in m["windows"] if w["labelled"] > w["rows"] / 2} for m in found}
+    for name in [name for name in by["frozen"] if all(name in by[arm] for arm in ARMS)]:
+        yield f"| {name} | " + " | ".join(_cell(by[arm][name]) for arm in ARMS) + " |"
+
+
+def _cell(window: dict[str, Any]) -> str:
+    p = window["performance"]
+    return f"{p['true'][0]:.4f} ({p['estimated']:.4f}), v{window['model_version']}" if p["true"] else "not known"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--to", type=Path, default=Path(".lakeloom/replay"), help="a folder for all that it makes")
+    parser.add_argument("--months", type=int, default=12, choices=range(4, 13), help="the last month of 2013")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

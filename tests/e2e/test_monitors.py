@@ -1,0 +1,236 @@
+"""A shop's scores, watched month by month: counted once, judged again as labels come, and a training asked for.
+
+x says whether an order is sent back, until May, when it says the opposite. One story is told once.
+"""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from e2e.project import Project, Said, project
+from pipelines.state import Tally
+
+pytestmark = pytest.mark.spark
+
+SCHEMA = "id STRING, at TIMESTAMP, x DOUBLE, shop STRING, y INT, known TIMESTAMP"
+CONF: dict[str, Any] = {
+    "sources": {"raw": {"kind": "files", "format": "csv", "path": "orders", "schema": SCHEMA}},
+    "tables": {
+        "orders": {
+            "from": "raw",
+            "keys": ["id"],
+            "sequence_by": "known",
+            "event_time": "at",
+            "known_at": {"y": "known"},
+            "select": "SELECT id, at, x, shop, y, known FROM raw",
+        }
+    },
+    "features": {"placed": {"spine": "orders", "keys": ["id"], "as_of_time": "at", "columns": ["x", "shop"]}},
+    "models": {
+        "returns": {
+            "features": "placed",
+            "label": "y = 1",
+            "task": "binary",
+            "candidates": [{"kind": "logistic_regression", "iterations": 5}],
+            "gates": [{"metric": "roc_auc", "min": 0.5}],
+        }
+    },
+    "scores": {"daily": {"model": "returns", "of": "placed", "mode": "batch"}},
+    "monitors": {"watch": {"scores": "daily", "rows": 50}},
+}
+ROWS = 300  # of a month
+FAR = datetime(2099, 1, 1)
+PERIOD = "2024-0{}-01T00:00:00+00:00"
+
+
+def month(number: int, flipped: bool = False, rows: int = ROWS, shop: str = "") -> list[dict[str, Any]]:
+    """Orders of a month, one after another; of every tenth the label is not known for long, of one there is no x."""
+    rng = np.random.default_rng(number)
+    found = []
+    for i in range(rows):
+        x = rng.normal()
+        late = (x + rng.normal() > 0) != flipped
+        at = datetime(2024, number, 1) + timedelta(minutes=140 * i)
+        known = FAR if i % 10 == 9 else at + timedelta(days=1)
+        found.append({"id": f"{number}-{i}", "at": at, "x": x, "shop": shop or "abc"[i % 3], "y": int(late),
+                      "known": known})  # fmt: skip
+    found[0]["x"] = None
+    return found
+
+
+def land(made: Project, name: str, rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    made.land(f"orders/{name}.csv", text.getvalue())
+
+
+@dataclass(frozen=True)
+class Story:
+    """What was said and what lay there after each chapter."""
+
+    project: Project
+    april: list[dict[str, Any]]
+    first: Said
+    cut_off: Said
+    between: list[Tally]
+    second: Said
+    third: Said
+    shown: list[dict[str, Any]]
+    again: Said
+    files: tuple[Any, Any]
+    plan: list[dict[str, Any]]
+    fourth: Said
+
+
+@pytest.fixture(scope="module")
+def story(spark, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    made = project(tmp_path_factory.mktemp("watched"), "shop")
+    made.write(**CONF)
+    for number in (1, 2, 3):
+        land(made, str(number), month(number))
+    first = made.lakeloom("run")
+    april = month(4)
+    land(made, "4", april)
+    cut_off = made.lakeloom_apart("run", LAKELOOM_CRASH_AT="before the run record @ monitors.watch")
+    between = list(made.warehouse.tallies("monitors.watch"))
+    second = made.lakeloom("run")
+    land(made, "5", [*month(5, flipped=True, shop="d"), *month(6, rows=2)])
+    corrected = {**april[7], "x": 99.0, "known": april[7]["known"] + timedelta(hours=1)}
+    land(made, "again", [corrected])
+    third = made.lakeloom("run")
+    shown = json.loads(made.lakeloom("monitor", "--format", "json").out)
+    before, again, after = made.files(), made.lakeloom("run"), made.files()
+    made.change(lambda conf: conf["monitors"]["watch"].update(retrain={"cooldown": "7 days"}))
+    plan = json.loads(made.lakeloom("plan", "--format", "json").out)
+    fourth = made.lakeloom("run")
+    said = (first, cut_off, between, second, third, shown, again, (before, after), plan, fourth)
+    return Story(made, april, *said)
+
+
+def window(shown: list[dict[str, Any]], number: int) -> dict[str, Any]:
+    return next(w for w in shown[0]["windows"] if w["window"] == PERIOD.format(number))
+
+
+def counts(tallies: list[Tally], number: int, column: str) -> list[dict[str, Any]]:
+    return [t.counts for t in tallies if t.window and t.window.month == number and t.column == column]
+
+
+def of_batch(story: Story, batch: int) -> list[Tally]:
+    tallies = story.project.warehouse.tallies("monitors.watch")
+    return [t for t in tallies if t.batch == batch and t.generation == 0]
+
+
+def test_the_first_run_keeps_the_reference_and_decides_nothing(story):
+    bins = {t.column: t.bins for t in of_batch(story, 0) if t.window is None}
+
+    assert (story.first.code, story.first.error) == (0, "")
+    assert set(bins) == {"x", "shop"} and len(bins["x"]["edges"]) == 11
+    assert sorted(bins["shop"]["values"]) == ["a", "b", "c"]
+    assert "monitor watch: wait\n  nothing is decided: no window after the model's training is over" in story.first.out
+
+
+def test_a_batch_that_is_cut_off_is_counted_once(story):
+    assert (story.cut_off.code, story.second.code) == (-9, 0)
+    held = of_batch(story, 1)
+
+    assert {t.run_id for t in held} == {r.run_id for r in story.project.records("monitors.watch") if r.batch == 1}
+    assert [t.counts for t in story.between if t.batch == 1] == [t.counts for t in held]
+    assert [sum(c["rows"]) for c in counts(held, 4, "x")] == [ROWS]
+
+
+def test_a_run_counts_only_what_is_new(story):
+    read = [i.inputs["scores.daily"] for i in story.project.intents("monitors.watch")]
+    kept = sorted({t.window.month for t in of_batch(story, 1) if t.window})
+
+    assert [(r["after"], r["upto"]) for r in read[:3]] == [(-1, 0), (0, 1), (1, 2)]
+    assert kept == [4]
+
+
+def test_the_counts_are_those_of_the_rows_that_landed(story):
+    edges = next(t.bins["edges"] for t in of_batch(story, 0) if t.column == "x" and t.bins)
+    xs = [row["x"] for row in story.april if row["x"] is not None]
+    place = [sum(x > e for e in edges[1:]) + (x >= edges[0]) for x in xs]
+
+    (rows,) = counts(of_batch(story, 1), 4, "x")
+    (labels,) = counts(of_batch(story, 1), 4, "")
+
+    assert rows["rows"] == [*np.bincount(place, minlength=len(edges) + 1).tolist(), 1]
+    assert sum(labels["unknown"].values()) == 30  # known in 2099
+    assert sum(labels["1"].values()) == sum(r["y"] for r in story.april if r["known"] < FAR)
+
+
+def test_a_corrected_row_changes_its_window_and_adds_no_row(story):
+    (rows,) = counts(of_batch(story, 2), 4, "x")
+
+    assert sum(rows["rows"]) == ROWS
+    assert rows["rows"][-2] >= 1 and rows["sums"][-2] >= 99  # above the greatest of the reference
+    assert {t.whole for t in of_batch(story, 2) if t.window and t.window.month == 4} == {True}
+    assert window(story.shown, 4)["rows"] == ROWS
+
+
+def test_performance_is_that_of_the_labels_that_are_known(story):
+    scores = {r["id"]: r["score"] for r in story.project.rows("scores.daily")}
+    known = [r for r in story.april if r["known"] < FAR]
+    april, may = (window(story.shown, n)["performance"] for n in (4, 5))
+
+    assert window(story.shown, 4)["labelled"] == len(known)
+    truth = roc_auc_score([r["y"] for r in known], [scores[r["id"]] for r in known])
+    assert april["true"][0] == pytest.approx(truth, abs=0.002)
+    assert april["estimated"] == pytest.approx(truth, abs=0.05)  # the model is right about itself
+    assert may["true"][0] < 0.4 < 0.7 < may["estimated"]  # and cannot know that the world has turned
+
+
+def test_what_has_drifted_is_named(story):
+    april, may = window(story.shown, 4), window(story.shown, 5)
+
+    assert (april["drifted"], april["verdict"]) == ([], "wait")
+    assert (may["drifted"], may["verdict"]) == (["shop"], "retrain")
+    assert may["features"][0]["new"] == 1.0  # no shop d in the training slice
+
+
+def test_without_retrain_a_monitor_only_says_so(story):
+    assert "monitor watch: retrain; `retrain:` in the conf would let the next run train" in story.third.out
+    assert "models.returns               nothing new" in story.again.err
+
+
+def test_nothing_new_writes_nothing(story):
+    before, after = story.files
+
+    assert story.again.out == "shop: nothing to do; every stage has read all there is\n"
+    assert before == after
+
+
+def test_with_retrain_the_next_run_trains_once_and_the_gate_decides(story):
+    planned = {p["stage"]: p for p in story.plan}
+    trained = story.project.records("models.returns")
+
+    assert planned["models.returns"]["run"]
+    assert planned["models.returns"]["why"].startswith("watch asks to retrain: May 2024: roc_auc 0.")
+    assert story.fourth.code == 3  # what it learned until April is wrong in May too
+    assert [(r.detail["version"], r.status) for r in trained] == [(1, "ok"), (2, "refused")]
+    assert "refused before: " in story.project.lakeloom("plan").out.split("models.returns")[1].splitlines()[0]
+
+
+def test_a_window_is_shown_with_its_figures_and_its_verdict(story):
+    text = story.project.lakeloom("monitor", "watch").out.splitlines()
+
+    assert text[0] == "watch: daily"
+    assert [line.split()[:3] for line in text[2:6]] == [
+        ["March", "2024", "v1"], ["April", "2024", "v1"], ["May", "2024", "v1"], ["June", "2024", "v1"],
+    ]  # fmt: skip
+    assert "nothing is checked" not in text[3]
+    none = story.project.lakeloom("monitor", "wathc")
+    assert (none.code, none.error) == (2, "no monitor 'wathc'; there is watch")
+
+
+def test_the_record_says_when_the_next_label_is_known(story):
+    assert story.project.records("monitors.watch")[0].detail["next_label_at"] == "2099-01-01T00:00:00+00:00"

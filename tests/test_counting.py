@@ -1,0 +1,84 @@
+"""What Spark counts for a monitor is what a hand counts: bins, windows, labels."""
+
+from datetime import UTC, datetime
+from math import inf, nan
+
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from pipelines.monitor import counting
+from pipelines.monitor.bins import Categories, Numbers
+
+pytestmark = pytest.mark.spark
+
+VALUES = [-inf, 0.9, 1.0, 2.0, 2.1, 5.0, 5.1, inf, nan, None]
+BINS = Numbers.of([1.0, 2.0, 5.0])
+
+
+def seconds(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(("period", "start"), [("day", "2026-03-04"), ("week", "2026-03-02"), ("month", "2026-03-01")])
+def test_a_window_is_of_the_calendar(frame, period, start):
+    rows = frame([(datetime(2026, 3, 4, 23, 59, tzinfo=UTC),), (None,)], "at timestamp")
+
+    found = [row.w for row in rows.select(counting.window_of("at", period).alias("w")).collect()]
+
+    assert found == [seconds(start), None]
+    assert counting.moment_of(seconds(start)) == datetime.fromisoformat(start).replace(tzinfo=UTC)
+
+
+def test_numbers_are_counted_as_python_places_them(frame):
+    place = BINS.place(np.array([nan if v is None else v for v in VALUES]))
+
+    found = counting.count(frame([(v,) for v in VALUES], "x double"), {"x": BINS}, F.lit(0))
+
+    assert found[0]["x"]["rows"] == np.bincount(place, minlength=BINS.slots).tolist()
+    assert found[0]["x"]["sums"] == [-1e100, 3.0, 7.1, 1e100, 0.0]
+
+
+def test_categories_are_counted_by_value_known_new_and_missing(frame):
+    bins = {"c": Categories(("a", "b"), ("rare",)), "many": Categories(("a",), ("b",), complete=False)}
+    rows = [(v, v) for v in ("a", "a", "b", "rare", "never", None)]
+
+    found = counting.count(frame(rows, "c string, many string"), bins, F.lit(0))
+
+    assert found[0]["c"]["rows"] == [2, 1, 1, 1, 1]  # a, b, others, new, missing
+    assert found[0]["many"]["rows"] == [2, 3, 0, 1]  # a, others, new, missing
+
+
+def test_each_window_is_counted_by_itself(frame):
+    at = [datetime(2026, month, 5, tzinfo=UTC) for month in (1, 1, 2)]
+    rows = [*zip(at, [1.0, 3.0, 3.0], [True, False, None], strict=True), (None, 1.0, True)]
+    bins = {"x": BINS, "b": Categories(("true", "false"))}
+
+    found = counting.count(frame(rows, "at timestamp, x double, b boolean"), bins, counting.window_of("at", "month"))
+
+    assert {w: (c["x"]["rows"], c["b"]["rows"]) for w, c in found.items()} == {
+        seconds("2026-01-01"): ([0, 1, 1, 0, 0], [1, 1, 0, 0, 0]),
+        seconds("2026-02-01"): ([0, 0, 1, 0, 0], [0, 0, 0, 0, 1]),
+        None: ([0, 1, 0, 0, 0], [1, 0, 0, 0, 0]),
+    }
+
+
+def test_bins_are_the_quantiles_and_the_most_frequent_values(frame):
+    rows = [(float(i), "often" if i % 2 else f"v{i % 3}", None) for i in range(101)]
+
+    learned = counting.learn(frame(rows, "x double, c string, none double"), ["x", "none"], ["c"])
+
+    assert learned["x"] == Numbers(tuple(float(10 * i) for i in range(11)))
+    assert learned["c"] == Categories(("often", "v0", "v1", "v2"))
+    assert learned["none"] == Numbers(())
+
+
+def test_scores_are_counted_by_window_version_label_and_bin(frame):
+    rows = [(0.1, 1, 1), (0.1, 0, 1), (0.99, None, 1), (1.0, 1, 1), (0.5, 1, 2), (nan, 1, 2), (None, None, 2)]
+
+    found = counting.count_scores(frame(rows, "s double, y int, model_version int"), "s", "y", F.lit(0), 8)
+
+    assert found == {
+        (0, 1): {"0": {"0": 1}, "1": {"0": 1, "7": 1}, "unknown": {"7": 1}, "unscored": 0},
+        (0, 2): {"0": {}, "1": {"4": 1}, "unknown": {}, "unscored": 2},
+    }

@@ -1,0 +1,197 @@
+"""Counts and records in, judgements out: what is said of windows that are well, and of those that are not."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.evaluate.binary import BINS
+from pipelines.monitor.bins import Numbers
+from pipelines.monitor.tallies import Reference, Totals
+from pipelines.run.watching import Subject, end, learned, name, watched
+from pipelines.spec.monitor import Monitor, Retrain
+from pipelines.state import History, Record
+
+pytestmark = pytest.mark.spark
+
+MONTHS = [datetime(2024, month, 1, tzinfo=UTC) for month in range(1, 7)]
+AT = datetime(2024, 7, 1, tzinfo=UTC)
+X = Numbers((0.0, 1.0, 2.0))
+TRAINED = {
+    "version": 1, "threshold": 0.5, "test": {"roc_auc": [0.75, 0.73, 0.77]},
+    "curves": {"calibration": [[0.25, 0.25, 500], [0.75, 0.75, 500]]},
+    "splits": {"train": {"from": "2023-10-01", "to": "2023-11-30"}, "test": {"from": "2023-12-01", "to": "2023-12-31"}},
+}  # fmt: skip
+
+
+def record(stage: str, detail: dict[str, Any], status: str = "ok") -> Record:
+    inputs = {"features.f": {"upto": 3}}
+    return Record("p", stage, 0, 0, "r", "d", status, AT, 1.0, inputs=inputs, detail=detail)  # type: ignore[arg-type]
+
+
+HISTORY = History((record("models.m", TRAINED),), ())
+
+
+def score(late: int = 500, on_time: int = 500, unknown: int = 0, auc: float = 0.75) -> dict[str, Any]:
+    """Half of the rows score 1/4, half 3/4; the chance that a late one scores above one on time is auc."""
+    low, high = str(BINS // 4), str(3 * BINS // 4)
+    return {
+        "1": {low: round(late * (1 - auc)), high: round(late * auc)},
+        "0": {low: round(on_time * auc), high: round(on_time * (1 - auc))},
+        "unknown": {low: unknown // 2, high: unknown - unknown // 2},
+        "unscored": 0,
+    }
+
+
+def rows(count: int, slot: int = 1) -> dict[str, Any]:
+    """As many rows in one slot; or in the two of the training slice."""
+    found = [0] * X.slots
+    found[slot] = count
+    return {"rows": found, "sums": [float(n * i) for i, n in enumerate(found)]}
+
+
+def totals(*windows: dict[str, Any], reference: bool = True) -> Totals:
+    kept = {1: Reference({"x": X}, {"x": rows(1_000)})} if reference else {}
+    return Totals(kept, {(start, 1): counts for start, counts in zip(MONTHS, windows, strict=False)})
+
+
+def judged(made: Totals, history: History = HISTORY, **monitor: Any) -> dict[str, Any]:
+    subject = Subject("monitors.w", Monitor(scores="s", **monitor), "m", "features.f")
+    return watched(history, subject, made, set(made.windows))
+
+
+WELL = {"x": rows(1_000), "": score()}
+
+
+def test_a_window_like_the_training_waits_with_what_was_checked():
+    (first, _) = judged(totals(WELL, WELL))["windows"]
+
+    assert (first["name"], first["rows"], first["labelled"], first["verdict"]) == ("January 2024", 1_000, 1_000, "wait")
+    assert first["performance"]["true"][0] == 0.75
+    assert first["performance"]["true"][1] < 0.75 < first["performance"]["true"][2]
+    assert first["performance"]["estimated"] == pytest.approx(0.75, abs=0.001)
+    assert first["reasons"][1] == "none of 1 features drifted"
+
+
+def test_the_interval_is_as_wide_as_by_the_formula_of_the_binomial():
+    # with two scores, (auc - 1/2) x 2 is the difference of two shares of 500 rows each
+    (found,) = judged(totals(WELL))["windows"]
+
+    value, low, high = found["performance"]["true"]
+    error = np.sqrt(2 * 0.75 * 0.25 / 500) / 2
+    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.15)
+    assert value == 0.75
+
+
+@pytest.mark.parametrize(
+    ("counts", "verdict", "reason"),
+    [
+        ({"x": rows(0), "": score(0, 0)}, "investigate", "no row was scored"),
+        ({}, "investigate", "no row was scored"),
+        ({"x": rows(9), "": score(5, 4)}, "wait", "nothing is checked: 9 rows, 100 are needed"),
+        ({"x": rows(1_000), "": score(0, 1_000, auc=0.5)}, "wait",
+         "all 1,000 rows that have a label lack what it asks for; roc_auc is estimated at 0.7500, against 0.7500"),
+        ({"x": rows(1_000), "": score(0, 0, 1_000)}, "wait",
+         "labels of 0 of 1,000 rows are known; roc_auc is estimated at 0.7500, against 0.7500"),
+        ({"x": rows(1_000, slot=4), "": score()}, "wait", "1 of 1 features drifted: x (psi "),  # all are missing
+        ({"x": rows(1_000, slot=4), "": score(0, 0, 1_000)}, "investigate", "1 of 1 features drifted: x (psi "),
+        ({"x": rows(990), "": score()}, "investigate", "features of 990 of 1,000 rows were counted"),
+        ({"": score()}, "investigate", "no feature was checked"),
+        ({"x": rows(1_003), "": {**score(), "unscored": 3}}, "investigate", "3 rows have no score"),
+        ({"x": rows(1_000), "": score(auc=0.6)}, "retrain", "roc_auc 0.6000 ("),
+    ],
+)  # fmt: skip
+def test_whatever_a_window_is_like_it_has_a_stated_verdict(counts, verdict, reason):
+    (found,) = judged(totals(counts))["windows"]
+
+    assert found["verdict"] == verdict
+    assert any(r.startswith(reason) for r in found["reasons"]), found["reasons"]
+
+
+def test_without_a_reference_nothing_is_called_well():
+    (found,) = judged(totals(WELL, reference=False))["windows"]
+
+    assert found["verdict"] == "investigate"
+    assert found["reasons"][0] == (
+        "no reference: no run that is recorded here trained version 1, or its training slice cannot be read"
+    )
+
+
+def test_without_a_record_of_the_training_there_is_nothing_to_hold_it_against():
+    (found,) = judged(totals(WELL), History((), ()))["windows"]
+
+    assert (found["verdict"], found["performance"]["estimated"]) == ("investigate", None)
+    assert "roc_auc has nothing to be held against" in found["reasons"]
+
+
+def test_the_window_before_can_be_the_reference():
+    worse = {"x": rows(1_000, slot=2), "": score(auc=0.65)}
+
+    first, second, third = judged(totals(WELL, worse, worse), reference="previous")["windows"]
+
+    assert first["reasons"][-1] == "no feature is checked in the first window"
+    assert (second["verdict"], second["performance"]["before"]) == ("retrain", 0.75)
+    assert (third["verdict"], third["performance"]["before"]) == ("wait", 0.65)
+    assert (second["drifted"], third["drifted"]) == (["x"], [])
+
+
+def test_the_last_window_is_not_decided_on_before_it_is_over():
+    bad = {"x": rows(1_000), "": score(auc=0.6)}
+
+    still, over = judged(totals(WELL, bad))["decision"], judged(totals(WELL, bad, {"": score(1, 1)}))["decision"]
+
+    assert (still["verdict"], over["verdict"], over["asks"]) == ("wait", "retrain", False)
+    assert over["reasons"][0].startswith("February 2024: roc_auc 0.6000 (")
+    asks = judged(totals(WELL, bad, WELL), retrain=Retrain(cooldown="40 weeks"))["decision"]
+    assert (asks["verdict"], asks["asks"]) == ("wait", True)  # it cools down
+
+
+def test_windows_that_a_batch_did_not_touch_are_still_decided_on():
+    bad = {"x": rows(1_000), "": score(auc=0.6)}
+    made = totals(bad, WELL, WELL)
+    before = judged(made)
+    history = History((*HISTORY.records, record("monitors.w", before)), ())
+    subject = Subject("monitors.w", Monitor(scores="s"), "m", "features.f")
+
+    after = watched(history, subject, made, {(MONTHS[2], 1)})
+
+    assert [w["name"] for w in after["windows"]] == ["March 2024"]
+    assert after["decision"] == before["decision"]
+    assert after["decision"]["verdict"] == "retrain"
+
+
+def test_windows_of_an_older_version_are_shown_and_not_decided_on():
+    bad = {"x": rows(1_000), "": score(auc=0.6)}
+    made = totals(bad, WELL, WELL)
+    made.windows[MONTHS[1], 2] = made.windows[MONTHS[2], 2] = WELL
+    history = History((*HISTORY.records, record("models.m", {**TRAINED, "version": 2})), ())
+    made.references[2] = made.references[1]
+
+    found = judged(made, history)
+
+    assert [(w["model_version"], w["verdict"]) for w in found["windows"]] == [
+        (1, "retrain"), (1, "wait"), (2, "wait"), (1, "wait"), (2, "wait"),
+    ]  # fmt: skip
+    assert found["decision"]["verdict"] == "wait"
+
+
+def test_what_a_training_saw_ends_with_its_newest_day_even_if_a_gate_refused_it():
+    later = {**TRAINED, "splits": {"train": {"to": "2024-02-01"}, "test": {"to": "2024-02-29"}}}
+    history = History((*HISTORY.records, record("models.m", later, "refused")), ())
+
+    assert learned(HISTORY, "m") == datetime(2024, 1, 1, tzinfo=UTC)
+    assert learned(history, "m") == datetime(2024, 3, 1, tzinfo=UTC)
+    assert learned(History((), ()), "m") is None
+
+
+@pytest.mark.parametrize(
+    ("period", "until", "said"),
+    [
+        ("day", "2024-02-02", "2024-02-01"),
+        ("week", "2024-02-08", "week of 2024-02-01"),
+        ("month", "2024-03-01", "February 2024"),
+    ],
+)
+def test_a_window_has_an_end_and_a_name(period, until, said):
+    assert (end(MONTHS[1], period).date().isoformat(), name(MONTHS[1], period)) == (until, said)
