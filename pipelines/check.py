@@ -363,7 +363,7 @@ def _model(name: str, model: Model, seen: _Seen) -> Iterator[Flaw]:
     outputs = feature.outputs()
     if not outputs:
         yield Flaw((*place, "features"), f"{model.features} has no feature columns to learn from")
-    yield from (Flaw((*place, *keys), sentence) for keys, sentence in absent(model, outputs))
+    yield from (Flaw((*place, *keys), sentence) for keys, sentence in absent(model, outputs, feature.keys))
     made = seen.tables.get(feature.spine)
     if made is not None:
         yield from _label((*place, "label"), model, feature, made)

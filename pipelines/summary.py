@@ -51,20 +51,40 @@ def _tables(records: Sequence[Record]) -> str:
 
 def _model(record: Record) -> str:
     d = record.detail
-    train, test = d["splits"]["train"], d["splits"]["test"]
     lines = [
         f"model {_name(record)}: {d['winner']} is version {d['version']} of {d['registered']}, champion",
-        f"  trained on {train['rows']:,} rows to {train['to']}, "
-        f"judged on {test['rows']:,} rows from {test['from']} to {test['to']}",
+        f"  {_sides(d)}",
         f"  {'':<20}{'model':>8}  {'95% interval':<18}{'baseline':>8}",
     ]
     for name in (m for m in TASKS[d["task"]].shown if m in d["test"]):
         value, low, high = map(_figure, d["test"][name])
         lines.append(f"  {name:<20}{value:>8}  {f'{low} to {high}':<18}{_figure(d['baseline'].get(name)):>8}")
+    lines += [f"  {line}" for line in _past(d)]
     lines += [f"  {n} tells the label by itself: {why}; is it known in time?" for n, why in d["disguised"].items()]
     lines += [f"  {move}" for move in moves([record]) if move.who]
     lines += [f"  gate {'passed' if g['passed'] else 'CLOSED'}: {g['gate']}: {g['why']}" for g in d["gates"]]
     return "\n".join(lines)
+
+
+def _sides(detail: Mapping[str, Any]) -> str:
+    train, test = detail["splits"]["train"], detail["splits"]["test"]
+    split = detail.get("split", {"by": "time"})
+    if split["by"] == "time":
+        newer = f"judged on {test['rows']:,} rows from {test['from']} to {test['to']}"
+        return f"trained on {train['rows']:,} rows to {train['to']}, {newer}"
+    of = f" of {split['column']}" if "column" in split else ""
+    return f"trained on {train['rows']:,} rows, judged on {test['rows']:,} others; split: {split['by']}{of}"
+
+
+def _past(detail: Mapping[str, Any]) -> list[str]:
+    """A backtest, in a line: the first metric of the task, from the worst fold to the best."""
+    folds = [fold for fold in detail.get("backtest", []) if "test" in fold]
+    metric = TASKS[detail["task"]].headline[0]
+    found = [fold["test"][metric][0] for fold in folds if metric in fold["test"]]
+    if not found:
+        return []
+    said = f"{len(folds)} of {len(detail['backtest'])} folds"
+    return [f"backtest: {metric} {_figure(min(found))} to {_figure(max(found))} over {said}"]
 
 
 def _scores(records: Sequence[Record]) -> str:

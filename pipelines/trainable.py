@@ -23,6 +23,8 @@ def unfit(model: Model) -> Found:
     for column, each in model.prepare.items():
         if each.kind == "target" and model.task == "multiclass":
             yield ("prepare", column, "kind"), "a mean label of classes there is none; take one_hot or hash"
+    if model.split.by == "stratified" and model.task == "regression":
+        yield ("split", "by"), "a regression has no classes to stratify by; take time, random or group"
     if model.search.metric:
         yield from _metric(("search", "metric"), model.search.metric, model.task)
     for i, gate in enumerate(model.gates):
@@ -43,8 +45,11 @@ def _bounds(place: tuple[str | int, ...], gate: Gate) -> Found:
             yield (*place, name), f"{gate.metric} lies between {measure.low:g} and {measure.high:g}, got {bound:g}"
 
 
-def absent(model: Model, outputs: Collection[str]) -> Found:
-    """Columns that the model names and its feature table, with these outputs, has not."""
+def absent(model: Model, outputs: Collection[str], keys: Collection[str]) -> Found:
+    """Columns that the model names and its feature table, with these outputs and keys, has not."""
+    grouped = model.split.column
+    if grouped and grouped not in {*outputs, *keys}:
+        yield ("split", "column"), f"{model.features} has no column '{grouped}'{near(grouped, [*keys, *outputs])}"
     named: list[tuple[tuple[str | int, ...], str]] = [(("slices", i), column) for i, column in enumerate(model.slices)]
     named += [
         (("candidates", i, "feature"), c.feature) for i, c in enumerate(model.candidates) if isinstance(c, Isotonic)

@@ -28,6 +28,7 @@ class Problem:
     task: Task
     inputs: Inputs
     keys: tuple[str, ...]
+    time: str = ""  # as_of_time
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import get_args
 
 from pipelines.spec import (
     AsOf,
+    Backtest,
     Case,
     Cases,
     Delta,
@@ -186,7 +187,13 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
         Model,
         "All candidates see the same rows; validation chooses among them, the test slice judges the winner.",
     ),
-    ("`models.split`", Split, "By time, because a model is used on the future."),
+    (
+        "`models.split`",
+        Split,
+        "By time unless said, because a model is used on the future; a row is on a side only once its label is known "
+        "([models.md](models.md#splits)).",
+    ),
+    ("`models.backtest`", Backtest, "Nothing trains that was known at its origin or later."),
     *(
         (f"`models.prepare`: `kind: {get_args(kind.model_fields['kind'].annotation)[0]}`", kind, "")
         for kind in PREPARATIONS

@@ -35,6 +35,11 @@ def test_a_number_is_learned_by_what_learns_numbers(tmp_path):
     assert said(tmp_path, *NUMBER) == []
 
 
+def test_the_rows_of_a_key_or_of_a_feature_are_a_group(tmp_path):
+    for column in ("flight_id", "carrier"):
+        assert said(tmp_path, ("    gates:", f"    split: {{by: group, column: {column}}}\n    gates:")) == []
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -71,6 +76,14 @@ def test_a_number_is_learned_by_what_learns_numbers(tmp_path):
         (
             [*NUMBER, ("{kind: linear_regression}", "{kind: isotonic, feature: distanse}")],
             "models.late_arrival.candidates.0.feature: departures has no feature 'distanse'; did you mean 'distance'?",
+        ),
+        (
+            [*NUMBER, ("    gates:", "    split: {by: stratified}\n    gates:")],
+            "models.late_arrival.split.by: a regression has no classes to stratify by; take time, random or group",
+        ),
+        (
+            [("    gates:", "    split: {by: group, column: carier}\n    gates:")],
+            "models.late_arrival.split.column: departures has no column 'carier'; did you mean 'carrier'?",
         ),
     ],
 )  # fmt: skip

@@ -1,4 +1,9 @@
-"""Labels and slices: which rows may train, which choose, which judge; by time, at midnights."""
+"""Labels and slices: which rows may train, which choose, which judge. Only rows whose label is known are on a side.
+
+By time, at midnights; or by a hash (hashed.py). A row's side depends on what
+the row is, never on where it lies. To add a way: a word in spec/split.py and
+a line of `split`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +16,10 @@ from pyspark.sql import functions as F
 
 from pipelines.columns import refuse_expression
 from pipelines.errors import DataError
+from pipelines.models import hashed
+from pipelines.models.hashed import HeldOut
 from pipelines.spec import TASKS, Model, Split
-from pipelines.spec.task import LABEL
+from pipelines.spec.task import KNOWN, LABEL
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Slices:
-    """Labelled rows from oldest to newest. `cutoff`: no row at or after it was fitted on or chose anything."""
+    """Labelled rows of three sides. `cutoff`: no row at or after it was fitted on or chose anything."""
 
     train: DataFrame
     validate: DataFrame
@@ -34,61 +41,89 @@ class Slices:
     summary: dict[str, dict[str, Any]]
     cutoff: datetime
     unlabelled: int
+    held: HeldOut | None = None  # the test rows by a rule that finds them among later rows too
 
 
 def labels(
     spine: DataFrame, keys: Sequence[str], model: Model, known_at: Mapping[str, str], now: datetime
 ) -> DataFrame:
-    """Keys and LABEL (0 or 1, a number, a class); null where it is missing, no number, or not known before `now`.
+    """Keys, LABEL (0 or 1, a number, a class) and KNOWN, when it became known; null: with the row.
 
+    LABEL is null where it is missing, no number, or not known before `now`.
     known_at: column of the spine -> the timestamp column at which it becomes known.
     """
     value, read = F.expr(model.label).cast(TASKS[model.task].label), refuse_expression(model.label, spine.columns)
     if model.task == "regression":
         value = F.when(~F.isnan(value) & (F.abs(value) < float("inf")), value)
-    for moment in sorted({known_at[column] for column in read if column in known_at}):
+    moments = sorted({known_at[column] for column in read if column in known_at})
+    for moment in moments:
         value = F.when(F.col(moment) < F.lit(now), value)
-    return spine.select(*keys, value.alias(LABEL))
+    never = F.lit(None).cast("timestamp")  # greatest wants two
+    known = F.greatest(never, never, *[F.col(moment).cast("timestamp") for moment in moments])
+    return spine.select(*keys, value.alias(LABEL), known.alias(KNOWN))
 
 
-def split(df: DataFrame, time: str, shares: Split) -> Slices:
-    """Cut labelled rows at the midnights (UTC) that come nearest to the shares. Spark counts days, Python cuts.
+def split(df: DataFrame, time: str, keys: Sequence[str], how: Split) -> Slices:
+    """Three sides of the labelled rows. A row without a time belongs to none.
 
-    A row without a time belongs to no slice. Cost: one small aggregate. Errors: DataError where a slice would have no
-    labelled row.
+    Cost: one small aggregate; two by classes. Errors: DataError where a side would have no labelled row.
     """
-    df, day = df.where(F.col(time).isNotNull()), F.to_date(time).alias("day")
-    counted = df.groupBy(day).agg(F.count("*").alias("rows"), F.count(LABEL).alias("labelled")).collect()
-    days = sorted((Day(**r.asDict()) for r in counted), key=lambda d: d.day)
+    timed = df.where(F.col(time).isNotNull())
+    if how.by == "time":
+        return by_time(timed, time, how)
+    sides = hashed.split(timed, time, keys, how)
+    return Slices(*sides.parts, sides.summary, sides.cutoff, sides.unlabelled, sides.held)
+
+
+def by_time(df: DataFrame, time: str, shares: Split) -> Slices:
+    """Cut at the midnights (UTC) that come nearest to the shares. Spark counts days, Python cuts."""
+    days = counted(df, time)
     first, second = cuts(days, shares)
     at, rows = F.col(time), df.where(F.col(LABEL).isNotNull())
     parts = {"train": at < first, "validate": (at >= first) & (at < second), "test": at >= second}
     summary = {
-        "train": _summary([d for d in days if d.day < first.date()]),
-        "validate": _summary([d for d in days if first.date() <= d.day < second.date()]),
-        "test": _summary([d for d in days if d.day >= second.date()]),
+        "train": summed([d for d in days if d.day < first.date()]),
+        "validate": summed([d for d in days if first.date() <= d.day < second.date()]),
+        "test": summed([d for d in days if d.day >= second.date()]),
     }
     train, validate, test = (rows.where(condition) for condition in parts.values())
     return Slices(train, validate, test, summary, second, sum(d.rows - d.labelled for d in days))
 
 
+def counted(df: DataFrame, time: str) -> list[Day]:
+    """Rows by day, the oldest first. Cost: one small aggregate."""
+    found = df.groupBy(F.to_date(time).alias("day")).agg(F.count("*").alias("rows"), F.count(LABEL).alias("labelled"))
+    return sorted((Day(**r.asDict()) for r in found.collect()), key=lambda d: d.day)
+
+
 def cuts(days: Sequence[Day], shares: Split) -> tuple[datetime, datetime]:
     """The midnights that end the training and the validation slice. Errors: DataError where one would be empty."""
-    reached = dict(zip((d.day for d in days), accumulate(d.labelled for d in days), strict=True))
-    whole = sum(d.labelled for d in days)
-    ends = [_nearest(reached, whole * share) for share in (shares.train, shares.train + shares.validate_)]
-    labelled = [reached.get(end, 0) for end in ends]
+    ends = nearest(days, [shares.train, shares.train + shares.validate_])
+    whole, labelled = sum(d.labelled for d in days), [reached(days).get(end, 0) for end in ends]
     if not whole or not 0 < labelled[0] < labelled[1] < whole:
         raise DataError(
             f"{whole} labelled rows on {len(days)} days do not make a training, a validation and a test slice"
         )
-    first, second = (datetime(e.year, e.month, e.day, tzinfo=UTC) + timedelta(days=1) for e in ends)
+    first, second = (after(e) for e in ends)
     return first, second
 
 
-def _nearest(reached: Mapping[date, int], wanted: float) -> date:
-    return min(reached, key=lambda d: abs(reached[d] - wanted), default=date.min)
+def nearest(days: Sequence[Day], shares: Sequence[float]) -> list[date]:
+    """The day by whose end the labelled rows come nearest to each share of them all."""
+    by_day, whole = reached(days), sum(d.labelled for d in days)
+    return [min(by_day, key=lambda d: abs(by_day[d] - whole * share), default=date.min) for share in shares]
 
 
-def _summary(days: Sequence[Day]) -> dict[str, Any]:
+def reached(days: Sequence[Day]) -> dict[date, int]:
+    """Labelled rows up to the end of each day."""
+    return dict(zip((d.day for d in days), accumulate(d.labelled for d in days), strict=True))
+
+
+def after(day: date) -> datetime:
+    """The midnight (UTC) that ends a day."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+
+
+def summed(days: Sequence[Day]) -> dict[str, Any]:
+    """Labelled rows of some days, the first and the last of them."""
     return {"rows": sum(d.labelled for d in days), "from": str(days[0].day), "to": str(days[-1].day)}

@@ -1,4 +1,4 @@
-"""What is said of a trained model on the newest slice: metrics beside baseline and champion, pictures, gates."""
+"""What is said of a trained model on the test slice: metrics beside baseline and champion, pictures, gates."""
 
 from typing import Any
 
@@ -9,25 +9,28 @@ from pyspark.sql import functions as F
 from pipelines import evaluate, gates
 from pipelines.evaluate import Counts, Tally, Task
 from pipelines.models.base import predict
+from pipelines.models.hashed import HeldOut
 from pipelines.models.splits import Slices
 from pipelines.registry import Registry, Version
 from pipelines.spec import METRICS, Feature, Model
 from pipelines.spec.task import LABEL
 from pipelines.tune import Trial
 
+HELD = "lakeloom.held"  # tag of a registered version: which rows its split kept from it
 FIGURES = 9  # significant, of a metric in a record
 
 
 def judge(model: Model, feature: Feature, slices: Slices, winner: Trial, rival: "Rival | None") -> dict[str, Any]:
     """The winner on the test slice, as the run record holds it. Cost: one scoring pass, a few small aggregates."""
     key, task = F.concat_ws("/", *feature.keys), winner.task
+    unit = F.coalesce(F.col(model.split.column).cast("string"), F.lit("")) if model.split.column else key
     answered = predict(winner.fitted, slices.test, task.answers(labelled=True))
     scored = answered.persist(StorageLevel.MEMORY_AND_DISK)
     columns = dict.fromkeys([*model.slices, *[gate.slice for gate in model.admission if gate.slice]])
     try:
-        found = evaluate.tally(task, scored, key)
-        test, base = _intervals(task, found), task.baseline(found.whole)
-        same = rival.on(task, scored, slices.test, key) if rival else None
+        found = evaluate.tally(task, scored, unit)
+        test, base = bounded(task, found), task.baseline(found.whole)
+        same = rival.on(task, scored, slices.test, unit) if rival else None
         by_slice = {c: evaluate.by_slice(task, scored, c) for c in columns}
         tested = _hash(scored, key)
         pictures = task.pictures(scored, found.whole)
@@ -60,7 +63,7 @@ class Rival:
         self.registry, self.version, self.time = registry, version, feature.as_of_time
 
     def on(self, task: Task, scored: DataFrame, test: DataFrame, key: Column) -> tuple[Tally, Tally] | None:
-        """(challenger, champion) on the rows newer than both cutoffs, counted as the challenger's task counts.
+        """(challenger, champion) on the rows that neither has seen, counted as the challenger's task counts.
 
         None where the champion had another task, or its columns are gone.
         """
@@ -68,15 +71,21 @@ class Rival:
             return None
         if not set(self.registry.detail(self.version)["features"]) <= set(test.columns):
             return None
-        newer = F.col(self.time) >= F.lit(self.version.tags["lakeloom.cutoff"]).cast("timestamp")
+        unseen = self._unseen(test)
         fitted = self.registry.load_version(self.version)
         answers = evaluate.restored(self.version.tags, fitted).answers(labelled=True)
-        rows = predict(fitted, test.where(newer), answers)
-        pair = evaluate.tally(task, scored.where(newer), key), evaluate.tally(task, rows, key)
+        rows = predict(fitted, test.where(unseen), answers)
+        pair = evaluate.tally(task, scored.where(unseen), key), evaluate.tally(task, rows, key)
         return None if any(task.lacks(each.whole) for each in pair) else pair
 
+    def _unseen(self, test: DataFrame) -> Column:
+        """True of a row newer than the champion's cutoff, and of one that its split by a hash held out."""
+        newer = F.col(self.time) >= F.lit(self.version.tags["lakeloom.cutoff"]).cast("timestamp")
+        held = HeldOut.of(self.version.tags[HELD]) if HELD in self.version.tags else None
+        return newer | held.holds() if held and set(held.columns) <= set(test.columns) else newer
 
-def _intervals(task: Task, found: Tally) -> dict[str, list[float]]:
+
+def bounded(task: Task, found: Tally) -> dict[str, list[float]]:
     """Metric -> value, low, high; finite, for JSON has no infinity: too few rows make an interval of no bound."""
     said = evaluate.intervals(task, found)
     return {n: [_rounded(METRICS[n].bounded(v)) for v in values] for n, values in said.items()}

@@ -1,7 +1,7 @@
-"""Train a model: label, split by time, search, judge on the newest slice, verify, register, move the alias."""
+"""Train a model: label, split, search, judge on the test slice, verify, register, move the alias."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isclose
 from typing import Any
@@ -17,8 +17,9 @@ from pipelines.models.disguise import disguised
 from pipelines.models.splits import Slices
 from pipelines.registry import Logged, Registry, Version
 from pipelines.run import example, promoting
+from pipelines.run.backtesting import backtest
 from pipelines.run.context import Context
-from pipelines.run.judging import Rival, judge
+from pipelines.run.judging import HELD, Rival, judge
 from pipelines.search import Found, search
 from pipelines.spec import Feature, Model, Pipeline
 from pipelines.spec.task import SCORE, TARGET
@@ -50,8 +51,9 @@ def train(ctx: Context) -> Record:
         return _admitted(ctx, intent, registry, registry.detail(done), done)
     rows = labelled(ctx.spark, ctx.warehouse, ctx.pipeline, model, intent).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        slices = splits.split(rows, feature.as_of_time, model.split)
-        detail, version = _train(ctx, intent, registry, slices, Inputs.of(rows, feature.outputs(), model.prepare))
+        inputs = Inputs.of(rows, feature.outputs(), model.prepare)
+        slices = splits.split(rows, feature.as_of_time, feature.keys, model.split)
+        detail, version = _train(ctx, intent, registry, slices, Material(rows, inputs))
     except (DataError, SpecError) as error:
         raise type(error)(f"{ctx.stage.id}: {error}") from error
     finally:
@@ -81,14 +83,22 @@ def labelled(spark: SparkSession, warehouse: Warehouse, pipeline: Pipeline, mode
     return rows.join(splits.labels(spine, feature.keys, model, known_at, intent.now), list(feature.keys), "left")
 
 
+@dataclass(frozen=True)
+class Material:
+    """All rows, labelled or not, and what of them is a feature."""
+
+    rows: DataFrame
+    inputs: Inputs
+
+
 def _train(
-    ctx: Context, intent: Intent, registry: Registry, slices: Slices, inputs: Inputs
+    ctx: Context, intent: Intent, registry: Registry, slices: Slices, material: Material
 ) -> tuple[dict[str, Any], Version]:
     """Search, judge, log, load again and compare, register: in this order."""
-    model = ctx.pipeline.models[ctx.stage.name]
+    model, inputs = ctx.pipeline.models[ctx.stage.name], material.inputs
     feature = ctx.pipeline.features[model.features]
     task = evaluate.TASKS[model.task].learned(slices.train)
-    problem = tune.Problem(task, inputs, feature.keys)
+    problem = tune.Problem(task, inputs, feature.keys, feature.as_of_time)
     told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, Asked(task.kind, task.width))
     for name, why in told.items():
         ctx.tell(f"{name} tells the label by itself: {why}; is it known in time?")
@@ -96,9 +106,11 @@ def _train(
     fit = partial(tune.trial, slices, problem)
     found = search(model, slices.summary["train"]["rows"], fit, kept, ctx.tell)
     winner, champion = found.winner, registry.champion(_name(ctx))
-    ctx.tell(f"judges {winner.candidate.kind} on {slices.summary['test']['rows']:,} rows that are newer")
+    ctx.tell(f"judges {winner.candidate.kind} on {slices.summary['test']['rows']:,} rows that it has not seen")
     judged = judge(model, feature, slices, winner, Rival(registry, champion, feature) if champion else None)
     detail = {**_said(ctx, slices, found), **judged, "features": list(inputs.columns), "disguised": told}
+    if model.backtest:
+        detail["backtest"] = backtest(material.rows, model, problem, winner.candidate, ctx.tell)
     run = _run(ctx, intent, detail, winner)
     logged = registry.log(ctx.pipeline.pipeline, winner.fitted, slices.train.select(*feature.outputs()), run)
     crash.point("after the model is logged", ctx.stage.id)
@@ -119,6 +131,7 @@ def _said(ctx: Context, slices: Slices, found: Found[tune.Trial]) -> dict[str, A
         "importance": [list(i) for i in winner.importance],
         "left_out": list(winner.left_out),
         "splits": slices.summary,
+        "split": model.split.model_dump(mode="json", include={"by", "column", "seed"}, exclude_none=True),
         "unlabelled": slices.unlabelled,
         "cutoff": slices.cutoff.isoformat(),
         "registered": _name(ctx),
@@ -147,6 +160,7 @@ def _tags(ctx: Context, intent: Intent, slices: Slices, winner: tune.Trial) -> d
     return {
         INTENT: ctx.transaction(intent, "model").tag,
         "lakeloom.cutoff": slices.cutoff.isoformat(),
+        **({HELD: slices.held.text()} if slices.held else {}),
         evaluate.TASK: winner.task.kind,
         **winner.task.tags(),
         "lakeloom.definition": intent.definition,

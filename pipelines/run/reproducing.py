@@ -88,7 +88,7 @@ def _again(
     feature = pipeline.features[model.features]
     rows = labelled(spark, warehouse, pipeline, model, intent).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        slices = splits.split(rows, feature.as_of_time, model.split)
+        slices = splits.split(rows, feature.as_of_time, feature.keys, model.split)
         tell(f"fits {model.candidates[0].kind} on {slices.summary['train']['rows']:,} rows")
         task = evaluate.TASKS[model.task].learned(slices.train)
         inputs = Inputs.of(rows, feature.outputs(), model.prepare)

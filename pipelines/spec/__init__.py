@@ -8,17 +8,18 @@ from pipelines.spec.expectations import Expectation
 from pipelines.spec.feature import PERCENTILES, AsOf, Feature, Window, reach_text
 from pipelines.spec.gate import Gate, smaller_is_better
 from pipelines.spec.load import Lines, load, load_cases, load_lines, load_target
-from pipelines.spec.model import Model, Score, Split
+from pipelines.spec.model import Model, Score
 from pipelines.spec.monitor import Monitor
 from pipelines.spec.pipeline import Pipeline
 from pipelines.spec.search import Range, Search
 from pipelines.spec.source import Delta, Files, Jdbc, Kafka, Source
+from pipelines.spec.split import Backtest, Split
 from pipelines.spec.table import HISTORY, Freshness, Table, Volume
 from pipelines.spec.target import Target
 from pipelines.spec.task import METRICS, TASKS, Metric, Task
 
 __all__ = [
-    "HISTORY", "METRICS", "PERCENTILES", "TASKS", "AsOf", "Candidate", "Case", "Cases", "Delta", "Expectation",
+    "HISTORY", "METRICS", "PERCENTILES", "TASKS", "AsOf", "Backtest", "Candidate", "Case", "Cases", "Delta", "Expectation",
     "Feature", "Files", "Freshness", "Gate", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers", "Lines",
     "LogisticRegression", "Metric", "Model", "Monitor", "Pipeline", "Postgres", "Range", "Score", "Search", "Source",
     "Spec", "Split", "Table", "Target", "Task", "Volume", "Window", "Xgboost", "learners", "length_text",

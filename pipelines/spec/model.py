@@ -1,4 +1,4 @@
-"""Models: candidates, and how rows are split for them; search.py and gate.py have how one is chosen and admitted."""
+"""Models: candidates; split.py has which rows they see, search.py and gate.py how one is chosen and admitted."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,23 +12,8 @@ from pipelines.spec.gate import Gate, unnamed
 from pipelines.spec.portfolio import entered
 from pipelines.spec.prepare import Preparation
 from pipelines.spec.search import Search
+from pipelines.spec.split import Backtest, Split
 from pipelines.spec.task import TASKS, Metric, Task
-
-
-class Split(Spec):
-    """Oldest rows train, newer validate (they choose the candidate), the newest test (they judge it)."""
-
-    by: Literal["time"] = "time"
-    train: float = Field(default=0.7, gt=0, lt=1)
-    validate_: float = Field(default=0.15, gt=0, lt=1, alias="validate")
-    test: float = Field(default=0.15, gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _whole(self) -> "Split":
-        whole = self.train + self.validate_ + self.test
-        if abs(whole - 1) > 1e-9:
-            raise ValueError(f"train + validate + test should be 1, got {whole:g}")
-        return self
 
 
 def _entered(given: object, info: ValidationInfo) -> object:
@@ -52,6 +37,7 @@ class Model(Spec):
     label: str = Field(description="SQL over the spine's columns: 'arr_delay >= 15'; a row trains once it is known")
     task: Task = Field(description="what kind of answer: yes or no, a number, one of some classes")
     split: Split = Split()
+    backtest: Backtest | None = Field(default=None, description="how it would have done in the past; changes no model")
     prepare: dict[Column, Preparation] = Field(
         default={}, description="feature column -> what it is taken for, where its type should not decide"
     )

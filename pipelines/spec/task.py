@@ -17,6 +17,7 @@ Metric = Literal[
 ]  # fmt: skip
 LABEL, SCORE, PREDICTED = "_label", "score", "predicted"  # columns of a scored frame, whatever the task
 TARGET, LIKELIHOOD = "_target", "_likelihood"  # the label as a learner sees it; the probability that a class was given
+KNOWN = "_known"  # when the label became known, where that is later than the row
 OURS = "__"  # begins the name of a column that a fitted pipeline makes, so that it meets none of a table
 FEATURES, PROBABILITY, RAW = "__features", "__probability", "__raw"
 PREDICTION = "prediction"  # but for this one, by which MLflow knows what a Spark model answers

@@ -1,0 +1,56 @@
+"""How the winner would have done in the past: trained again at each origin, judged on what came next.
+
+The published model is not touched by it. Its candidate was chosen on rows of
+later than most origins, so that the figures are of the candidate as it is, not
+of the search that found it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipelines import evaluate, tune
+from pipelines.errors import DataError
+from pipelines.models.base import predict
+from pipelines.models.folds import Fold, folds, slices
+from pipelines.models.splits import Slices
+from pipelines.run.judging import bounded
+from pipelines.spec import Candidate, Model
+
+Json = dict[str, Any]
+
+
+def backtest(
+    rows: DataFrame, model: Model, problem: tune.Problem, candidate: Candidate, tell: Callable[[str], None]
+) -> list[Json]:
+    """A line for each fold, the oldest first; one that cannot be trained says why. Cost: a training for each.
+
+    Errors: DataError where rows make no folds.
+    """
+    assert model.backtest, "is asked for"
+    found = []
+    for number, fold in enumerate(folds(rows, problem.time, model.backtest), 1):
+        tell(f"trains {candidate.kind} as of {fold.origin:%Y-%m-%d} (fold {number} of {model.backtest.folds})")
+        try:
+            made = slices(rows, problem.time, fold, model.backtest, model.split)
+            found.append(_line(fold, made.summary, _judged(made, problem, candidate)))
+        except DataError as error:
+            found.append(_line(fold, {}, {"why": str(error)}))
+    return found
+
+
+def _line(fold: Fold, summary: Json, found: Json) -> Json:
+    counts = {f"{side}_rows": part["rows"] for side, part in summary.items()}
+    return {"origin": fold.origin.isoformat(), "until": fold.until.isoformat(), **counts, **found}
+
+
+def _judged(made: Slices, problem: tune.Problem, candidate: Candidate) -> Json:
+    """Metrics with intervals beside the baseline of the fold's own training rows."""
+    learned = evaluate.TASKS[problem.task.kind].learned(made.train)
+    done = tune.trial(made, replace(problem, task=learned), candidate)
+    answered = predict(done.fitted, made.test, done.task.answers(labelled=True))
+    counts = evaluate.tally(done.task, answered, F.concat_ws("/", *problem.keys))
+    return {"test": bounded(done.task, counts), "baseline": done.task.baseline(counts.whole)}
