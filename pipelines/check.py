@@ -363,8 +363,9 @@ def _model(name: str, model: Model, seen: _Seen) -> Iterator[Flaw]:
     outputs = feature.outputs()
     if not outputs:
         yield Flaw((*place, "features"), f"{model.features} has no feature columns to learn from")
-    yield from (Flaw((*place, *keys), sentence) for keys, sentence in absent(model, outputs, feature.keys))
     made = seen.tables.get(feature.spine)
+    spine = tuple(made) if made is not None else (*feature.keys, *model.beside)
+    yield from (Flaw((*place, *keys), sentence) for keys, sentence in absent(model, outputs, spine))
     if made is not None:
         yield from _label((*place, "label"), model, feature, made)
 

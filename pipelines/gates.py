@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from pipelines.spec import Gate, smaller_is_better
+from pipelines.spec import Fairness, Gate, smaller_is_better
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Evidence:
     slices: Mapping[str, Sequence[Part]] = field(default_factory=dict)  # column -> its values
     versus: Mapping[tuple[str, float], tuple[bool, float, float]] = field(default_factory=dict)
     # metric and confidence -> is the challenger surely better, by how much, by how much at least; greater is better
+    fairness: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # column -> rate -> the two furthest apart
     champion: bool = False  # there is one; of another without `versus` nothing can be said
 
 
@@ -43,6 +45,25 @@ class Decision:
 def decide(gates: Sequence[Gate], found: Evidence) -> tuple[Decision, ...]:
     """Every gate, in the order of the conf; the model is promoted where all passed."""
     return tuple(_decide(gate, found) for gate in gates)
+
+
+def parity(asked: Fairness, found: Evidence) -> tuple[Decision, ...]:
+    """Every rate that has a limit, for every column, in the order of the conf."""
+    pairs = [(column, rate, most) for column in asked.columns for rate, most in asked.parity.items()]
+    return tuple(_parity(*pair, asked.rows, found) for pair in pairs)
+
+
+def _parity(column: str, rate: str, most: float, rows: int, found: Evidence) -> Decision:
+    """By the two groups furthest apart; of groups of which nothing can be said nothing is proven."""
+    words = rate.replace("_", " ")
+    name = f"parity: {words} at most {most:g} apart between values of {column}"
+    ends = found.fairness.get(column, {}).get(rate)
+    if not ends:
+        return Decision(name, False, f"fewer than two values of {column} have {rows:,} test rows and the rate")
+    (value, low, high), (top, upper), (bottom, lower) = ends["difference"], ends["high"], ends["low"]
+    between = f"{upper:.4f} for {top}, {lower:.4f} for {bottom}"
+    reach = "no interval" if low is None else f"{low:.4f} to {high:.4f}"
+    return Decision(name, value <= most, f"{value:.4f} ({reach}) apart: {between}")
 
 
 def _decide(gate: Gate, found: Evidence) -> Decision:

@@ -107,6 +107,40 @@ def _found(name: str, label: str, true: Sequence[float]) -> str:
     return f"{name}: {label.lower()} {true[0]:.3f} ({true[1]:.3f} to {true[2]:.3f})"
 
 
+def swarm(features: Sequence[Mapping[str, Json]]) -> Markup:
+    """Parts of the answer by feature, a dot for each row: dark where the feature's value is high, light where low."""
+    names = [each["feature"] for each in features]
+    dots = [(each["feature"], i, *point) for each in features for i, point in enumerate(each["points"])]
+    rows = [
+        {"x": part, "y": name, "at": _apart(i), "of": _shade(place), "says": f"{name}: {part:+.3g}"}
+        for name, i, part, place in dots
+    ]
+    shades = alt.Scale(domain=list(SHADES), range=list(SHADES.values()))
+    chart = alt.Chart(alt.InlineData(values=rows), width=600, height=max(120, 34 * len(names))).mark_point(
+        filled=True, size=34, opacity=0.85
+    )
+    encoded = chart.encode(
+        x=alt.X("x:Q", title="Part of the answer"),
+        y=alt.Y("y:N", title=None, sort=names, axis=alt.Axis(labelLimit=200)),
+        yOffset=alt.YOffset("at:Q", scale=alt.Scale(domain=[-1, 1])),
+        color=alt.Color("of:N", scale=shades, legend=None),
+        description="says:N",
+    )
+    return _svg(encoded, "Parts of the answer by feature")
+
+
+SHADES = {"low": "var(--edge)", "high": "var(--accent)", "none": "var(--muted)"}
+
+
+def _shade(place: float | None) -> str:
+    return "none" if place is None else "high" if place > 0.5 else "low"
+
+
+def _apart(number: int) -> float:
+    """Between -0.6 and 0.6, so that dots of one place are seen side by side; the golden ratio spreads any number."""
+    return 1.2 * (number * 0.618034 % 1) - 0.6
+
+
 def _unit(rows: list[dict[str, Json]], x: str, y: str) -> alt.Chart:
     """An empty square plot from 0 to 1 both ways."""
     scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f")

@@ -20,10 +20,11 @@ from statistics import fmean
 from jinja2 import ChainableUndefined, Environment, Template
 
 from pipelines.aliases import challenger, moves
+from pipelines.card import card
 from pipelines.monitor.history import courses, newest_windows
 from pipelines.plan import stages
-from pipelines.plots import base_rate, calibration, curve, deciles, histogram, performance
-from pipelines.spec import METRICS, TASKS, Pipeline
+from pipelines.plots import base_rate, calibration, curve, deciles, histogram, performance, swarm
+from pipelines.spec import METRICS, RATES, TASKS, Pipeline
 from pipelines.state import Json, Quality, Record
 
 FATES = ("applied", "superseded", "deleted", "quarantined", "dropped")  # of a row that came in; they add up to rows_in
@@ -351,6 +352,9 @@ def _template() -> Template:
         "courses": courses,
         "newest_windows": newest_windows,
         "performance": performance,
+        "card": card,
+        "swarm": swarm,
+        "RATES": RATES,
     }
     return page.from_string(files("pipelines").joinpath("report.html.j2").read_text("utf-8"))
 

@@ -9,6 +9,7 @@ from pipelines.spec import METRICS, TASKS, Pipeline, Target
 from pipelines.state import Record
 
 REFRESHES, PROMISE = 5, 52  # shown beside each other; letters of a promise
+WHERE = ("chosen", "half")  # of the thresholds whose costs are said
 FATES = ("applied", "superseded", "quarantined", "dropped")
 
 
@@ -59,7 +60,7 @@ def _model(record: Record) -> str:
     for name in (m for m in TASKS[d["task"]].shown if m in d["test"]):
         value, low, high = map(_figure, d["test"][name])
         lines.append(f"  {name:<20}{value:>8}  {f'{low} to {high}':<18}{_figure(d['baseline'].get(name)):>8}")
-    lines += [f"  {line}" for line in _past(d)]
+    lines += [f"  {line}" for line in (*_decides(d), *_past(d))]
     lines += [f"  {n} tells the label by itself: {why}; is it known in time?" for n, why in d["disguised"].items()]
     lines += [f"  {move}" for move in moves([record]) if move.who]
     lines += [f"  gate {'passed' if g['passed'] else 'CLOSED'}: {g['gate']}: {g['why']}" for g in d["gates"]]
@@ -74,6 +75,15 @@ def _sides(detail: Mapping[str, Any]) -> str:
         return f"trained on {train['rows']:,} rows to {train['to']}, {newer}"
     of = f" of {split['column']}" if "column" in split else ""
     return f"trained on {train['rows']:,} rows, judged on {test['rows']:,} others; split: {split['by']}{of}"
+
+
+def _decides(detail: Mapping[str, Any]) -> list[str]:
+    """What its threshold costs, where the conf says what a wrong decision does."""
+    found = (detail.get("decision") or {}).get("per_row")
+    if not found:
+        return []
+    chosen, half = (f"{_figure(v)} ({_figure(low)} to {_figure(high)})" for v, low, high in map(found.get, WHERE))
+    return [f"yes from a score of {detail['decision']['threshold']:.4f} on: costs {chosen} a row, {half} from 0.5 on"]
 
 
 def _past(detail: Mapping[str, Any]) -> list[str]:

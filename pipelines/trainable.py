@@ -25,6 +25,10 @@ def unfit(model: Model) -> Found:
             yield ("prepare", column, "kind"), "a mean label of classes there is none; take one_hot or hash"
     if model.split.by == "stratified" and model.task == "regression":
         yield ("split", "by"), "a regression has no classes to stratify by; take time, random or group"
+    if model.decision and model.task != "binary":
+        yield ("decision",), f"a task {model.task} says neither yes nor no; a decision is of task binary"
+    if model.fairness and model.task != "binary":
+        yield ("fairness",), f"a task {model.task} says neither yes nor no; fairness is of task binary"
     if model.search.metric:
         yield from _metric(("search", "metric"), model.search.metric, model.task)
     for i, gate in enumerate(model.gates):
@@ -45,17 +49,26 @@ def _bounds(place: tuple[str | int, ...], gate: Gate) -> Found:
             yield (*place, name), f"{gate.metric} lies between {measure.low:g} and {measure.high:g}, got {bound:g}"
 
 
-def absent(model: Model, outputs: Collection[str], keys: Collection[str]) -> Found:
-    """Columns that the model names and its feature table, with these outputs and keys, has not."""
-    grouped = model.split.column
-    if grouped and grouped not in {*outputs, *keys}:
-        yield ("split", "column"), f"{model.features} has no column '{grouped}'{near(grouped, [*keys, *outputs])}"
-    named: list[tuple[tuple[str | int, ...], str]] = [(("slices", i), column) for i, column in enumerate(model.slices)]
-    named += [
-        (("candidates", i, "feature"), c.feature) for i, c in enumerate(model.candidates) if isinstance(c, Isotonic)
-    ]
-    named += [(("gates", i, "slice"), gate.slice) for i, gate in enumerate(model.gates) if gate.slice]
-    named += [(("prepare", column), column) for column in model.prepare]
-    for place, column in named:
-        if column not in outputs:
-            yield place, f"{model.features} has no feature '{column}'{near(column, outputs)}"
+def absent(model: Model, outputs: Collection[str], spine: Collection[str]) -> Found:
+    """Columns that the model names and its feature table, with these outputs, has not; nor the spine, if it will do."""
+    for place, column in [*_named(model), *_beside(model)]:
+        there = [*outputs, *spine] if place[0] in ("split", "fairness") else outputs
+        what = "column" if place[0] in ("split", "fairness") else "feature"
+        if column not in there:
+            yield place, f"{model.features} has no {what} '{column}'{near(column, there)}"
+
+
+def _named(model: Model) -> Found:
+    """What has to be a feature."""
+    yield from ((("slices", i), column) for i, column in enumerate(model.slices))
+    asked = ((i, c) for i, c in enumerate(model.candidates) if isinstance(c, Isotonic))
+    yield from ((("candidates", i, "feature"), c.feature) for i, c in asked)
+    yield from ((("gates", i, "slice"), gate.slice) for i, gate in enumerate(model.gates) if gate.slice)
+    yield from ((("prepare", column), column) for column in model.prepare)
+
+
+def _beside(model: Model) -> Found:
+    """What may be a column of the spine as well."""
+    if model.split.column:
+        yield ("split", "column"), model.split.column
+    yield from ((("fairness", "columns", i), c) for i, c in enumerate(model.fairness.columns if model.fairness else ()))

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pipelines import evaluate
 from pipelines.evaluate import Task
 from pipelines.models import learners
-from pipelines.models.base import Asked, Inputs, predict
+from pipelines.models.base import Asked, Block, Inputs, predict
 from pipelines.models.splits import Slices
 from pipelines.spec import Candidate
 from pipelines.spec.task import TARGET
@@ -42,6 +42,7 @@ class Trial:
     importance: list[tuple[str, float]]
     left_out: tuple[str, ...]  # features that tell nothing
     seconds: float
+    blocks: tuple[Block, ...] = ()  # what stands where in the vector
 
 
 def trial(slices: Slices, problem: Problem, candidate: Candidate, share: float = 1.0) -> Trial:
@@ -77,4 +78,5 @@ def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, problem:
     decided = task.decided(held)
     found = decided.metrics(held)
     seconds = time.monotonic() - begun
-    return Trial(candidate, fitted.pipeline, decided, found, fitted.importance, fitted.left_out, seconds)
+    told = fitted.importance, fitted.left_out, seconds, fitted.blocks
+    return Trial(candidate, fitted.pipeline, decided, found, *told)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.gates import Decision, Evidence, Part, decide
-from pipelines.spec import Gate
+from pipelines.gates import Decision, Evidence, Part, decide, parity
+from pipelines.spec import Fairness, Gate
 
 LEAST = Gate(metric="roc_auc", min=0.7)
 MOST = Gate(metric="log_loss", max=0.4)
@@ -136,3 +136,31 @@ def test_two_gates_of_one_metric_keep_their_own_confidence():
 
 def test_no_gates_refuse_nothing():
     assert decide([], evidence()) == ()
+
+
+FAIR = Fairness(columns=("depot",), parity={"selection_rate": 0.1, "precision": 0.3}, rows=50)
+ENDS = {
+    "selection_rate": {"high": ["north", 0.4], "low": ["south", 0.28], "difference": [0.12, 0.05, 0.19]},
+    "precision": {"high": ["south", 0.9], "low": ["north", 0.6], "difference": [0.3, None, None]},
+}
+
+
+def test_parity_is_judged_by_the_two_groups_that_are_furthest_apart():
+    assert parity(FAIR, evidence(fairness={"depot": ENDS})) == (
+        Decision(
+            "parity: selection rate at most 0.1 apart between values of depot",
+            False,
+            "0.1200 (0.0500 to 0.1900) apart: 0.4000 for north, 0.2800 for south",
+        ),
+        Decision(
+            "parity: precision at most 0.3 apart between values of depot",
+            True,
+            "0.3000 (no interval) apart: 0.9000 for south, 0.6000 for north",
+        ),
+    )
+
+
+def test_groups_of_which_nothing_can_be_said_prove_no_parity():
+    assert [(d.passed, d.why) for d in parity(FAIR, evidence(fairness={"depot": {}}))] == [
+        (False, "fewer than two values of depot have 50 test rows and the rate")
+    ] * 2

@@ -31,14 +31,16 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "versions",
         "ingest staging features snapshots upkeep sample quality models evaluate monitor registry sampler serve plots",
         "tune search score intake",
+        "explain",
         "run",
+        "card",
         "report summary scaffold doctor studio show lake cases vintage registered",
         "cli",
     )
 )
 _ENGINE = (
     "spark tables ingest staging features versions snapshots upkeep quality models evaluate monitor registry tune "
-    "score intake run lake cases"
+    "score intake explain run lake cases"
 )
 BARRED: dict[str, frozenset[str]] = {
     library: frozenset(modules.split())

@@ -251,9 +251,7 @@ def test_a_number_is_no_class_to_stratify_by(orders):
     with pytest.raises(DataError) as caught:
         split(orders.withColumn("_label", orders.id), "at", ["id"], STRATIFIED)
 
-    assert str(caught.value) == (
-        "by: stratified wants classes, and the label has more than 1,000: is it a number?"
-    )
+    assert str(caught.value) == ("by: stratified wants classes, and the label has more than 1,000: is it a number?")
 
 
 @pytest.mark.parametrize(
@@ -283,7 +281,7 @@ def test_windows_hold_as_many_rows_unless_their_length_is_said():
 
 
 def test_windows_of_a_length_are_counted_from_the_newest_labelled_row():
-    found = windows(days(10, 10, 10, 10, 10, 10, 0), Backtest(folds=2, window=timedelta(days=1, hours=12)))
+    found = windows(days(10, 10, 10, 10, 10, 10, 0), Backtest(folds=2, window="36 hours"))
 
     noon = midnight(5) + timedelta(hours=12)
     assert found == [Fold(midnight(4), noon), Fold(noon, midnight(7))]
@@ -296,7 +294,7 @@ def test_windows_of_a_length_are_counted_from_the_newest_labelled_row():
         ((5, 5), Backtest(folds=2), "backtest: 10 labelled rows on 2 days do not make 2 folds"),
         (
             (5,) * 4,
-            Backtest(folds=2, window=timedelta(days=2)),
+            Backtest(folds=2, window="2 days"),
             "backtest: 20 labelled rows on 4 days do not make 2 folds",
         ),
     ],
@@ -320,7 +318,7 @@ def delivered(frame):
 
 
 @pytest.mark.parametrize("origin", [4, 6, 9])
-@pytest.mark.parametrize("history", [None, timedelta(days=3)])
+@pytest.mark.parametrize("history", [None, "3 days"])
 def test_no_fold_trains_on_what_was_known_at_its_origin_or_later(delivered, origin, history):
     fold = Fold(midnight(origin), midnight(origin + 1))
 

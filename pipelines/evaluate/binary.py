@@ -20,6 +20,7 @@ from pipelines.evaluate.base import Counts
 from pipelines.spec.task import LABEL, PREDICTED, PROBABILITY, SCORE
 
 BINS, CURVE_POINTS, CALIBRATION_BINS = 4096, 200, 10
+NEVER = 1 + 1 / BINS  # a threshold that no score reaches
 MIDDLE = (np.arange(BINS) + 0.5) / BINS  # score of a bin
 LOSSES = np.stack([-np.log(1 - MIDDLE), -np.log(MIDDLE)], axis=1)
 ERRORS = np.stack([MIDDLE**2, (1 - MIDDLE) ** 2], axis=1)
@@ -35,6 +36,7 @@ class Binary:
 
     rate: float = 0.5  # of the label among the training rows
     threshold: float = 0.5
+    costs: tuple[float, float] | None = None  # of a false positive and a false negative; None: F1 decides
     kind: str = "binary"
 
     @classmethod
@@ -110,8 +112,11 @@ class Binary:
         return metrics(constant, threshold=0.5)
 
     def decided(self, counts: Counts) -> Self:
-        """With the threshold at which F1 is highest."""
-        return self if self.lacks(counts) else replace(self, threshold=best_threshold(counts))
+        """With the threshold that costs least, or at which F1 is highest."""
+        if self.lacks(counts):
+            return self
+        found = cheapest_threshold(counts, self.costs) if self.costs else best_threshold(counts)
+        return replace(self, threshold=found)
 
     def said(self, counts: Counts) -> dict[str, int]:
         """Rows with the label."""
@@ -166,6 +171,20 @@ def best_threshold(counts: Counts) -> float:
     return float(np.argmax(f1) / BINS)
 
 
+def cheapest_threshold(counts: Counts, costs: tuple[float, float]) -> float:
+    """The score from which on a yes costs least in all; the lowest such. Over 1 where no yes pays."""
+    negatives, positives = (np.concatenate([[0.0], np.cumsum(counts[:, i])]) for i in (0, 1))
+    whole = costs[0] * (negatives[-1] - negatives) + costs[1] * positives  # at each of BINS + 1 cuts
+    cut = int(np.argmin(whole))
+    return cut / BINS if cut < BINS else NEVER
+
+
+def cost(counts: Counts, costs: tuple[float, float], threshold: float) -> float:
+    """What a row costs on average where every score from the threshold on is a yes."""
+    cut = _cut(threshold)
+    return float((costs[0] * counts[cut:, 0].sum() + costs[1] * counts[:cut, 1].sum()) / counts.sum())
+
+
 def calibration_error(counts: Counts) -> float:
     """The mean distance of score and share of late rows, over ten equal bins of the score (Naeini and others 2015)."""
     rows = counts.sum(axis=1)
@@ -202,4 +221,4 @@ def _calibration(counts: Counts) -> list[list[float]]:
 
 
 def _cut(threshold: float) -> int:
-    return min(int(threshold * BINS), BINS - 1)
+    return BINS if threshold > 1 else min(int(threshold * BINS), BINS - 1)

@@ -5,7 +5,9 @@ out one group at a time (the delete-a-group jackknife; Kott 2001), which also
 compares two models on the same rows without assuming them independent.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import nan
 from statistics import NormalDist
 
@@ -17,6 +19,8 @@ from pipelines.evaluate.base import Counts, Task
 from pipelines.spec.task import LABEL, METRICS
 
 GROUPS, MOST_SLICES = 40, 30
+Interval = tuple[float, float, float]  # value, low, high
+Figures = Callable[[Counts], Mapping[str, float]]  # what is made of counts, by name
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,18 @@ def figures(task: Task, held: Counts) -> dict[str, float]:
     return {} if task.lacks(held) else task.metrics(held)
 
 
-def intervals(task: Task, found: Tally, confidence: float = 0.95) -> dict[str, tuple[float, float, float]]:
-    """Metric -> (value, low, high): two-sided, by leaving out one group at a time. Errors: as of `task.metrics`."""
-    whole, rests = task.metrics(found.whole), [figures(task, rest) for rest in _left_out(found.counts)]
+def intervals(task: Task, found: Tally, confidence: float = 0.95) -> dict[str, Interval]:
+    """Of each metric. Errors: as of `task.metrics`."""
+    task.metrics(found.whole)
+    return spread(found.counts, partial(figures, task), confidence)
+
+
+def spread(groups: Counts, figures_of: Figures, confidence: float = 0.95) -> dict[str, Interval]:
+    """Name of a figure -> (value, low, high): two-sided, by leaving out one group at a time.
+
+    groups: counts by group, shape (groups, ...); a figure that the whole has not is left out.
+    """
+    whole, rests = figures_of(groups.sum(axis=0)), [figures_of(rest) for rest in _left_out(groups)]
     reach = NormalDist().inv_cdf((1 + confidence) / 2)
     errors = {name: reach * _jackknife([rest.get(name, nan) for rest in rests]) for name in whole}
     return {name: (value, value - errors[name], value + errors[name]) for name, value in whole.items()}

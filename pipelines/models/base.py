@@ -121,6 +121,7 @@ class Fitted:
     pipeline: PipelineModel
     importance: list[tuple[str, float]]  # shares that sum to 1, the greatest first; empty where a learner tells none
     left_out: tuple[str, ...]  # features that are the same in every training row, or missing in all
+    blocks: tuple[Block, ...] = ()  # what stands where in the vector
 
 
 def select(made: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ window behind it (Tashman 2000, out-of-sample tests of forecasting accuracy).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -48,7 +49,7 @@ def windows(days: Sequence[Day], how: Backtest) -> list[Fold]:
     if len(set(ends)) < len(ends) or ends[0] <= after(days[0].day):
         number = sum(d.labelled for d in days)
         raise DataError(f"backtest: {number:,} labelled rows on {len(days)} days do not make {how.folds} folds")
-    return [Fold(origin, until) for origin, until in zip(ends, ends[1:], strict=False)]
+    return [Fold(origin, until) for origin, until in pairwise(ends)]
 
 
 def slices(df: DataFrame, time: str, fold: Fold, how: Backtest, shares: Split) -> Slices:

@@ -113,7 +113,7 @@ def _of_class(bounds: Mapping[str, int]) -> Column:
 
 
 def _counted(df: DataFrame, time: str, side: Column) -> tuple[dict[str, dict[str, Any]], datetime, int]:
-    """What is said of the sides, the newest labelled row, and rows without a label. Errors: DataError: an empty side."""
+    """What is said of the sides, the newest labelled row, and rows without a label. Errors: DataError: empty side."""
     at = F.unix_micros(F.col(time).cast("timestamp"))
     by = F.when(F.col(LABEL).isNotNull(), side).alias("side")
     found = {r.side: r for r in df.groupBy(by).agg(F.count("*").alias("n"), F.min(at), F.max(at)).collect()}

@@ -52,7 +52,7 @@ def fit(candidate: Candidate, train: DataFrame, inputs: Inputs, asked: Asked) ->
         rows = fitted[-1].transform(rows)
     stages: list[Transformer] = [*prepared.stages, *fitted, *asked.closing]
     weights = learner.weights(fitted[0])
-    return Fitted(PipelineModel(stages), _importance(weights, prepared), prepared.left_out)
+    return Fitted(PipelineModel(stages), _importance(weights, prepared), prepared.left_out, prepared.blocks)
 
 
 def _seen(candidate: Candidate, inputs: Inputs) -> Inputs:

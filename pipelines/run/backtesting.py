@@ -36,7 +36,7 @@ def backtest(
         tell(f"trains {candidate.kind} as of {fold.origin:%Y-%m-%d} (fold {number} of {model.backtest.folds})")
         try:
             made = slices(rows, problem.time, fold, model.backtest, model.split)
-            found.append(_line(fold, made.summary, _judged(made, problem, candidate)))
+            found.append(_line(fold, made.summary, _judged(made, model, problem, candidate)))
         except DataError as error:
             found.append(_line(fold, {}, {"why": str(error)}))
     return found
@@ -47,10 +47,9 @@ def _line(fold: Fold, summary: Json, found: Json) -> Json:
     return {"origin": fold.origin.isoformat(), "until": fold.until.isoformat(), **counts, **found}
 
 
-def _judged(made: Slices, problem: tune.Problem, candidate: Candidate) -> Json:
+def _judged(made: Slices, model: Model, problem: tune.Problem, candidate: Candidate) -> Json:
     """Metrics with intervals beside the baseline of the fold's own training rows."""
-    learned = evaluate.TASKS[problem.task.kind].learned(made.train)
-    done = tune.trial(made, replace(problem, task=learned), candidate)
+    done = tune.trial(made, replace(problem, task=evaluate.learned(model, made.train)), candidate)
     answered = predict(done.fitted, made.test, done.task.answers(labelled=True))
     counts = evaluate.tally(done.task, answered, F.concat_ws("/", *problem.keys))
     return {"test": bounded(done.task, counts), "baseline": done.task.baseline(counts.whole)}

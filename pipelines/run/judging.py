@@ -1,5 +1,6 @@
 """What is said of a trained model on the test slice: metrics beside baseline and champion, pictures, gates."""
 
+from math import isfinite
 from typing import Any
 
 from pyspark import StorageLevel
@@ -8,7 +9,7 @@ from pyspark.sql import functions as F
 
 from pipelines import evaluate, gates
 from pipelines.evaluate import Counts, Tally, Task
-from pipelines.models.base import predict
+from pipelines.models.base import Inputs, predict
 from pipelines.models.hashed import HeldOut
 from pipelines.models.splits import Slices
 from pipelines.registry import Registry, Version
@@ -34,19 +35,27 @@ def judge(model: Model, feature: Feature, slices: Slices, winner: Trial, rival: 
         by_slice = {c: evaluate.by_slice(task, scored, c) for c in columns}
         tested = _hash(scored, key)
         pictures = task.pictures(scored, found.whole)
+        fair = _fairness(model, scored, unit)
+        weak = evaluate.weakness(task, scored, _looked(model, feature, winner, scored), key, task.rows(found.whole))
     finally:
         scored.unpersist()
     parts = {c: [_slice(task, v, n) for v, n in found.items()] for c, found in by_slice.items()}
     versus = _versus(model, task, same) if same else {}
-    evidence = gates.Evidence(test, base, _parts(parts), versus, champion=rival is not None)
+    largest = {column: each["largest"] for column, each in fair.items()}
+    evidence = gates.Evidence(test, base, _parts(parts), versus, largest, champion=rival is not None)
+    parity = gates.parity(model.fairness, evidence) if model.fairness else ()
+    decided = [*gates.decide(model.admission, evidence), *parity]
     return {
         "test": test,
         "tested": tested,
         "baseline": base,
+        **_decision(task, found),
         "champion": task.metrics(same[1].whole) if same else None,
         "slices": parts,
         "curves": pictures,
-        "gates": [d.as_json() for d in gates.decide(model.admission, evidence)],
+        "fairness": fair,
+        "weakness": finite(weak),
+        "gates": [d.as_json() for d in decided],
     }
 
 
@@ -89,6 +98,39 @@ def bounded(task: Task, found: Tally) -> dict[str, list[float]]:
     """Metric -> value, low, high; finite, for JSON has no infinity: too few rows make an interval of no bound."""
     said = evaluate.intervals(task, found)
     return {n: [_rounded(METRICS[n].bounded(v)) for v in values] for n, values in said.items()}
+
+
+def _decision(task: Task, found: Tally) -> dict[str, Any]:
+    """From which score on it says yes, and what that costs; nothing of a task that does not decide."""
+    if not isinstance(task, evaluate.Binary):
+        return {}
+    asked = dict(zip(("false_positive", "false_negative"), task.costs, strict=True)) if task.costs else None
+    return {"decision": {"threshold": task.threshold, "cost": asked, "per_row": finite(evaluate.costs(task, found))}}
+
+
+def _fairness(model: Model, scored: DataFrame, unit: Column) -> dict[str, Any]:
+    """Column -> its groups and how far they are apart; empty where the conf asks for none."""
+    asked = model.fairness
+    columns = asked.columns if asked else ()
+    return {c: finite(evaluate.compared(evaluate.by_group(scored, c, unit), asked.rows)) for c in columns if asked}
+
+
+def _looked(model: Model, feature: Feature, winner: Trial, df: DataFrame) -> dict[str, bool]:
+    """Features that may be cut into slices, what weighs most first -> is it a number."""
+    inputs = Inputs.of(df, feature.outputs(), model.prepare)
+    known = dict.fromkeys([*(name for name, _ in winner.importance), *inputs.columns])
+    return {c: c in inputs.numbers for c in known if c in (*inputs.numbers, *inputs.categories)}
+
+
+def finite(found: Any) -> Any:
+    """The same with figures rounded, and none where they have no bound: JSON has no infinity."""
+    if isinstance(found, dict):
+        return {name: finite(each) for name, each in found.items()}
+    if isinstance(found, list | tuple):
+        return [finite(each) for each in found]
+    if isinstance(found, float):
+        return _rounded(found) if isfinite(found) else None
+    return found
 
 
 def _rounded(value: float) -> float:

@@ -11,15 +11,16 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipelines import crash, evaluate, provenance, tables, tune
 from pipelines.errors import DataError, SpecError
-from pipelines.models import splits
-from pipelines.models.base import SEED, Asked, Inputs, predict
+from pipelines.explain import Asked, explain
+from pipelines.models import base, splits
+from pipelines.models.base import SEED, Inputs, predict
 from pipelines.models.disguise import disguised
 from pipelines.models.splits import Slices
 from pipelines.registry import Logged, Registry, Version
 from pipelines.run import example, promoting
 from pipelines.run.backtesting import backtest
 from pipelines.run.context import Context
-from pipelines.run.judging import HELD, Rival, judge
+from pipelines.run.judging import HELD, Rival, finite, judge
 from pipelines.search import Found, search
 from pipelines.spec import Feature, Model, Pipeline
 from pipelines.spec.task import SCORE, TARGET
@@ -76,11 +77,13 @@ def _intend(ctx: Context, model: Model, feature: Feature) -> Intent:
 
 
 def labelled(spark: SparkSession, warehouse: Warehouse, pipeline: Pipeline, model: Model, intent: Intent) -> DataFrame:
-    """Feature rows with their label, null where it is not known by the batch's `now`."""
+    """Feature rows with their label, null where it is not known by the batch's `now`, and what is read beside them."""
     feature = pipeline.features[model.features]
     rows, spine = (tables.read(spark, warehouse.path(s), r["upto"]) for s, r in intent.inputs.items())
     known_at = pipeline.tables[feature.spine].known_at
-    return rows.join(splits.labels(spine, feature.keys, model, known_at, intent.now), list(feature.keys), "left")
+    beside = dict.fromkeys(column for column in model.beside if column not in rows.columns)
+    labels = splits.labels(spine, (*feature.keys, *beside), model, known_at, intent.now)
+    return rows.join(labels, list(feature.keys), "left")
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,9 @@ def _train(
     """Search, judge, log, load again and compare, register: in this order."""
     model, inputs = ctx.pipeline.models[ctx.stage.name], material.inputs
     feature = ctx.pipeline.features[model.features]
-    task = evaluate.TASKS[model.task].learned(slices.train)
+    task = evaluate.learned(model, slices.train)
     problem = tune.Problem(task, inputs, feature.keys, feature.as_of_time)
-    told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, Asked(task.kind, task.width))
+    told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, base.Asked(task.kind, task.width))
     for name, why in told.items():
         ctx.tell(f"{name} tells the label by itself: {why}; is it known in time?")
     kept = Kept.of(ctx.warehouse, intent) if model.searched else None
@@ -109,6 +112,10 @@ def _train(
     ctx.tell(f"judges {winner.candidate.kind} on {slices.summary['test']['rows']:,} rows that it has not seen")
     judged = judge(model, feature, slices, winner, Rival(registry, champion, feature) if champion else None)
     detail = {**_said(ctx, slices, found), **judged, "features": list(inputs.columns), "disguised": told}
+    if model.explain:
+        ctx.tell("asks which features its answers hang on")
+        asked = Asked(slices.test, slices.summary["test"]["rows"], feature.keys, model.chosen_by, model.explain)
+        detail["explained"] = finite(explain(winner, inputs.columns, asked))
     if model.backtest:
         detail["backtest"] = backtest(material.rows, model, problem, winner.candidate, ctx.tell)
     run = _run(ctx, intent, detail, winner)

@@ -4,7 +4,10 @@ from pipelines.spec.base import Spec, length_text, length_words
 from pipelines.spec.candidate import Candidate, Isotonic, LogisticRegression, Xgboost, learners
 from pipelines.spec.case import Case, Cases
 from pipelines.spec.connection import KafkaBrokers, Postgres
+from pipelines.spec.decision import Cost, Decision
 from pipelines.spec.expectations import Expectation
+from pipelines.spec.explain import Explain
+from pipelines.spec.fairness import RATES, Fairness
 from pipelines.spec.feature import PERCENTILES, AsOf, Feature, Window, reach_text
 from pipelines.spec.gate import Gate, smaller_is_better
 from pipelines.spec.load import Lines, load, load_cases, load_lines, load_target
@@ -19,9 +22,10 @@ from pipelines.spec.target import Target
 from pipelines.spec.task import METRICS, TASKS, Metric, Task
 
 __all__ = [
-    "HISTORY", "METRICS", "PERCENTILES", "TASKS", "AsOf", "Backtest", "Candidate", "Case", "Cases", "Delta", "Expectation",
-    "Feature", "Files", "Freshness", "Gate", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers", "Lines",
-    "LogisticRegression", "Metric", "Model", "Monitor", "Pipeline", "Postgres", "Range", "Score", "Search", "Source",
-    "Spec", "Split", "Table", "Target", "Task", "Volume", "Window", "Xgboost", "learners", "length_text",
-    "length_words", "load", "load_cases", "load_lines", "load_target", "reach_text", "smaller_is_better",
+    "HISTORY", "METRICS", "PERCENTILES", "RATES", "TASKS", "AsOf", "Backtest", "Candidate", "Case", "Cases", "Cost",
+    "Decision", "Delta", "Expectation", "Explain", "Fairness", "Feature", "Files", "Freshness", "Gate", "Isotonic",
+    "Jdbc", "Kafka", "KafkaBrokers", "Lines", "LogisticRegression", "Metric", "Model", "Monitor", "Pipeline",
+    "Postgres", "Range", "Score", "Search", "Source", "Spec", "Split", "Table", "Target", "Task", "Volume", "Window",
+    "Xgboost", "learners", "length_text", "length_words", "load", "load_cases", "load_lines", "load_target",
+    "reach_text", "smaller_is_better",
 ]  # fmt: skip

@@ -8,6 +8,9 @@ from pydantic_core import CoreSchema
 
 from pipelines.spec.base import Column, Name, Spec
 from pipelines.spec.candidate import Candidate
+from pipelines.spec.decision import Decision
+from pipelines.spec.explain import Explain
+from pipelines.spec.fairness import Fairness
 from pipelines.spec.gate import Gate, unnamed
 from pipelines.spec.portfolio import entered
 from pipelines.spec.prepare import Preparation
@@ -43,8 +46,14 @@ class Model(Spec):
     )
     candidates: Candidates = Field(description="who may win; `auto`: the task's portfolio")
     search: Search = Search()
+    decision: Decision | None = Field(
+        default=None, description="what a wrong yes or no costs; unless said, the best F1 decides; of task: binary"
+    )
     gates: tuple[Gate, ...] = Field(default=(), description="all must hold; unless said: above baseline and champion")
     slices: tuple[Column, ...] = Field(default=(), description="feature columns whose values get metrics of their own")
+
+    explain: Explain | None = Field(default=None, description="importance by permutation, and SHAP; `{}` is enough")
+    fairness: Fairness | None = Field(default=None, description="rates by group, and gates of them; of task: binary")
 
     @model_validator(mode="after")
     def _each_is_tried(self) -> "Model":
@@ -56,6 +65,11 @@ class Model(Spec):
     def chosen_by(self) -> Metric:
         """The metric that chooses among the candidates."""
         return self.search.metric or TASKS[self.task].chosen_by
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Columns that it reads of the spine where they are no features."""
+        return (*((self.split.column,) if self.split.column else ()), *(self.fairness.columns if self.fairness else ()))
 
     @property
     def searched(self) -> bool:
