@@ -94,7 +94,8 @@ def _group(found: Groups, value: str, reference: str) -> dict[str, Any]:
     counts = found.counts[value]
     said = {"value": value, "rows": found.rows(value), "positives": int(counts[:, [HIT, MISS]].sum())}
     versus = apart(counts, found.counts[reference]) if reference and value != reference else {}
-    return {**said, "rates": spread(counts, rates), **versus}
+    inside = {rate: tuple(min(max(v, 0.0), 1.0) for v in values) for rate, values in spread(counts, rates).items()}
+    return {**said, "rates": inside, **versus}
 
 
 def _largest(found: Groups, held: list[str]) -> dict[str, Any]:
