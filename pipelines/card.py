@@ -76,8 +76,9 @@ def _backtest(model: Model, d: Json) -> list[str]:
     found = [fold["test"][metric][0] for fold in d.get("backtest") or () if metric in fold.get("test", {})]
     if not found:
         return []
-    reach = f"{_figure(min(found))} to {_figure(max(found))}"
-    return [f"In the past, over {len(found)} windows, {METRICS[metric].words} of {reach}."]
+    windows = f"{len(found)} window{'s' if len(found) > 1 else ''}"
+    reach = " to ".join(dict.fromkeys(_figure(value) for value in (min(found), max(found))))
+    return [f"In the past, over {windows}, {METRICS[metric].words} {reach}."]
 
 
 def _weakest(model: Model, d: Json) -> list[str]:
