@@ -17,8 +17,11 @@ from pipelines.spec import (
     Backtest,
     Case,
     Cases,
+    Cost,
     Delta,
     Expectation,
+    Explain,
+    Fairness,
     Feature,
     Files,
     Freshness,
@@ -194,6 +197,9 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
         "([models.md](models.md#splits)).",
     ),
     ("`models.backtest`", Backtest, "Nothing trains that was known at its origin or later."),
+    ("`models.decision.cost`", Cost, "From it follows the threshold of `predicted`, in batch and in a stream."),
+    ("`models.explain`", Explain, "The record says how many rows it was asked of ([models.md](models.md))."),
+    ("`models.fairness`", Fairness, "Differences and ratios with intervals; see [models.md](models.md#fairness)."),
     *(
         (f"`models.prepare`: `kind: {get_args(kind.model_fields['kind'].annotation)[0]}`", kind, "")
         for kind in PREPARATIONS

@@ -66,7 +66,8 @@ JUDGED = {
         },
         "shap": {"rows": 2_011, "outputs": 1, "features": [
             {"feature": name, "mean_size": 0.5 / (i + 1),
-             "points": points(1 / (i + 1), name != "carrier") if i < 8 else []} for i, (name, _) in enumerate(TRAINED["importance"])]},
+             "points": points(1 / (i + 1), name != "carrier") if i < 8 else []}
+            for i, (name, _) in enumerate(TRAINED["importance"])]},
     },
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from pipelines import evaluate
 from pipelines.errors import DataError
 from pipelines.evaluate import Binary, Tally, binary
 from pipelines.evaluate.binary import BINS
-from pipelines.evaluate.tally import GROUPS
+from pipelines.evaluate.tally import GROUPS, quantile
 
 pytestmark = pytest.mark.spark
 
@@ -126,6 +126,11 @@ def test_an_interval_of_95_percent_holds_the_truth_in_about_95_of_100_trials():
     covered = sum(low <= truth <= high for _, low, high in found) / 200
     assert 0.90 <= covered <= 0.99
     assert all(low < value < high for value, low, high in found)
+
+
+@pytest.mark.parametrize(("groups", "table"), [(3, 4.303), (5, 2.776), (10, 2.262), (30, 2.045), (40, 1.960)])
+def test_few_groups_widen_an_interval_as_students_t_does(groups, table):
+    assert quantile(0.975, groups) == pytest.approx(table, rel=0.01)
 
 
 def test_a_model_no_better_is_surely_better_in_about_5_of_100_trials():

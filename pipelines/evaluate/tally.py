@@ -2,7 +2,8 @@
 
 Rows fall into 40 groups by the hash of their key. Intervals come from leaving
 out one group at a time (the delete-a-group jackknife; Kott 2001), which also
-compares two models on the same rows without assuming them independent.
+compares two models on the same rows without assuming them independent. Where a
+split keeps the rows of a column's value together, so do these groups.
 """
 
 from collections.abc import Callable, Mapping
@@ -74,7 +75,7 @@ def spread(groups: Counts, figures_of: Figures, confidence: float = 0.95) -> dic
     groups: counts by group, shape (groups, ...); a figure that the whole has not is left out.
     """
     whole, rests = figures_of(groups.sum(axis=0)), [figures_of(rest) for rest in _left_out(groups)]
-    reach = NormalDist().inv_cdf((1 + confidence) / 2)
+    reach = quantile((1 + confidence) / 2, len(rests))
     errors = {name: reach * _jackknife([rest.get(name, nan) for rest in rests]) for name in whole}
     return {name: (value, value - errors[name], value + errors[name]) for name, value in whole.items()}
 
@@ -90,8 +91,25 @@ def surely_better(
     sign = METRICS[metric].sign
     apart = [sign * (figures(task, a).get(metric, nan) - figures(task, b).get(metric, nan)) for a, b in pairs]
     difference = sign * (task.metrics(challenger.whole)[metric] - task.metrics(champion.whole)[metric])
-    least = difference - NormalDist().inv_cdf(confidence) * _jackknife(apart)
+    least = difference - quantile(confidence, len(apart)) * _jackknife(apart)
     return least > 0, difference, least
+
+
+def quantile(share: float, groups: int) -> float:
+    """How many standard errors a bound lies off: of the normal distribution, of Student's t where groups lack rows.
+
+    share: in [0.5, 1). Source: Abramowitz and Stegun 26.7.5; within 1 % from three groups on.
+    """
+    z = NormalDist().inv_cdf(share)
+    if groups >= GROUPS or groups < 2:
+        return z
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92_160,
+    )
+    return z + float(sum(term / (groups - 1) ** (i + 1) for i, term in enumerate(terms)))
 
 
 def _left_out(groups: Counts) -> list[Counts]:

@@ -90,6 +90,8 @@ def weakness(task: Task, scored: DataFrame, columns: Mapping[str, bool], key: Co
     levels = _levels(sample, looked)
     whole, cells = _cells(sample, looked, levels)
     tested, found = surely_worse(whole, cells)
+    if not tested:
+        return {}
     return {
         "loss": name, "mean": whole.mean, "rows": int(whole.rows), "of": rows, "columns": list(levels),
         "looked_at": tested, "support": int(support(whole.rows)), "confidence": CONFIDENCE,

@@ -35,7 +35,7 @@ def judge(model: Model, feature: Feature, slices: Slices, winner: Trial, rival: 
         by_slice = {c: evaluate.by_slice(task, scored, c) for c in columns}
         tested = _hash(scored, key)
         pictures = task.pictures(scored, found.whole)
-        fair = _fairness(model, scored, unit)
+        fair = _fairness(model, scored, key, unit)
         weak = evaluate.weakness(task, scored, _looked(model, feature, winner, scored), key, task.rows(found.whole))
     finally:
         scored.unpersist()
@@ -108,11 +108,16 @@ def _decision(task: Task, found: Tally) -> dict[str, Any]:
     return {"decision": {"threshold": task.threshold, "cost": asked, "per_row": finite(evaluate.costs(task, found))}}
 
 
-def _fairness(model: Model, scored: DataFrame, unit: Column) -> dict[str, Any]:
-    """Column -> its groups and how far they are apart; empty where the conf asks for none."""
-    asked = model.fairness
-    columns = asked.columns if asked else ()
-    return {c: finite(evaluate.compared(evaluate.by_group(scored, c, unit), asked.rows)) for c in columns if asked}
+def _fairness(model: Model, scored: DataFrame, key: Column, unit: Column) -> dict[str, Any]:
+    """Column -> its groups and how far they are apart; empty where the conf asks for none.
+
+    unit: what is left out together; of the very column that the split keeps whole, there are rows alone to leave out.
+    """
+    if model.fairness is None:
+        return {}
+    by = {c: key if c == model.split.column else unit for c in model.fairness.columns}
+    groups = {c: evaluate.by_group(scored, c, each) for c, each in by.items()}
+    return {c: finite(evaluate.compared(each, model.fairness.rows)) for c, each in groups.items()}
 
 
 def _looked(model: Model, feature: Feature, winner: Trial, df: DataFrame) -> dict[str, bool]:

@@ -89,6 +89,7 @@ def test_a_group_is_compared_though_no_feature_tells_it(story):
     couriers = detail["fairness"]["courier"]
     assert len(couriers["groups"]) * 40 == detail["splits"]["test"]["rows"]  # 40 days, a parcel of each courier
     assert "courier" not in detail["features"]
+    assert couriers["largest"]["selection_rate"]["difference"][1] is not None
     assert sum(g["rows"] for g in detail["fairness"]["depot"]["groups"]) == detail["splits"]["test"]["rows"]
     assert [g["passed"] for g in detail["gates"] if g["gate"].startswith("parity: selection rate at most 0.9")] == [
         True, True,
