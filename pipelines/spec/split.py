@@ -15,7 +15,7 @@ class Split(Spec):
         description="oldest rows train and newest test; or by a hash of the keys; of one column, whose values stay "
         "whole; of the keys within each class",
     )
-    column: Column | None = Field(default=None, description="of `by: group`: a key or a feature")
+    column: Column | None = Field(default=None, description="of `by: group`: a feature, or a column of the spine")
     seed: int = Field(default=7, ge=0, le=2**31 - 1, description="of the hash")
     train: float = Field(default=0.7, gt=0, lt=1)
     validate_: float = Field(default=0.15, gt=0, lt=1, alias="validate")
