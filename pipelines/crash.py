@@ -14,9 +14,11 @@ POINTS = (  # in the order in which a run comes by
     "after the intent",
     "before the batch is whole",
     "before the clean commit",
+    "between columns and rows",
     "between clean and deleted",
     "between clean and quarantine",
     "before judging",
+    "between results and publication",
     "between trials",
     "after the model is logged",
     "before the alias moves",
@@ -24,12 +26,13 @@ POINTS = (  # in the order in which a run comes by
     "before the run record",
     "after the run record",
     "between the parts of a restore",
+    "between compaction and vacuum",
     "between tables",
 )
 
 
 def point(name: str, where: str) -> None:
-    """Die here if LAKELOOM_CRASH_AT is `name`, or 'name @ where' (a stage); else nothing."""
+    """Die here if LAKELOOM_CRASH_AT is `name`, or 'name @ where' (a stage, or a table's path); else nothing."""
     assert name in POINTS, name
     if os.environ.get(VARIABLE) in (name, f"{name} @ {where}"):
         os.killpg(os.getpgrp(), signal.SIGKILL)

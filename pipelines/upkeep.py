@@ -15,7 +15,7 @@ from math import ceil
 import pyarrow.fs as pafs
 from pyspark.sql import SparkSession
 
-from pipelines import log, tables
+from pipelines import crash, log, tables
 
 SMALL, MOST_SMALL = 16 << 20, 16  # bytes; so many smaller files are made into one
 LEAST_HOURS = 168  # Delta's own least: who has read or written for a week is not disturbed
@@ -64,6 +64,7 @@ def carry_out(spark: SparkSession, what: Todo) -> Done:
     before = _bytes(what.path)
     if what.optimize:
         tables.optimize(spark, what.path, what.by)
+        crash.point("between compaction and vacuum", what.path)
     tables.vacuum(spark, what.path, what.keep_hours)
     return Done(what.files, len(log.file_sizes(what.path)), before, _bytes(what.path))
 

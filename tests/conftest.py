@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from e2e.project import Project
     from pyspark.sql import DataFrame, SparkSession
 
 # Runs here take seconds, too few for the optimising compiler to pay: without it they take two thirds of the time.
@@ -73,6 +74,17 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkSession]":
             started.conf.set("spark.sql.shuffle.partitions", "2")
             yield started
     time.tzset()
+
+
+@pytest.fixture(scope="session")
+def flown(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> "Project":
+    """The flights conf after one run on a few days; who uses it only reads."""
+    from e2e.project import flights, land_flights
+
+    project = flights(tmp_path_factory.mktemp("flown"))
+    land_flights(project, months=(1, 2), days=(1, 2, 3))
+    assert project.lakeloom("run").error == ""
+    return project
 
 
 @pytest.fixture(scope="session")

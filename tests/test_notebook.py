@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from e2e.project import LIMIT_S, Project, flights, land_flights
+from e2e.project import LIMIT_S
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "notebooks" / "flights.py"
@@ -24,21 +24,12 @@ sys.stdout.write("\\n" + json.dumps(said, default=float))
 
 
 @pytest.fixture(scope="module")
-def place(spark, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The flights conf after one run on a few days."""
-    project = flights(tmp_path_factory.mktemp("notebook"))
-    land_flights(project, months=(1, 2), days=(1, 2, 3))
-    assert project.lakeloom("run").error == ""
-    return project
-
-
-@pytest.fixture(scope="module")
-def found(place):
-    look = place.root / "look.py"
+def found(flown, tmp_path_factory: pytest.TempPathFactory):
+    look = tmp_path_factory.mktemp("look") / "look.py"
     look.write_text(LOOK)
     ended = subprocess.run(
         [sys.executable, look, NOTEBOOK],
-        cwd=place.root,
+        cwd=flown.root,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -49,8 +40,8 @@ def found(place):
 
 
 @pytest.mark.spark
-def test_the_figures_of_the_notebook_are_those_of_the_files(place, found):
-    files = sorted((place.landing / "flights").glob("*.csv"))
+def test_the_figures_of_the_notebook_are_those_of_the_files(flown, found):
+    files = sorted((flown.landing / "flights").glob("*.csv"))
     rows = [row for file in files for row in csv.DictReader(file.read_text().splitlines())]
     arrived = [row for row in rows if row["arr_delay"] != "NA"]
     late = Counter(row["origin"] for row in arrived if int(row["arr_delay"]) >= 15)

@@ -3,6 +3,7 @@
 A comment before a block says what is done with it, and GitHub does not show it:
   <!-- run -->          the block is run by bash in a copy of the tree, in the order of the page
   <!-- run spark -->    the same, in the group of tests that need Spark
+  <!-- run flights -->  run apart, where the flights were landed and run
   <!-- said -->         what the block before it said, stdout and stderr; `...` stands for anything, `17 s` for any time
   <!-- said: exit 2 --> and how it ended
   <!-- summary -->      text of a real run, whose counts have to agree with the data and with each other
@@ -78,7 +79,7 @@ def walk(page: list[Block], at: Path) -> int:
     """Run the marked blocks in order and compare what they say; how many ran."""
     ran, code, said = 0, 0, ""
     for block in page:
-        if block.mark.startswith("run"):
+        if block.mark in ("run", "run spark"):
             assert code == 0, f"a block before this one ended with {code}:\n{said}"
             code, said = bash(block.text, at)
             ran += 1
@@ -107,8 +108,18 @@ def test_the_tour_is_as_written_up_to_where_spark_starts(copy):
 def test_the_tour_is_as_written(copy):
     page = blocks(README)
 
-    assert walk(page, copy) == sum(block.mark.startswith("run") for block in page) > 4
+    assert walk(page, copy) == sum(block.mark in ("run", "run spark") for block in page) > 4
     assert not (copy / "tour").exists()
+
+
+@pytest.mark.spark
+def test_what_is_said_of_the_flights_can_be_typed(flown):
+    (block,) = marked("run flights")
+
+    code, said = bash(f"set -e\n{block.text}", flown.root)
+
+    assert code == 0, said
+    assert "flights" in said
 
 
 def test_a_block_that_is_like_what_was_said_is_told_from_one_that_is_not():

@@ -105,6 +105,7 @@ def _grow(ctx: Context, intent: Intent) -> None:
     if new:
         ctx.tell(f"adds column{'s' if len(new) > 1 else ''} {', '.join(new)} (STRING) to the table")
         tables.grow(ctx.spark, ctx.path(), new, ctx.transaction(intent, "columns").tag)
+        crash.point("between columns and rows", ctx.stage.id)
 
 
 def _clean(ctx: Context, intent: Intent, staged: staging.Staged, fate: str = "clean") -> DataFrame:

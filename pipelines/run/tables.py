@@ -165,6 +165,7 @@ def _publish(ctx: Context, table: Table, intent: Intent, made: Made) -> Record:
     judged += tuple(remembering.over_time(ctx, table, intent, version, counts))
     rules = _rules(table) if table.source else ()
     remembering.remember(ctx, intent, [*remembering.refused(rules, intent, counts, made.reasons), *judged])
+    crash.point("between results and publication", ctx.stage.id)
     broken = suites.failures(judged)
     detail = {"reasons": made.reasons, "expectations": [j.as_json() for j in judged], "rows": rows, "path": ctx.path(),
               "quarantine_path": ctx.path("quarantine"), "beside": restoring.beside(ctx), **made.detail}  # fmt: skip

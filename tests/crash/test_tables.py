@@ -16,21 +16,23 @@ pytestmark = [pytest.mark.spark, pytest.mark.crash]
 
 FIRST = ("after the lock", "after the intent", "before the clean commit", "between clean and quarantine")
 SECOND = (
-    *("before the batch is whole", "between clean and deleted", "before judging", "before the run record"),
-    "after the run record",
+    *("before the batch is whole", "between columns and rows", "between clean and deleted", "before judging"),
+    *("between results and publication", "before the run record", "after the run record"),
 )
 WHERE = " @ tables.customers_then"
+GROWN = '{"id": "k3", "at": 99, "op": "upsert", "name": "Cy", "color": "red"}\n'
 TORN = '{"id": "k1", "at": \n{"id": "k2", "at": 3, "op": "upsert"}\n'  # one cannot be read, one has no name
 
 
 def landed(root: Path) -> Project:
     made = shop(root)
+    made.change(lambda conf: conf["sources"]["log"].update(on_schema_change="add_columns"))
     made.land("log/0.json", deliveries(log(SEED), SEED, 2)[0] + TORN)
     return made
 
 
 def arrive(made: Project) -> None:
-    made.land("log/1.json", deliveries(log(SEED), SEED, 2)[1] + TORN)
+    made.land("log/1.json", deliveries(log(SEED), SEED, 2)[1] + TORN + GROWN)
 
 
 @pytest.fixture(scope="module")
@@ -65,5 +67,6 @@ def test_a_table_killed_at_each_of_its_points_ends_as_if_undisturbed(undisturbed
 def test_no_named_point_goes_untried():
     tried = {place.partition(" @ ")[0] for place in (*FIRST, *SECOND, *test_crash.FIRST_RUN, *test_crash.NEXT_MONTH)}
 
-    elsewhere = {"between the parts of a restore", "between trials"}  # by e2e/test_restore.py and e2e/test_search.py
+    # by test_restore.py, test_upkeep.py and test_search.py of e2e/
+    elsewhere = {"between the parts of a restore", "between compaction and vacuum", "between trials"}
     assert tried | elsewhere == set(POINTS)

@@ -1,10 +1,14 @@
 """`lakeloom upkeep` as a user types it: data on stdout, whatever the JVM prints; a dry run starts none."""
 
 import json
+from signal import SIGKILL
 
 import pytest
+from pyspark.sql import functions as F
 
 from e2e.project import Project, project
+from pipelines.crash import VARIABLE
+from pipelines.upkeep import MOST_SMALL
 
 pytestmark = pytest.mark.spark
 
@@ -18,7 +22,20 @@ def notes(spark, tmp_path_factory: pytest.TempPathFactory) -> Project:
     )
     made.land("raw/1.json", '{"id": 1}\n')
     assert made.lakeloom("run").error == ""
+    path = made.warehouse.path("tables.notes")
+    row = spark.read.format("delta").load(path)
+    many = row.select(F.explode(F.sequence(F.lit(2), F.lit(MOST_SMALL))).alias("id"), *row.columns[1:])
+    many.repartition(MOST_SMALL).write.format("delta").mode("append").save(path)
     return made
+
+
+def test_upkeep_that_is_killed_between_its_two_halves_changes_no_row_and_is_done_by_the_next(notes):
+    before = sorted(r["id"] for r in notes.rows("tables.notes"))
+
+    killed = notes.lakeloom_apart("upkeep", **{VARIABLE: "between compaction and vacuum"})
+
+    assert killed.code == -SIGKILL
+    assert sorted(r["id"] for r in notes.rows("tables.notes")) == before == list(range(1, MOST_SMALL + 1))
 
 
 def test_what_delta_prints_is_no_data(notes):
