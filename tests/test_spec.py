@@ -1,5 +1,6 @@
 """Loading a conf: every mistake is one sentence with file and line, never a traceback, never slow."""
 
+import json
 import os
 import random
 import time
@@ -10,7 +11,7 @@ import pytest
 
 from pipelines.check import check
 from pipelines.errors import SpecError
-from pipelines.spec import Table, Target, load, load_lines, load_target
+from pipelines.spec import Model, Table, Target, load, load_lines, load_target
 from pipelines.spec.base import length_of, length_text
 
 GOLDEN = Path(__file__).parent / "golden" / "delays.yml"
@@ -329,3 +330,21 @@ def test_a_view_without_a_time_has_no_arrival_to_be_fresh_by(tmp_path):
 
     with pytest.raises(SpecError, match="freshness of a materialized view needs event_time; its rows do not arrive"):
         load(conf)
+
+
+def test_a_version_keeps_how_it_was_split_decided_and_judged():
+    said = {
+        "features": "sendings", "label": "late", "task": "binary", "candidates": [{"kind": "xgboost"}],
+        "split": {"by": "group", "column": "courier", "seed": 3},
+        "backtest": {"folds": 3, "window": "8 days", "history": "1 week"},
+        "decision": {"cost": {"false_positive": 1.0, "false_negative": 5.0}},
+        "explain": {},
+        "fairness": {"columns": ["courier"], "parity": {"precision": 0.1}},
+    }  # fmt: skip
+    model = Model.model_validate_json(json.dumps(said))
+
+    kept = Model.model_validate_json(json.dumps(model.won_by(model.candidates[0])))
+
+    assert kept.explain is not None
+    for part in ("split", "backtest", "decision", "explain", "fairness"):
+        assert getattr(kept, part) == getattr(model, part)
