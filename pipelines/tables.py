@@ -2,7 +2,7 @@
 
 Every write carries a transaction (app, version) and the same pair as the
 commit's user metadata. A replay finds the metadata and writes nothing; should
-two writers race, Delta itself skips the second (`txnAppId`, `txnVersion`).
+two writers race, the second is skipped by the transaction in the table's log.
 Transaction options stand on the write, never on the shared session: two
 streams would race on it.
 """

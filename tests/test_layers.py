@@ -61,7 +61,7 @@ BARRED: dict[str, frozenset[str]] = {
         "ruamel": "spec",
         "pydantic": "spec",
         "typer": "cli",
-        "deltalake": "state log locks tables studio show intake run vintage",
+        "deltalake": "adopt state log locks tables studio show intake run vintage",
         "confluent_kafka": "intake",
         "psycopg": "intake",
     }.items()
