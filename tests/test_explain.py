@@ -3,6 +3,7 @@
 from math import log
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 
@@ -131,3 +132,10 @@ def test_an_error_grows_where_a_number_is_permuted(trials):
 
     lost = found["permutation"]["features"]
     assert lost[0]["feature"] == "wind" and lost[0]["lost"] > 5  # minutes
+
+
+def test_rows_that_arrow_brings_are_scored_by_executors_not_by_the_optimiser(spark, plan):
+    doubled = spark.createDataFrame(pa.table({"n": [1, 2]})).select(F.col("n") * 2)
+
+    assert "Project" in plan(doubled)
+    assert "LocalTableScan" not in plan(doubled)
