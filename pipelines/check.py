@@ -365,7 +365,7 @@ def _model(name: str, model: Model, seen: _Seen) -> Iterator[Flaw]:
         yield Flaw((*place, "features"), f"{model.features} has no feature columns to learn from")
     yield from (Flaw((*place, *keys), sentence) for keys, sentence in absent(model, outputs))
     made = seen.tables.get(feature.spine)
-    if made is not None:
+    if made is not None and model.label:
         yield from _label((*place, "label"), model, feature, made)
 
 

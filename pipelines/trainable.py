@@ -21,19 +21,22 @@ def unfit(model: Model) -> Found:
                 f"{candidate.kind} learns no task {model.task}{near(candidate.kind, known)}",
             )
     for column, each in model.prepare.items():
-        if each.kind == "target" and model.task == "multiclass":
-            yield ("prepare", column, "kind"), "a mean label of classes there is none; take one_hot or hash"
+        if each.kind == "target" and not TASKS[model.task].means:
+            of = "of classes" if TASKS[model.task].supervised else f"of task {model.task}"
+            yield ("prepare", column, "kind"), f"a mean label {of} there is none; take one_hot or hash"
     if model.search.metric:
-        yield from _metric(("search", "metric"), model.search.metric, model.task)
+        yield from _metric(("search", "metric"), model.search.metric, model)
     for i, gate in enumerate(model.gates):
-        yield from _metric(("gates", i, "metric"), gate.metric, model.task)
+        yield from _metric(("gates", i, "metric"), gate.metric, model)
         yield from _bounds(("gates", i), gate)
 
 
-def _metric(place: tuple[str | int, ...], metric: str, task: str) -> Found:
-    if metric not in TASKS[task].metrics:
-        asked = [m for m in TASKS[task].metrics if m != "bias"]
-        yield place, f"a task {task} has no metric '{metric}'{near(metric, asked)}"
+def _metric(place: tuple[str | int, ...], metric: str, model: Model) -> Found:
+    words = TASKS[model.task]
+    asked = words.asked(bool(model.label))
+    if metric not in asked:
+        without = " without a label" if metric in words.metrics else ""
+        yield place, f"a task {model.task} has no metric '{metric}'{without}{near(metric, asked)}"
 
 
 def _bounds(place: tuple[str | int, ...], gate: Gate) -> Found:

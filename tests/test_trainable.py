@@ -16,6 +16,14 @@ NUMBER = (
     ("{metric: roc_auc, min: 0.65}", "{metric: rmse, versus: baseline}"),
 )
 
+CLUSTERS = (
+    ("    label: arr_delay >= 15\n", ""),
+    ("task: binary", "task: clustering"),
+    ("{kind: logistic_regression}", "{kind: kmeans}"),
+    ("{kind: xgboost, rounds: 200}", "{kind: gaussian_mixture}"),
+    ("{metric: roc_auc, min: 0.65}", "{metric: silhouette, min: 0.2}"),
+)
+
 
 def said(folder: Path, *changes: tuple[str, str]) -> list[str]:
     """Texts to replace in the golden conf -> all that check says."""
@@ -33,6 +41,33 @@ def said(folder: Path, *changes: tuple[str, str]) -> list[str]:
 
 def test_a_number_is_learned_by_what_learns_numbers(tmp_path):
     assert said(tmp_path, *NUMBER) == []
+
+
+def test_clusters_are_learned_without_a_label(tmp_path):
+    assert said(tmp_path, *CLUSTERS) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ([*CLUSTERS, ("task: clustering", "task: clustering\n    label: arr_delay")],
+         "models.late_arrival: task: clustering learns without a label; leave label out"),
+        ([("label: arr_delay >= 15", "search: {trials: 3}")],
+         "models.late_arrival: task: binary learns a label, and there is none; add label"),
+        ([*CLUSTERS, ("task: clustering", "task: clustering\n    anomaly: {contamination: 0.1}")],
+         "models.late_arrival: anomaly is for task: anomaly, and this is task: clustering"),
+        ([*CLUSTERS, ("task: clustering", "task: anomaly"), ("silhouette, min: 0.2", "roc_auc, min: 0.65")],
+         "models.late_arrival.gates.0.metric: a task anomaly has no metric 'roc_auc' without a label; "
+         "there is flagged_error"),
+        ([*CLUSTERS, ("task: clustering", "task: clustering\n    prepare: {carrier: {kind: target}}")],
+         "models.late_arrival.prepare.carrier.kind: a mean label of task clustering there is none; "
+         "take one_hot or hash"),
+        ([*CLUSTERS, ("{kind: kmeans}", "{kind: kmeans, k: [2, 900]}")],
+         "models.late_arrival.candidates.0: k: should be less than or equal to 200, got 900"),
+    ],
+)  # fmt: skip
+def test_what_learns_without_a_label_is_not_given_what_needs_one(tmp_path, changes, sentence):
+    assert said(tmp_path, *changes) == [sentence]
 
 
 @pytest.mark.parametrize(

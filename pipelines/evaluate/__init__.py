@@ -1,18 +1,39 @@
-"""Metrics, slices and intervals: what each task counts (binary, regression, multiclass), and what is made of counts."""
+"""Metrics, slices and intervals: what each task counts, and what is made of counts."""
 
 from collections.abc import Mapping
 
 from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame
 
 from pipelines.errors import DataError
-from pipelines.evaluate.base import Counts, Task, bars
+from pipelines.evaluate.anomaly import Anomaly
+from pipelines.evaluate.base import Counts, Extended, Task, bars
 from pipelines.evaluate.binary import Binary
+from pipelines.evaluate.clustering import Clustering
 from pipelines.evaluate.multiclass import Multiclass
 from pipelines.evaluate.regression import Regression
 from pipelines.evaluate.tally import Tally, by_slice, counts, figures, intervals, surely_better, tally
+from pipelines.spec import Model
 
-TASKS: Mapping[str, type[Task]] = {"binary": Binary, "regression": Regression, "multiclass": Multiclass}
+TASKS: Mapping[str, type[Task]] = {
+    "binary": Binary,
+    "regression": Regression,
+    "multiclass": Multiclass,
+    "clustering": Clustering,
+    "anomaly": Anomaly,
+}
 TASK = "lakeloom.task"  # tag of a registered version
+
+
+def learned(model: Model, train: DataFrame) -> Task:
+    """What the training slice says of a model's label, and the conf of its task. Errors: as of `Task.learned`."""
+    task = TASKS[model.task].learned(train)
+    return task.asked(model) if isinstance(task, Extended) else task
+
+
+def completed(task: Task, fitted: PipelineModel, train: DataFrame) -> Task:
+    """The task with what a fitted pipeline adds to it: nothing, where a label was learned."""
+    return task.completed(fitted, train) if isinstance(task, Extended) else task
 
 
 def restored(tags: Mapping[str, str], fitted: PipelineModel) -> Task:
@@ -23,6 +44,6 @@ def restored(tags: Mapping[str, str], fitted: PipelineModel) -> Task:
 
 
 __all__ = [
-    "TASK", "TASKS", "Binary", "Counts", "Multiclass", "Regression", "Tally", "Task", "bars", "by_slice", "counts",
-    "figures", "intervals", "restored", "surely_better", "tally",
+    "TASK", "TASKS", "Anomaly", "Binary", "Clustering", "Counts", "Multiclass", "Regression", "Tally", "Task", "bars",
+    "by_slice", "completed", "counts", "figures", "intervals", "learned", "restored", "surely_better", "tally",
 ]  # fmt: skip

@@ -87,7 +87,7 @@ def _train(
     """Search, judge, log, load again and compare, register: in this order."""
     model = ctx.pipeline.models[ctx.stage.name]
     feature = ctx.pipeline.features[model.features]
-    task = evaluate.TASKS[model.task].learned(slices.train)
+    task = evaluate.learned(model, slices.train)
     problem = tune.Problem(task, inputs, feature.keys)
     told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, Asked(task.kind, task.width))
     for name, why in told.items():

@@ -90,7 +90,7 @@ def _again(
     try:
         slices = splits.split(rows, feature.as_of_time, model.split)
         tell(f"fits {model.candidates[0].kind} on {slices.summary['train']['rows']:,} rows")
-        task = evaluate.TASKS[model.task].learned(slices.train)
+        task = evaluate.learned(model, slices.train)
         inputs = Inputs.of(rows, feature.outputs(), model.prepare)
         done = tune.trial(slices, tune.Problem(task, inputs, feature.keys), model.candidates[0])
         return {**judge(model, feature, slices, done, None), "validate": done.metrics, "splits": slices.summary}

@@ -150,5 +150,6 @@ def _seen(ctx: Context, score: Score, written: DataFrame, scorer: Scorer, now: d
     counts = evaluate.counts(scorer.task, joined)
     joined.unpersist()
     found = evaluate.figures(scorer.task, counts)
-    truth = {**found, "rows": scorer.task.rows(counts)} if found else None
-    return {"histogram": bars, "histogram_span": list(span), "truth": truth}
+    truth = {**found, "rows": scorer.task.rows(counts)} if found and model.label else None
+    said = {} if model.label else scorer.task.said(counts)
+    return {"histogram": bars, "histogram_span": list(span), "truth": truth, "said": said}
