@@ -377,6 +377,10 @@ def _label(place: Place, model: Model, feature: Feature, made: Mapping[str, obje
         return
     if not read:
         yield Flaw(place, f"'{model.label}' reads no column of {feature.spine}")
+    if model.forecasting:  # of the label what lies ahead is learned, so what it is now may be seen
+        series = [c for c in model.forecasting.series if c not in feature.columns]
+        yield from (Flaw(place, f"{c} names a series; {model.features}.columns should have it") for c in series)
+        return
     for column in sorted(read & set(feature.columns)):
         yield Flaw(place, f"reads {column}, which {model.features} also gives as a feature")
 

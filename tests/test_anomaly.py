@@ -12,7 +12,7 @@ from pipelines.evaluate import Anomaly
 from pipelines.evaluate.unusual import RIDGE, usual
 from pipelines.models.base import Asked, Inputs, predict
 from pipelines.models.learners import fit
-from pipelines.spec import Model
+from pipelines.spec import Feature, Model
 from pipelines.spec.candidate import KINDS, learners
 from pipelines.spec.task import LABEL, TARGET
 
@@ -22,6 +22,7 @@ ROWS, TRAIN, DDL = 500, 400, "id int, wind double, temp double, _label int"
 INPUTS = Inputs((), ("wind", "temp"))
 SPECS = {kind.named(): kind for kind in KINDS}
 SHARE = 0.05
+HOURS = Feature(spine="weather", keys=("id",), as_of_time="at", columns=("wind", "temp"))
 
 
 def model(**said) -> Model:
@@ -49,7 +50,7 @@ def answered(slices):
     found = {}
     for kind in learners("anomaly"):
         fitted = fit(SPECS[kind](kind=kind, k=2), slices[0], INPUTS, Asked("anomaly", 0, ("id",)))
-        asked = evaluate.learned(model(anomaly={"contamination": SHARE}), slices[0])
+        asked = evaluate.learned(model(anomaly={"contamination": SHARE}), HOURS, slices[0])
         task = evaluate.completed(asked, fitted.pipeline, slices[0])
         answers = {**task.answers(labelled=True), "x": vector_to_array("__features")}
         found[kind] = task, fitted.pipeline, *(predict(fitted.pipeline, df, answers).toPandas() for df in slices)

@@ -247,6 +247,7 @@ def test_a_task_has_the_metrics_that_its_vocabulary_names(kind, numbers, scored,
         "regression": lambda: (Regression(), evaluate.counts(Regression(), scored)),
         "multiclass": lambda: (KNOWN, evaluate.counts(KNOWN, answered)),
         "clustering": lambda: (evaluate.Clustering(), np.ones(201)),
+        "forecasting": lambda: (evaluate.Forecasting(), np.append(evaluate.counts(Regression(), scored), np.ones(4))),
         "anomaly": lambda: (evaluate.Anomaly(), np.ones((4096, 3))),
     }[kind]()
 

@@ -16,6 +16,7 @@ NUMBER = (
     ("{metric: roc_auc, min: 0.65}", "{metric: rmse, versus: baseline}"),
 )
 
+AHEAD = "{series: [carrier], every: 1 day, horizon: 2 days, season: 7 days}"
 CLUSTERS = (
     ("    label: arr_delay >= 15\n", ""),
     ("task: binary", "task: clustering"),
@@ -43,6 +44,10 @@ def test_a_number_is_learned_by_what_learns_numbers(tmp_path):
     assert said(tmp_path, *NUMBER) == []
 
 
+def test_a_series_is_forecast_by_what_learns_numbers(tmp_path):
+    assert said(tmp_path, *NUMBER, ("task: regression", f"task: forecasting\n    forecasting: {AHEAD}")) == []
+
+
 def test_clusters_are_learned_without_a_label(tmp_path):
     assert said(tmp_path, *CLUSTERS) == []
 
@@ -64,9 +69,19 @@ def test_clusters_are_learned_without_a_label(tmp_path):
          "take one_hot or hash"),
         ([*CLUSTERS, ("{kind: kmeans}", "{kind: kmeans, k: [2, 900]}")],
          "models.late_arrival.candidates.0: k: should be less than or equal to 200, got 900"),
+        ([*NUMBER, ("task: regression", "task: forecasting")],
+         "models.late_arrival: task: forecasting has to be told more; "
+         "add forecasting: {series, every, horizon, season}"),
+        ([*NUMBER, ("task: regression", f"task: forecasting\n    forecasting: {AHEAD}".replace("carrier", "origin"))],
+         "models.late_arrival.label: origin names a series; departures.columns should have it"),
+        ([*NUMBER, ("task: regression", f"task: forecasting\n    forecasting: {AHEAD}".replace("2 days", "36 hours"))],
+         "models.late_arrival.forecasting: horizon: should be a multiple of every, got 36 hours and 1 day"),
+        ([*NUMBER, ("task: regression", f"task: forecasting\n    forecasting: {AHEAD}".replace("7 days", "1 day"))],
+         "models.late_arrival.forecasting: season: 1 day is less than horizon, 2 days: "
+         "the season before is not known yet"),
     ],
 )  # fmt: skip
-def test_what_learns_without_a_label_is_not_given_what_needs_one(tmp_path, changes, sentence):
+def test_a_task_is_told_what_it_needs_and_nothing_else(tmp_path, changes, sentence):
     assert said(tmp_path, *changes) == [sentence]
 
 

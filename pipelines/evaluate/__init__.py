@@ -10,10 +10,11 @@ from pipelines.evaluate.anomaly import Anomaly
 from pipelines.evaluate.base import Counts, Extended, Task, bars
 from pipelines.evaluate.binary import Binary
 from pipelines.evaluate.clustering import Clustering
+from pipelines.evaluate.forecasting import Forecasting
 from pipelines.evaluate.multiclass import Multiclass
 from pipelines.evaluate.regression import Regression
 from pipelines.evaluate.tally import Tally, by_slice, counts, figures, intervals, surely_better, tally
-from pipelines.spec import Model
+from pipelines.spec import Feature, Model
 
 TASKS: Mapping[str, type[Task]] = {
     "binary": Binary,
@@ -21,14 +22,15 @@ TASKS: Mapping[str, type[Task]] = {
     "multiclass": Multiclass,
     "clustering": Clustering,
     "anomaly": Anomaly,
+    "forecasting": Forecasting,
 }
 TASK = "lakeloom.task"  # tag of a registered version
 
 
-def learned(model: Model, train: DataFrame) -> Task:
+def learned(model: Model, feature: Feature, train: DataFrame) -> Task:
     """What the training slice says of a model's label, and the conf of its task. Errors: as of `Task.learned`."""
     task = TASKS[model.task].learned(train)
-    return task.asked(model) if isinstance(task, Extended) else task
+    return task.asked(model, feature, train) if isinstance(task, Extended) else task
 
 
 def completed(task: Task, fitted: PipelineModel, train: DataFrame) -> Task:
@@ -44,6 +46,7 @@ def restored(tags: Mapping[str, str], fitted: PipelineModel) -> Task:
 
 
 __all__ = [
-    "TASK", "TASKS", "Anomaly", "Binary", "Clustering", "Counts", "Multiclass", "Regression", "Tally", "Task", "bars",
-    "by_slice", "completed", "counts", "figures", "intervals", "learned", "restored", "surely_better", "tally",
+    "TASK", "TASKS", "Anomaly", "Binary", "Clustering", "Counts", "Forecasting", "Multiclass", "Regression", "Tally",
+    "Task", "bars", "by_slice", "completed", "counts", "figures", "intervals", "learned", "restored", "surely_better",
+    "tally",
 ]  # fmt: skip

@@ -24,7 +24,7 @@ from pipelines.errors import DataError
 from pipelines.evaluate.base import Counts, widened
 from pipelines.evaluate.binary import BINS, average_precision, curves, roc_auc
 from pipelines.evaluate.unusual import Usual, usual
-from pipelines.spec import Model
+from pipelines.spec import Feature, Model
 from pipelines.spec.settings import Anomaly as Settings
 from pipelines.spec.task import FEATURES, LABEL, PREDICTED, SCORE
 
@@ -59,7 +59,7 @@ class Anomaly:
             raise DataError(f"a label of task: anomaly is true or false, 1 or 0; there is {wrong[0]}")
         return cls()
 
-    def asked(self, model: Model) -> Self:
+    def asked(self, model: Model, feature: Feature, train: DataFrame) -> Self:
         """With the share of rows that are to lie above the threshold."""
         return replace(self, contamination=(model.anomaly or Settings()).contamination)
 

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from pipelines.errors import DataError
 from pipelines.evaluate import vectors
 from pipelines.evaluate.base import Counts, widened
-from pipelines.spec import Model
+from pipelines.spec import Feature, Model
 from pipelines.spec.task import FEATURES, LABEL, PREDICTED, PREDICTION, PROBABILITY, SCORE, VECTOR
 
 MOST_CLUSTERS = 200  # that a candidate may make
@@ -46,7 +46,7 @@ class Clustering:
         """Nothing: there is no label."""
         return cls()
 
-    def asked(self, model: Model) -> Self:
+    def asked(self, model: Model, feature: Feature, train: DataFrame) -> Self:
         """Nothing more."""
         return self
 

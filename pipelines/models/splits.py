@@ -44,7 +44,7 @@ def labels(
     known_at: column of the spine -> the timestamp column at which it becomes known.
     """
     value, read = F.expr(model.aim).cast(TASKS[model.task].label), refuse_expression(model.aim, spine.columns)
-    if model.task == "regression":
+    if TASKS[model.task].label == "double":
         value = F.when(~F.isnan(value) & (F.abs(value) < float("inf")), value)
     for moment in sorted({known_at[column] for column in read if column in known_at}):
         value = F.when(F.col(moment) < F.lit(now), value)

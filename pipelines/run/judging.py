@@ -21,13 +21,14 @@ FIGURES = 9  # significant, of a metric in a record
 def judge(model: Model, feature: Feature, slices: Slices, winner: Trial, rival: "Rival | None") -> dict[str, Any]:
     """The winner on the test slice, as the run record holds it. Cost: one scoring pass, a few small aggregates."""
     key, task = F.concat_ws("/", *feature.keys), winner.task
+    group = together(model, feature)
     answered = predict(winner.fitted, slices.test, task.answers(labelled=True))
     scored = answered.persist(StorageLevel.MEMORY_AND_DISK)
     columns = dict.fromkeys([*model.slices, *[gate.slice for gate in model.admission if gate.slice]])
     try:
-        found = evaluate.tally(task, scored, key)
+        found = evaluate.tally(task, scored, group)
         test, base = _intervals(task, found), task.baseline(found.whole)
-        same = rival.on(task, scored, slices.test, key) if rival else None
+        same = rival.on(task, scored, slices.test, group) if rival else None
         by_slice = {c: evaluate.by_slice(task, scored, c) for c in columns}
         tested = _hash(scored, key)
         pictures = task.pictures(scored, found.whole)
@@ -45,6 +46,17 @@ def judge(model: Model, feature: Feature, slices: Slices, winner: Trial, rival: 
         "curves": pictures,
         "gates": [d.as_json() for d in gates.decide(model.admission, evidence)],
     }
+
+
+def together(model: Model, feature: Feature) -> Column:
+    """What decides in which group of an interval a row falls: its key, so that rows fall where they fall.
+
+    Of a forecast the stretch of one horizon in which it was made: neighbours err alike, and one by one they would make
+    an interval as if each told something new.
+    """
+    if model.forecasting is None:
+        return F.concat_ws("/", *feature.keys)
+    return F.floor(F.unix_seconds(feature.as_of_time) / int(model.forecasting.horizon.total_seconds()))
 
 
 def _hash(scored: DataFrame, key: Column) -> str:

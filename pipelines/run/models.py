@@ -12,8 +12,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pipelines import crash, evaluate, provenance, tables, tune
 from pipelines.errors import DataError, SpecError
 from pipelines.models import splits
+from pipelines.models.ahead import labels
 from pipelines.models.base import SEED, Asked, Inputs, predict
 from pipelines.models.disguise import disguised
+from pipelines.models.embargo import embargoed
 from pipelines.models.splits import Slices
 from pipelines.registry import Logged, Registry, Version
 from pipelines.run import example, promoting
@@ -50,7 +52,7 @@ def train(ctx: Context) -> Record:
         return _admitted(ctx, intent, registry, registry.detail(done), done)
     rows = labelled(ctx.spark, ctx.warehouse, ctx.pipeline, model, intent).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        slices = splits.split(rows, feature.as_of_time, model.split)
+        slices = sliced(rows, model, feature)
         detail, version = _train(ctx, intent, registry, slices, Inputs.of(rows, feature.outputs(), model.prepare))
     except (DataError, SpecError) as error:
         raise type(error)(f"{ctx.stage.id}: {error}") from error
@@ -78,7 +80,13 @@ def labelled(spark: SparkSession, warehouse: Warehouse, pipeline: Pipeline, mode
     feature = pipeline.features[model.features]
     rows, spine = (tables.read(spark, warehouse.path(s), r["upto"]) for s, r in intent.inputs.items())
     known_at = pipeline.tables[feature.spine].known_at
-    return rows.join(splits.labels(spine, feature.keys, model, known_at, intent.now), list(feature.keys), "left")
+    return rows.join(labels(spine, feature, model, known_at, intent.now), list(feature.keys), "left")
+
+
+def sliced(rows: DataFrame, model: Model, feature: Feature) -> Slices:
+    """Training, validation and test rows; where labels lie ahead, without those that were not known at the cut."""
+    slices = splits.split(rows, feature.as_of_time, model.split)
+    return embargoed(slices, feature.as_of_time, model.forecasting.horizon) if model.forecasting else slices
 
 
 def _train(
@@ -87,7 +95,7 @@ def _train(
     """Search, judge, log, load again and compare, register: in this order."""
     model = ctx.pipeline.models[ctx.stage.name]
     feature = ctx.pipeline.features[model.features]
-    task = evaluate.learned(model, slices.train)
+    task = evaluate.learned(model, feature, slices.train)
     problem = tune.Problem(task, inputs, feature.keys)
     told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, Asked(task.kind, task.width))
     for name, why in told.items():

@@ -13,7 +13,7 @@ from pipelines.spec.search import Searched
 from pipelines.spec.task import Task
 
 CLASSES: tuple[Task, ...] = ("binary", "multiclass")
-NUMBERS: tuple[Task, ...] = ("regression",)
+NUMBERS: tuple[Task, ...] = ("regression", "forecasting")
 CLUSTERS: tuple[Task, ...] = ("clustering",)
 UNUSUAL: tuple[Task, ...] = ("anomaly",)
 

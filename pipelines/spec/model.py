@@ -12,7 +12,7 @@ from pipelines.spec.gate import Gate, unnamed
 from pipelines.spec.portfolio import entered
 from pipelines.spec.prepare import Preparation
 from pipelines.spec.search import Search
-from pipelines.spec.settings import SETTINGS, Anomaly
+from pipelines.spec.settings import SETTINGS, Anomaly, Forecasting
 from pipelines.spec.task import TASKS, Metric, Task
 
 
@@ -58,6 +58,7 @@ class Model(Spec):
         description="what kind of answer: yes or no, a number, one of some classes, one of some clusters"
     )
     anomaly: Anomaly | None = Field(default=None, description="of task: anomaly")
+    forecasting: Forecasting | None = Field(default=None, description="of task: forecasting")
     split: Split = Split()
     prepare: dict[Column, Preparation] = Field(
         default={}, description="feature column -> what it is taken for, where its type should not decide"
@@ -80,6 +81,8 @@ class Model(Spec):
         for name in SETTINGS:
             if getattr(self, name) is not None and name != self.task:
                 raise ValueError(f"{name} is for task: {name}, and this is task: {self.task}")
+        if TASKS[self.task].told and getattr(self, self.task) is None:
+            raise ValueError(f"task: {self.task} has to be told more; add {self.task}: {{{TASKS[self.task].told}}}")
         return self
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ PORTFOLIO: dict[str, tuple[Options, ...]] = {
     "binary": ({"kind": "logistic_regression", **_PENALTY}, _TREES),
     "multiclass": ({"kind": "logistic_regression", **_PENALTY}, _TREES),
     "regression": ({"kind": "linear_regression", **_PENALTY}, _TREES),
+    "forecasting": ({"kind": "linear_regression", **_PENALTY}, _TREES),
     "clustering": ({"kind": "kmeans", **_CLUSTERS}, {"kind": "bisecting_kmeans", **_CLUSTERS}),
     "anomaly": ({"kind": "kmeans", **_CLUSTERS}, {"kind": "gaussian_mixture", "k": [2, 5]}),
 }

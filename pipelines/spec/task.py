@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Task = Literal["binary", "regression", "multiclass", "clustering", "anomaly"]
+Task = Literal["binary", "regression", "multiclass", "clustering", "anomaly", "forecasting"]
 Metric = Literal[
     "accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier",
     "expected_calibration_error", "rmse", "mae", "mape", "r2", "macro_precision", "macro_recall", "macro_f1",
     "weighted_precision", "weighted_recall", "weighted_f1", "silhouette", "smallest_cluster",
-    "flagged_error",
+    "flagged_error", "mase",
 ]  # fmt: skip
 LABEL, SCORE, PREDICTED = "_label", "score", "predicted"  # columns of a scored frame, whatever the task
 TARGET, LIKELIHOOD = "_target", "_likelihood"  # the label as a learner sees it; the probability that a class was given
+NAIVE = "_naive"  # beside a label that lies ahead: what was one season before it
 VECTOR = "_vector"  # the features as a learner saw them, in rows that are counted and not published
 OURS = "__"  # begins the name of a column that a fitted pipeline makes, so that it meets none of a table
 FEATURES, PROBABILITY, RAW = "__features", "__probability", "__raw"
@@ -71,6 +72,7 @@ METRICS: Mapping[str, Measure] = {
     "macro_recall": Measure("Macro recall"),
     "weighted_precision": Measure("Weighted precision"),
     "weighted_recall": Measure("Weighted recall"),
+    "mase": Measure("MASE", smaller=True, high=WIDEST),
     "silhouette": Measure("Silhouette", low=-1.0),
     "smallest_cluster": Measure("Smallest cluster"),
     "flagged": Measure("Flagged"),  # best at the share that was asked, so neither way is better: shown, never asked for
@@ -94,6 +96,7 @@ class Vocabulary:
     means: bool = True  # a category can stand as its mean label
     unit: bool = True  # metrics lie between 0 and 1, and are drawn so
     answers: str = "probabilities"  # what scores are
+    told: str = ""  # the keys of the block that a conf has to have, named as the task
     naive: str = ""  # what the baseline does, where metrics are not drawn
 
     @property
@@ -172,5 +175,15 @@ TASKS: Mapping[str, Vocabulary] = {
         unlabelled=("flagged_error",),
         means=False,
         answers="distances from what is usual",
+    ),
+    "forecasting": Vocabulary(
+        "mae",
+        ("mase", "mae"),
+        ("mae", "mase", "rmse", "r2", "mape", "bias"),
+        label="double",
+        unit=False,
+        answers="values",
+        told="series, every, horizon, season",
+        naive="The baseline is the seasonal naive forecast: what was one season before.",
     ),
 }
