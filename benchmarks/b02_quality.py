@@ -186,7 +186,8 @@ def _staged(spark: SparkSession, source: str, rules: tuple[Expectation, ...], to
     """Parquet first, a folder a fate, then the commits: the product's way without its bookkeeping."""
     flagged = fused.flag(after_write.read(spark, DDL, source), rules, malformed=F.lit(False))
     made = staging.write(flagged.select("*", fused.fate(rules)), str(to / "staged"), fused.FATE)
-    tables.append(made.read(spark, "clean").drop(fused.FLAWS), str(to / "clean"), ONCE)
+    clean = made.read(spark, "clean").drop(fused.FLAWS)
+    tables.take(clean, made.footers.get("clean", {}), str(to / "clean"), ONCE)
     if not made.of("quarantine"):
         return _counted({}) if rules else None
     refused = made.read(spark, "quarantine").withColumn(fused.REASONS, fused.reasons(rules))

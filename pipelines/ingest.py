@@ -38,6 +38,7 @@ BESIDE = {  # types of what a source says of a record
 }  # fmt: skip
 GLOB = re.compile(r"[\[\]{}*?\\]")  # a file's name is meant as it stands, not as a pattern
 UNREAD = re.compile(r"\[(?:FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER)[\w.]*\].*?([a-z0-9]+:/\S*)\.(?:\s|$)")
+MOST_BITS = 62  # of one number
 MOST_KEYS = 3  # named in a reason, so that reasons stay few
 NEVER = "\x1f\x1e\x1d\x1e\x1f"  # separates no columns
 
@@ -208,7 +209,13 @@ def _hashed(raw: DataFrame, names: Sequence[str], added: Sequence[str]) -> Colum
     kinds = [raw.schema[n].dataType.simpleString() for n in names]
     if any(kind in text for text in kinds for kind in ("map<", "variant")):  # which Spark does not hash
         columns = [F.concat_ws("\x1f", *[F.coalesce(c.cast("string"), F.lit("\x00")) for c in columns])]
-    nulls = F.concat(*[F.when(c.isNull(), "1").otherwise("0") for c in columns])
+    nulls = [_mask(columns[i : i + MOST_BITS]) for i in range(0, len(columns), MOST_BITS)]
     more = F.concat_ws("\x1f", *[F.concat(F.lit(f"{n}="), F.col(n)) for n in sorted(added)])
-    both = [F.hex(F.xxhash64(F.lit(seed), nulls, *columns)) for seed in (1, 2)]
+    both = [F.hex(F.xxhash64(F.lit(seed), *nulls, *columns)) for seed in (1, 2)]
     return F.concat_ws("-", *both, *([F.when(more != "", F.hex(F.xxhash64(more)))] if added else []))
+
+
+def _mask(columns: Sequence[Column]) -> Column:
+    """Which of some columns are null, a bit each."""
+    bits = [F.when(c.isNull(), F.lit(1 << i)).otherwise(F.lit(0)).cast("bigint") for i, c in enumerate(columns)]
+    return reduce(Column.bitwiseOR, bits)

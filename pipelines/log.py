@@ -12,8 +12,9 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from pipelines.errors import PlatformError
+from pipelines.errors import ConflictError, PlatformError
 
+ROWS = "numOutputRows"  # of a commit that appends: the rows that it wrote
 LOOK_BACK = 200  # commits searched for a replay
 ADDS = frozenset(
     ("WRITE", "MERGE", "CREATE TABLE", "OPTIMIZE", "VACUUM START", "VACUUM END", "ADD COLUMNS", "SET TBLPROPERTIES")
@@ -61,7 +62,7 @@ class Commit:
         """Rows inserted or updated: numOutputRows of an append, the matched and new rows of a MERGE."""
         if "numTargetRowsInserted" in self.metrics:
             return self.count("numTargetRowsInserted", "numTargetRowsUpdated")
-        return self.count("numOutputRows")
+        return self.count(ROWS)
 
 
 def inserts_only(path: str, after: int, upto: int) -> bool:
@@ -94,6 +95,15 @@ def readable(path: str, version: int) -> bool:
 def find(path: str, transaction: Transaction) -> Commit | None:
     """The commit of a transaction, if it is already in the table."""
     return next((c for c in _history(path) if c.tag == transaction.tag), None)
+
+
+def committed(path: str, transaction: Transaction) -> Commit:
+    """The commit that was just made, read back. Errors: ConflictError where it is not there."""
+    done = find(path, transaction)
+    if done is None:
+        last = DeltaTable(path).transaction_version(transaction.app)
+        raise ConflictError(f"{path}: {transaction.tag} was not committed; the table is at {last}: another writer runs")
+    return done
 
 
 def file_sizes(path: str) -> list[int]:
@@ -188,4 +198,5 @@ def _history(path: str, most: int = LOOK_BACK) -> list[Commit]:
 def _commit(entry: Mapping[str, Any]) -> Commit:
     overwrites = entry.get("operationParameters", {}).get("mode") == "Overwrite" and entry["version"] > 0
     adds = entry["operation"] in ADDS and not overwrites
-    return Commit(entry["version"], entry.get("operationMetrics", {}), entry.get("userMetadata") or "", adds)
+    metrics = entry.get("operationMetrics") or {ROWS: entry.get(ROWS, 0)}  # the latter where delta-rs wrote
+    return Commit(entry["version"], metrics, entry.get("userMetadata") or "", adds)

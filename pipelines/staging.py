@@ -15,18 +15,20 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from pipelines import adopt
+
 COMPLETE = "_complete.json"  # Spark passes over names that begin with '_'
 MOST_ROWS_HERE = 2_000_000  # keys counted by the driver; more go to Spark
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A written batch: where, of what schema, and its Parquet footers by fate."""
+    """A written batch: where, of what schema, and its Parquet footers by fate and file."""
 
     path: str
     column: str
     schema: StructType
-    footers: dict[str, tuple[pq.FileMetaData, ...]]
+    footers: dict[str, dict[str, pq.FileMetaData]]
 
     @property
     def rows(self) -> int:
@@ -35,7 +37,7 @@ class Staged:
 
     def of(self, fate: str) -> int:
         """Rows of one fate."""
-        return sum(f.num_rows for f in self.footers.get(fate, ()))
+        return sum(f.num_rows for f in self.footers.get(fate, {}).values())
 
     def read(self, spark: SparkSession, fate: str) -> DataFrame:
         """The rows of one fate, in their written schema."""
@@ -56,7 +58,7 @@ class Staged:
 
     def bounds(self, fate: str, column: str) -> tuple[Any, Any]:
         """Least and greatest value of a text or integer column; (None, None) where the footers do not tell."""
-        groups = [f.row_group(i) for f in self.footers.get(fate, ()) for i in range(f.num_row_groups)]
+        groups = [f.row_group(i) for f in self.footers.get(fate, {}).values() for i in range(f.num_row_groups)]
         found = [_statistics(g, column) for g in groups if g.num_rows]
         told = [s for s in found if s is not None and s.has_min_max and isinstance(s.min, str | int)]
         if not told or len(told) < len(found):
@@ -92,22 +94,11 @@ def resumed(path: str, column: str) -> tuple[Staged, dict[str, int]] | None:
     return (staged, said["counts"]) if staged.rows == said["rows"] else None
 
 
-def remove(path: str) -> None:
-    """Forget a batch that is recorded."""
-    system, place = pafs.FileSystem.from_uri(path)
-    if system.get_file_info(place).type == pafs.FileType.Directory:
-        system.delete_dir(place)
-
-
-def _footers(path: str, column: str) -> dict[str, tuple[pq.FileMetaData, ...]]:
-    system, place = pafs.FileSystem.from_uri(path)
-    files = system.get_file_info(pafs.FileSelector(place, recursive=True))
-    found: dict[str, list[pq.FileMetaData]] = {}
-    for file in files:
-        if file.path.endswith(".parquet"):
-            fate = file.path.rsplit("/", 2)[1].removeprefix(f"{column}=")
-            found.setdefault(fate, []).append(pq.read_metadata(file.path, filesystem=system))
-    return {fate: tuple(footers) for fate, footers in found.items()}
+def _footers(path: str, column: str) -> dict[str, dict[str, pq.FileMetaData]]:
+    found: dict[str, dict[str, pq.FileMetaData]] = {}
+    for file, footer in adopt.footers(path).items():
+        found.setdefault(file.rsplit("/", 2)[1].removeprefix(f"{column}="), {})[file] = footer
+    return found
 
 
 def _statistics(group: pq.RowGroupMetaData, column: str) -> pq.Statistics | None:

@@ -2,28 +2,23 @@
 
 Every write carries a transaction (app, version) and the same pair as the
 commit's user metadata. A replay finds the metadata and writes nothing; should
-two writers race, Delta itself skips the second (`txnAppId`, `txnVersion`).
+two writers race, the second is skipped by the transaction in the table's log.
 Transaction options stand on the write, never on the shared session: two
 streams would race on it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines import log
-from pipelines.errors import ConflictError
+from pipelines import adopt, log
+from pipelines.adopt import PROPERTIES, Footers, Mode
 from pipelines.log import Commit, Transaction
 
-PROPERTIES = {
-    "delta.enableChangeDataFeed": "true",
-    "delta.checkpointInterval": "50",
-    # An older version can be read as long as its files are there: upkeep decides on them, by what is in use.
-    "delta.logRetentionDuration": "interval 36500 days",
-    "delta.deletedFileRetentionDuration": "interval 36500 days",
-}
+UNCOMMITTED = "_uncommitted"  # a folder in a table's: neither Delta nor VACUUM looks into it
 CHANGE = ("_change_type", "_commit_version", "_commit_timestamp")
 
 
@@ -80,22 +75,44 @@ def append(df: DataFrame, path: str, transaction: Transaction) -> Commit:
 
     Errors: ConflictError if another writer holds the same transaction.
     """
-    done = log.find(path, transaction)
-    if done:
-        return done
-    writer = df.write.format("delta").mode("append").options(**PROPERTIES)
-    writer.options(**transaction.options).save(path)
-    return _read_back(path, transaction)
+    return _write(df, path, "append", transaction, None)
+
+
+def take(df: DataFrame, files: Footers, path: str, transaction: Transaction) -> Commit:
+    """Append df, whose rows are those of some Parquet files: the files as they lie, where they can be taken."""
+    return _write(df, path, "append", transaction, files)
 
 
 def overwrite(df: DataFrame, path: str, transaction: Transaction) -> Commit:
     """Replace all rows and the schema in one commit. A replay writes nothing."""
+    return _write(df, path, "overwrite", transaction, None)
+
+
+def _write(df: DataFrame, path: str, mode: Mode, transaction: Transaction, files: Footers | None) -> Commit:
+    """Spark writes Parquet, and delta-rs commits it; Spark does both where delta-rs cannot."""
     done = log.find(path, transaction)
     if done:
         return done
-    writer = df.write.format("delta").mode("overwrite").option("overwriteSchema", "true").options(**PROPERTIES)
+    schema = df.schema.json()
+    if adopt.fits(schema, path, mode):
+        with _written(df, path) if files is None else nullcontext(files) as found:
+            return adopt.commit(found, schema, path, mode, transaction)
+    writer = df.write.format("delta").mode(mode).options(**PROPERTIES)
+    if mode == "overwrite":
+        writer = writer.option("overwriteSchema", "true")
     writer.options(**transaction.options).save(path)
-    return _read_back(path, transaction)
+    return log.committed(path, transaction)
+
+
+@contextmanager
+def _written(df: DataFrame, path: str) -> Iterator[Footers]:
+    """df as Parquet in a folder inside the table's, removed in the end; what a kill leaves there is replaced."""
+    place = f"{path}/{UNCOMMITTED}"
+    df.write.mode("overwrite").parquet(place)
+    try:
+        yield adopt.footers(place)
+    finally:
+        adopt.remove(place)
 
 
 def replace(df: DataFrame, path: str, where: str, transaction: Transaction) -> Commit:
@@ -105,7 +122,7 @@ def replace(df: DataFrame, path: str, where: str, transaction: Transaction) -> C
         return done
     writer = df.write.format("delta").mode("overwrite").option("replaceWhere", where)
     writer.options(**transaction.options).save(path)
-    return _read_back(path, transaction)
+    return log.committed(path, transaction)
 
 
 UPSERT = "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
@@ -127,7 +144,7 @@ def merge(df: DataFrame, path: str, on: str, when: str, transaction: Transaction
     df.createOrReplaceGlobalTempView("lakeloom_merge")
     child.sql(f"MERGE INTO delta.`{path}` t USING global_temp.lakeloom_merge s ON {on} {when}")
     df.sparkSession.catalog.dropGlobalTempView("lakeloom_merge")
-    return _read_back(path, transaction)
+    return log.committed(path, transaction)
 
 
 def restore(spark: SparkSession, path: str, version: int | None, transaction: Transaction) -> Commit:
@@ -184,11 +201,3 @@ def _own(spark: SparkSession) -> SparkSession:
     child.conf.set("spark.sql.variable.substitute", "false")  # a key '${env:HOME}' is a key
     child.conf.set("spark.sql.runSQLOnFiles", "true")
     return child
-
-
-def _read_back(path: str, transaction: Transaction) -> Commit:
-    done = log.find(path, transaction)
-    if done is None:
-        last = DeltaTable(path).transaction_version(transaction.app)
-        raise ConflictError(f"{path}: {transaction.tag} was not committed; the table is at {last}: another writer runs")
-    return done

@@ -27,7 +27,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "check plan gates cost profile",
         "crash suggest",
         "state log locks landing onnx spark dag",
-        "tables trials aliases",
+        "adopt trials aliases",
+        "tables",
         "versions",
         "ingest staging features snapshots upkeep sample quality models evaluate monitor registry sampler serve plots",
         "tune search score intake",
@@ -60,7 +61,7 @@ BARRED: dict[str, frozenset[str]] = {
         "ruamel": "spec",
         "pydantic": "spec",
         "typer": "cli",
-        "deltalake": "state log locks tables studio show intake run vintage",
+        "deltalake": "adopt state log locks tables studio show intake run vintage",
         "confluent_kafka": "intake",
         "psycopg": "intake",
     }.items()

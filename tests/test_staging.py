@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines import staging
+from pipelines import adopt, staging
 
 pytestmark = pytest.mark.spark
 
@@ -120,7 +120,7 @@ def test_a_batch_is_removed_once_and_for_all(frame, tmp_path):
     place = str(tmp_path / "t")
     staging.write(frame([("a", "clean")], "k string, fate string"), place, "fate")
 
-    staging.remove(place)
-    staging.remove(place)
+    adopt.remove(place)
+    adopt.remove(place)
 
     assert not (tmp_path / "t").exists()

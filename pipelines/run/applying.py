@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import crash, log, staging, tables, versions
-from pipelines.log import Commit
+from pipelines.log import Commit, Transaction
 from pipelines.quality import fused
 from pipelines.run import backfilling, differing
 from pipelines.run.context import Context
@@ -83,17 +83,27 @@ def _write(
         return _write_history(ctx, table, intent, staged, events)
     clean = _clean(ctx, intent, staged)
     rows = _newest(table, staged, clean, events) if table.keys else clean
+    if intent.batch == 0 and intent.generation:
+        done = tables.overwrite(_shown(rows), path, transaction)
+        return done, done.applied
     if intent.batch == 0:
-        done = (tables.overwrite if intent.generation else tables.append)(_shown(rows), path, transaction)
+        done = _append(staged, _shown(rows), rows is clean, path, transaction)
         return done, done.applied
     low, high = _bounds(table, staged)
     beyond = events is None and low is not None and log.beyond(path, table.keys[0], low)
     if not table.keys or beyond:
-        done = tables.append(rows, path, transaction)
+        done = _append(staged, rows, rows is clean, path, transaction)
     else:
         on, cheap = _matches(table, "t", low, high), rows is clean
         done = tables.merge(rows, path, on, _upsert(table), transaction, cheap)
     return done, done.applied
+
+
+def _append(staged: staging.Staged, rows: DataFrame, whole: bool, path: str, transaction: Transaction) -> Commit:
+    """Append rows; where they are all clean ones as they were staged, the files themselves."""
+    if whole:
+        return tables.take(rows, staged.footers.get("clean", {}), path, transaction)
+    return tables.append(rows, path, transaction)
 
 
 def _grow(ctx: Context, intent: Intent) -> None:
@@ -109,8 +119,7 @@ def _grow(ctx: Context, intent: Intent) -> None:
 
 
 def _clean(ctx: Context, intent: Intent, staged: staging.Staged, fate: str = "clean") -> DataFrame:
-    rows = staged.read(ctx.spark, fate).drop(fused.FLAWS, fused.WHY, "_record")
-    return rows.withColumn("_arrived_at", F.lit(intent.now))
+    return staged.read(ctx.spark, fate).drop(fused.FLAWS, fused.WHY, "_record")
 
 
 def _shown(rows: DataFrame) -> DataFrame:

@@ -12,7 +12,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import crash, ingest, log, staging
+from pipelines import adopt, crash, ingest, log, staging
 from pipelines.columns import carry, relations, replace_now
 from pipelines.errors import DataError, SpecError
 from pipelines.intake import KINDS, Reading
@@ -101,7 +101,7 @@ def _taken(table: Table, intent: Intent) -> Json:
 
 def forget(ctx: Context) -> None:
     """Remove what the stage's batches left on disk."""
-    staging.remove(_folder(ctx))
+    adopt.remove(_folder(ctx))
 
 
 def stands(ctx: Context, table: Table, intent: Intent) -> bool:
@@ -139,6 +139,7 @@ def _flagged(ctx: Context, table: Table, intent: Intent, raw: DataFrame, rules: 
         *[row.added[name].alias(name) for name in intent.added],
         row.hash.alias("_hash"),
         row.file.alias("_file"),
+        F.lit(intent.now).alias("_arrived_at"),
         fused.FLAWS,
         refused.alias("_record"),
         row.why.alias(fused.WHY),

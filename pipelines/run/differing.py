@@ -65,8 +65,7 @@ def _before(ctx: Context, intent: Intent) -> str | None:
 def _arrived(ctx: Context, table: Table, intent: Intent, staged: staging.Staged) -> DataFrame:
     """All rows of the batch of which the key and the snapshot are known."""
     kept = [staged.read(ctx.spark, fate).withColumn(KNOWN, F.lit(fate == "clean")) for fate in _FATES]
-    rows = reduce(DataFrame.unionByName, kept).where(~_lost(table)).drop(fused.FLAWS, "_record")
-    return rows.withColumn("_arrived_at", F.lit(intent.now))
+    return reduce(DataFrame.unionByName, kept).where(~_lost(table)).drop(fused.FLAWS, "_record")
 
 
 _FATES = ("clean", "quarantine", "drop")

@@ -12,7 +12,7 @@ from e2e.project import Project, project
 
 pytestmark = pytest.mark.spark
 
-ROWS, SMALL, LARGE = 60_000, "6m", "200m"
+ROWS, SMALL, LARGE = 60_000, "3m", "200m"
 SCHEMA = "id BIGINT, text STRING"
 
 
