@@ -31,6 +31,7 @@ ALWAYS = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # INT96 has no statistics
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.execution.arrow.localRelationThreshold": "0",  # else the optimiser scores such rows itself, on one core
     "spark.sql.execution.pythonUDF.arrow.enabled": "false",  # Spark 4.2.0 waits for ever where one reads Parquet
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",

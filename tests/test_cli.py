@@ -1,6 +1,8 @@
 """The face of the command line: its help is a golden file, its failures are sentences with the exit code that fits."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,7 +96,14 @@ def test_the_schema_is_json_on_stdout():
     assert json.loads(CliRunner().invoke(app, ["schema"]).stdout)["title"] == "Lakeloom pipeline"
 
 
-if __name__ == "__main__":
-    import sys
+def test_the_command_starts_without_engine_and_without_data_frames():
+    program = "import sys, pipelines.cli; print(*sorted(sys.modules))"
 
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    heavy = {"pyspark", "pandas", "numpy", "pyarrow", "deltalake", "mlflow", "great_expectations", "xgboost", "sqlglot"}
+    assert not heavy & set(said.split())
+
+
+if __name__ == "__main__":
     sys.stdout.write(shown())

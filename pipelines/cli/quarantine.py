@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli.terminal import Conf, Format, TargetName, carried_out, checked, err, show_data, target_of
-from pipelines.summary import counted
 
 app = typer.Typer(
     help="List, show and replay refused rows.", no_args_is_help=True, pretty_exceptions_enable=False,
@@ -64,6 +63,8 @@ def replay(
 
 
 def _list_text(found: list[dict[str, Any]]) -> str:
+    from pipelines.summary import counted
+
     lines = [
         "\n".join([f"{q['stage']}: {counted(q['rows'], 'row')}", *[f"  {n:>8,}  {r}" for r, n in q["reasons"].items()]])
         for q in found
