@@ -8,36 +8,45 @@ more thing, add a function to LINES.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipelines.spec import METRICS, TASKS, Feature, Model, Pipeline
+from pipelines.spec import METRICS, TASKS, Feature, Model, Pipeline, length_words
 from pipelines.state import Record
 
 Json = Mapping[str, Any]
 Line = Callable[[Model, Json], list[str]]  # what a conf says of a model, and the detail of its record -> sentences
 MOST_FEATURES = 5
-ANSWERS = {"binary": "the probability of", "regression": "the number", "multiclass": "one class of"}
+ANSWERS = {
+    "binary": "the probability of {}",
+    "regression": "the number {}",
+    "multiclass": "one class of {}",
+    "clustering": "one of some clusters",
+    "anomaly": "how far it lies from what is usual, and whether that is too far",
+    "forecasting": "the number {}, {} ahead",
+}
 
 
 def card(pipeline: Pipeline, name: str, record: Record) -> list[tuple[str, list[str]]]:
     """Heading and sentences, in the order in which one asks; nothing is said twice or recomputed."""
     model, d = pipeline.models[name], record.detail
     feature = pipeline.features[model.features]
-    first = [("Purpose", _purpose(pipeline, model, feature)), ("Data", _data(record, d))]
+    first = [("Purpose", _purpose(pipeline, model, feature)), ("Data", _data(model, record, d))]
     return [(head, said) for head, said in [*first, *((h, line(model, d)) for h, line in LINES)] if said]
 
 
 def _purpose(pipeline: Pipeline, model: Model, feature: Feature) -> list[str]:
-    said = f"{ANSWERS.get(model.task, model.task)} {model.label}, for each row of {model.features}"
+    ahead = length_words(model.forecasting.horizon) if model.forecasting else ""
+    said = f"{ANSWERS[model.task].format(model.label, ahead)}, for each row of {model.features}"
     known = f"as it was known at {feature.as_of_time}."
     return [*([pipeline.description] if pipeline.description else []), f"Gives {said}, {known}"]
 
 
-def _data(record: Record, d: Json) -> list[str]:
+def _data(model: Model, record: Record, d: Json) -> list[str]:
     versions = [f"{stage} version {read['upto']}" for stage, read in record.inputs.items() if "upto" in read]
     sides = d.get("splits") or {}
     dated = [part for part in sides.values() if "from" in part]
     first = min((str(part["from"])[:10] for part in dated), default="")
     last = max((str(part["to"])[:10] for part in dated), default="")
-    of = [f"Labelled rows of {first} to {last}."] if dated else []
+    rows = "Labelled rows" if TASKS[model.task].supervised else "Rows"
+    of = [f"{rows} of {first} to {last}."] if dated else []
     return [*([f"Read {_listed(versions)}."] if versions else []), *of]
 
 
@@ -54,7 +63,7 @@ def _split(model: Model, d: Json) -> list[str]:
 
 def _quality(model: Model, d: Json) -> list[str]:
     test, base = d.get("test") or {}, d.get("baseline") or {}
-    names = [m for m in TASKS[model.task].headline if m in test]
+    names = [m for m in TASKS[model.task].headlines(test) if m in test]
     said = [f"{METRICS[m].label} {_with_interval(test[m])}, baseline {_figure(base.get(m))}." for m in names]
     return [*said, *_decision(d), *_backtest(model, d)]
 
@@ -117,8 +126,10 @@ def _limits(model: Model, d: Json) -> list[str]:
     random = (d.get("split") or {}).get("by", "time") != "time"
     old = ["Judged beside rows of its own time: on later rows expect less."] if random else []
     unseen = ["Rates by group were not asked for."] if model.task == "binary" and not d.get("fairness") else []
-    causes = ["Importance says what the model uses, not what causes the label."] if d.get("importance") else []
-    return [*newest, *missing, *told, *old, *unseen, *causes]
+    weighed = bool(model.label and d.get("importance"))
+    causes = ["Importance says what the model uses, not what causes the label."] if weighed else []
+    use = [] if model.label else ["No label says whether what it finds is of use."]
+    return [*newest, *missing, *told, *old, *unseen, *causes, *use]
 
 
 LINES: tuple[tuple[str, Line], ...] = (

@@ -366,7 +366,7 @@ def _model(name: str, model: Model, seen: _Seen) -> Iterator[Flaw]:
     made = seen.tables.get(feature.spine)
     spine = tuple(made) if made is not None else (*feature.keys, *model.beside)
     yield from (Flaw((*place, *keys), sentence) for keys, sentence in absent(model, outputs, spine))
-    if made is not None:
+    if made is not None and model.label:
         yield from _label((*place, "label"), model, feature, made)
 
 
@@ -378,6 +378,10 @@ def _label(place: Place, model: Model, feature: Feature, made: Mapping[str, obje
         return
     if not read:
         yield Flaw(place, f"'{model.label}' reads no column of {feature.spine}")
+    if model.forecasting:  # of the label what lies ahead is learned, so what it is now may be seen
+        series = [c for c in model.forecasting.series if c not in feature.columns]
+        yield from (Flaw(place, f"{c} names a series; {model.features}.columns should have it") for c in series)
+        return
     for column in sorted(read & set(feature.columns)):
         yield Flaw(place, f"reads {column}, which {model.features} also gives as a feature")
 

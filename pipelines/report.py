@@ -234,8 +234,8 @@ def _verdict(model: Past, scored: int) -> str:
     if not model.good:
         return f"{model.name} has no champion yet."
     detail = model.good.detail
-    headline = TASKS[detail.get("task", "binary")].headline
     test, baseline = detail.get("test") or {}, detail.get("baseline") or {}
+    headline = TASKS[detail.get("task", "binary")].headlines(test)
     said = ", ".join(f"{METRICS[m].words} {_metric(test.get(m))}" for m in headline)
     said += f" against the naive baseline's {_metric(baseline.get(headline[-1]))}"
     return f"{model.name} v{model.good.model_version} is champion: {said}; {scored:,} scores published."

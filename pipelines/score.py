@@ -25,7 +25,9 @@ class Scorer:
         """A row a feature row: keys, as_of_time, what the task answers, model_version, scored_at, event_month.
 
         Answers: binary: score in [0, 1] and predicted (boolean); regression: score; multiclass: score, the
-        probability of predicted, a class. Cost: one projection through the model; lazy; no shuffle.
+        probability of predicted, a class; clustering: predicted, a number, and score, the distance from its centre (of
+        a mixture: its probability); anomaly: score, how far from what is usual, and predicted, whether that is too far.
+        Cost: one projection through the model; lazy; no shuffle.
         """
         answers = self.task.answers(labelled=False)
         return predict(self.fitted, features, answers).select(

@@ -104,10 +104,11 @@ def _scores(records: Sequence[Record]) -> str:
 def _score(record: Record) -> str:
     d = record.detail
     text = f"scores {_name(record)}: {record.counts['scored']:,} rows by version {d['model_version']}"
+    text += "".join(f"; {rows:,} {noun}" for noun, rows in (d.get("said") or {}).items())
     if d.get("truth"):
         t = d["truth"]
         text += f"; against what happened ({t['rows']:,} known): "
-        text += ", ".join(f"{METRICS[m].words} {_figure(t.get(m))}" for m in TASKS[d["task"]].headline)
+        text += ", ".join(f"{METRICS[m].words} {_figure(t.get(m))}" for m in TASKS[d["task"]].headlines(t))
     return text
 
 

@@ -21,25 +21,39 @@ def unfit(model: Model) -> Found:
                 f"{candidate.kind} learns no task {model.task}{near(candidate.kind, known)}",
             )
     for column, each in model.prepare.items():
-        if each.kind == "target" and model.task == "multiclass":
-            yield ("prepare", column, "kind"), "a mean label of classes there is none; take one_hot or hash"
-    if model.split.by == "stratified" and model.task == "regression":
-        yield ("split", "by"), "a regression has no classes to stratify by; take time, random or group"
-    if model.decision and model.task != "binary":
-        yield ("decision",), f"a task {model.task} says neither yes nor no; a decision is of task binary"
-    if model.fairness and model.task != "binary":
-        yield ("fairness",), f"a task {model.task} says neither yes nor no; fairness is of task binary"
+        if each.kind == "target" and not TASKS[model.task].means:
+            of = "of classes" if TASKS[model.task].supervised else f"of task {model.task}"
+            yield ("prepare", column, "kind"), f"a mean label {of} there is none; take one_hot or hash"
+    yield from _unused(model)
     if model.search.metric:
-        yield from _metric(("search", "metric"), model.search.metric, model.task)
+        yield from _metric(("search", "metric"), model.search.metric, model)
     for i, gate in enumerate(model.gates):
-        yield from _metric(("gates", i, "metric"), gate.metric, model.task)
+        yield from _metric(("gates", i, "metric"), gate.metric, model)
         yield from _bounds(("gates", i), gate)
 
 
-def _metric(place: tuple[str | int, ...], metric: str, task: str) -> Found:
-    if metric not in TASKS[task].metrics:
-        asked = [m for m in TASKS[task].metrics if m != "bias"]
-        yield place, f"a task {task} has no metric '{metric}'{near(metric, asked)}"
+def _unused(model: Model) -> Found:
+    """Parts of a conf with which the task, or one without a label, can do nothing."""
+    words, by = TASKS[model.task], model.split.by
+    if model.forecasting and by != "time":
+        yield ("split", "by"), f"a forecast lies ahead, and by: {by} would learn what it is judged by; take time"
+    elif by == "stratified" and not (words.classes and model.label):
+        without = " without a label" if words.classes else ""
+        yield ("split", "by"), f"a task {model.task} has no classes to stratify by{without}; take time, random or group"
+    for name in ("backtest", "explain"):
+        if getattr(model, name) and not model.label:
+            yield (name,), f"{name} holds answers against a label, and this task {model.task} has none"
+    for name in ("decision", "fairness"):
+        if getattr(model, name) and words.undecided:
+            yield (name,), f"a task {model.task} {words.undecided}; {name} is of task binary"
+
+
+def _metric(place: tuple[str | int, ...], metric: str, model: Model) -> Found:
+    words = TASKS[model.task]
+    asked = words.asked(bool(model.label))
+    if metric not in asked:
+        without = " without a label" if metric in words.metrics else ""
+        yield place, f"a task {model.task} has no metric '{metric}'{without}{near(metric, asked)}"
 
 
 def _bounds(place: tuple[str | int, ...], gate: Gate) -> Found:

@@ -72,6 +72,7 @@ def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, problem:
     rows = train.withColumn(TARGET, task.target()).persist(StorageLevel.MEMORY_AND_DISK)  # read by every step
     try:
         fitted = learners.fit(candidate, rows, problem.inputs, asked)
+        task = evaluate.completed(task, fitted.pipeline, rows)
     finally:
         rows.unpersist()
     held = evaluate.counts(task, predict(fitted.pipeline, validate, task.answers(labelled=True)))

@@ -9,7 +9,7 @@ from test_report import CHROMIUM, CONF, FIRST, TRAINED, Page
 
 from pipelines.card import card
 from pipelines.report import report
-from pipelines.spec import RATES, Pipeline, load
+from pipelines.spec import RATES, Model, Pipeline, load
 from pipelines.state import Record
 
 CARRIERS = {"UA": 9_800, "B6": 9_100, "EV": 8_700, "F9": 82}
@@ -130,6 +130,44 @@ def test_a_split_by_lot_is_a_limit(pipeline: Pipeline) -> None:
 
     assert said["Split"] == ["By group: all rows of one tailnum are on one side."]
     assert "Judged beside rows of its own time: on later rows expect less." in said["Limits"]
+
+
+TEST = {"silhouette": [0.56, 0.55, 0.57], "smallest_cluster": [0.25, 0.2, 0.3]}
+
+
+def of(pipeline: Pipeline, **said: object) -> Pipeline:
+    """The same pipeline with another task for its model."""
+    model = Model.model_validate({"features": "departures", **said})
+    return pipeline.model_copy(update={"models": {"late_arrival": model}})
+
+
+def test_a_card_of_clusters_speaks_of_no_label(pipeline: Pipeline) -> None:
+    clusters = of(pipeline, task="clustering", candidates=({"kind": "kmeans"},))
+    detail = {**TRAINED, "task": "clustering", "test": TEST, "baseline": {}, "slices": {}, "unlabelled": 0}
+
+    said = dict(card(clusters, "late_arrival", replace(record(), detail=detail)))
+
+    assert said["Purpose"][1] == (
+        "Gives one of some clusters, for each row of departures, as it was known at time_hour."
+    )
+    assert said["Data"][1] == "Rows of 2013-01-01 to 2013-12-01."
+    assert said["Quality"][0] == "Smallest cluster 0.250 (0.200 to 0.300), baseline —."
+    assert said["Limits"] == [
+        "Nothing is known of rows later than 2013-12-01.",
+        "No label says whether what it finds is of use.",
+    ]
+
+
+def test_a_card_of_a_forecast_says_how_far_ahead(pipeline: Pipeline) -> None:
+    ahead = {"series": ("carrier",), "every": "1 hour", "horizon": "6 hours", "season": "24 hours"}
+    candidates = ({"kind": "linear_regression"},)
+    forecast = of(pipeline, task="forecasting", label="arr_delay", forecasting=ahead, candidates=candidates)
+
+    said = dict(card(forecast, "late_arrival", record(task="forecasting", decision={}, fairness={})))
+
+    assert said["Purpose"][1] == (
+        "Gives the number arr_delay, 6 hours ahead, for each row of departures, as it was known at time_hour."
+    )
 
 
 def test_the_page_shows_each_table(pipeline: Pipeline) -> None:

@@ -242,9 +242,13 @@ def test_bars_hold_every_row_once(frame):
 
 @pytest.mark.parametrize("kind", sorted(TASKS))
 def test_a_task_has_the_metrics_that_its_vocabulary_names(kind, numbers, scored, answered):
-    made = {"regression": (Regression(), scored), "multiclass": (KNOWN, answered)}
-    binary = replace(evaluate.Binary(), rate=0.25), None
-    task, rows = made.get(kind, binary)
-    counts = np.ones((4096, 2)) if rows is None else evaluate.counts(task, rows)
+    task, counts = {
+        "binary": lambda: (replace(evaluate.Binary(), rate=0.25), np.ones((4096, 2))),
+        "regression": lambda: (Regression(), evaluate.counts(Regression(), scored)),
+        "multiclass": lambda: (KNOWN, evaluate.counts(KNOWN, answered)),
+        "clustering": lambda: (evaluate.Clustering(), np.ones(201)),
+        "forecasting": lambda: (evaluate.Forecasting(), np.append(evaluate.counts(Regression(), scored), np.ones(4))),
+        "anomaly": lambda: (evaluate.Anomaly(), np.ones((4096, 3))),
+    }[kind]()
 
     assert set(task.metrics(counts)) == set(TASKS[kind].metrics) <= set(METRICS)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.evaluate import Binary, Regression, weakness
+from pipelines.evaluate import Anomaly, Binary, Clustering, Forecasting, Regression, weakness
 from pipelines.evaluate.weakness import Cell, surely_worse
 
 pytestmark = pytest.mark.spark
@@ -106,6 +106,11 @@ def test_a_yes_or_no_is_judged_by_log_loss_and_by_labelled_rows(frame):
 
 def test_few_rows_are_not_cut_into_slices(flights):
     assert weakness(Regression(), flights.limit(50), COLUMNS, F.col("id"), 199) == {}
+
+
+@pytest.mark.parametrize("task", [Clustering(), Anomaly(), Forecasting()], ids=lambda task: task.kind)
+def test_a_task_without_a_loss_of_rows_that_stand_alone_has_no_worst_slice(flights, task):
+    assert weakness(task, flights, COLUMNS, F.col("id"), 2_000) == {}
 
 
 def test_of_many_rows_a_sample_is_looked_at(flights):

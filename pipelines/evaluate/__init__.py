@@ -1,4 +1,4 @@
-"""Metrics, slices and intervals: what each task counts (binary, regression, multiclass), and what is made of counts."""
+"""Metrics, slices and intervals: what each task counts, and what is made of counts."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,27 +7,42 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 
 from pipelines.errors import DataError
-from pipelines.evaluate.base import Counts, Task, bars
+from pipelines.evaluate.anomaly import Anomaly
+from pipelines.evaluate.base import Counts, Extended, Task, bars
 from pipelines.evaluate.binary import Binary
+from pipelines.evaluate.clustering import Clustering
 from pipelines.evaluate.decision import costs
 from pipelines.evaluate.fairness import by_group, compared
+from pipelines.evaluate.forecasting import Forecasting
 from pipelines.evaluate.multiclass import Multiclass
 from pipelines.evaluate.regression import Regression
 from pipelines.evaluate.tally import Tally, by_slice, counts, figures, intervals, surely_better, tally
 from pipelines.evaluate.weakness import weakness
-from pipelines.spec import Model
+from pipelines.spec import Feature, Model
 
-TASKS: Mapping[str, type[Task]] = {"binary": Binary, "regression": Regression, "multiclass": Multiclass}
+TASKS: Mapping[str, type[Task]] = {
+    "binary": Binary,
+    "regression": Regression,
+    "multiclass": Multiclass,
+    "clustering": Clustering,
+    "anomaly": Anomaly,
+    "forecasting": Forecasting,
+}
 TASK = "lakeloom.task"  # tag of a registered version
 
 
-def learned(model: Model, train: DataFrame) -> Task:
-    """A model's task, with what the training slice and the conf say. Cost and errors: as of `Task.learned`."""
+def learned(model: Model, feature: Feature, train: DataFrame) -> Task:
+    """A model's task, with what the training slice and the conf say. Cost and errors: as of `Task.learned`, `asked`."""
     task = TASKS[model.task].learned(train)
-    if not (isinstance(task, Binary) and model.decision):
-        return task
-    cost = model.decision.cost
-    return replace(task, costs=(cost.false_positive, cost.false_negative))
+    if isinstance(task, Binary) and model.decision:
+        cost = model.decision.cost
+        return replace(task, costs=(cost.false_positive, cost.false_negative))
+    return task.asked(model, feature, train) if isinstance(task, Extended) else task
+
+
+def completed(task: Task, fitted: PipelineModel, train: DataFrame) -> Task:
+    """The task with what a fitted pipeline adds to it: nothing, where a label was learned."""
+    return task.completed(fitted, train) if isinstance(task, Extended) else task
 
 
 def restored(tags: Mapping[str, str], fitted: PipelineModel) -> Task:
@@ -38,6 +53,7 @@ def restored(tags: Mapping[str, str], fitted: PipelineModel) -> Task:
 
 
 __all__ = [
-    "TASK", "TASKS", "Binary", "Counts", "Multiclass", "Regression", "Tally", "Task", "bars", "by_group", "by_slice",
-    "compared", "costs", "counts", "figures", "intervals", "learned", "restored", "surely_better", "tally", "weakness",
+    "TASK", "TASKS", "Anomaly", "Binary", "Clustering", "Counts", "Forecasting", "Multiclass", "Regression", "Tally",
+    "Task", "bars", "by_group", "by_slice", "compared", "completed", "costs", "counts", "figures", "intervals",
+    "learned", "restored", "surely_better", "tally", "weakness",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ keeps this protocol, a line in TASKS of __init__.py.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from pyspark.ml import PipelineModel, Transformer
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from pipelines.spec import Feature, Model
 from pipelines.spec.task import LABEL
 
 Counts = NDArray[np.float64]  # sums over rows; of what, the task says. Sums of two sets of rows add up
@@ -79,6 +80,17 @@ class Task(Protocol):
 
     def pictures(self, scored: DataFrame, counts: Counts) -> dict[str, Any]:
         """What the report draws, as JSON."""
+
+
+@runtime_checkable
+class Extended(Protocol):
+    """A task that is more than its label: of it a block of the conf says something, or only a fitted pipeline does."""
+
+    def asked(self, model: Model, feature: Feature, train: DataFrame) -> Task:
+        """With what the conf says of the task, and the training slice of that. Cost: at most a small aggregate."""
+
+    def completed(self, fitted: PipelineModel, train: DataFrame) -> Task:
+        """With what the fitted pipeline says, and its answers to the training rows. Cost: at most a scoring pass."""
 
 
 def grouped(scored: DataFrame, by: Column, sums: Sequence[Column]) -> dict[Any, Counts]:

@@ -128,7 +128,10 @@ def _parents(where: Where, found: Mapping[Where, Found]) -> Iterable[Found]:
 
 
 def _loss(task: Task) -> tuple[str, Column] | None:
-    """How it is called, and what a row's is; nothing for a task that has none."""
+    """How it is called, and what a row's is; nothing for a task that has none.
+
+    A forecast has none here: its neighbours err alike, and intervals that count them one by one would call luck sure.
+    """
     score = F.greatest(F.least(F.col(SCORE), F.lit(1 - LEAST)), F.lit(LEAST))
     told = F.greatest(F.col(LIKELIHOOD), F.lit(LEAST))
     known = {

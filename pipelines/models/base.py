@@ -16,11 +16,11 @@ from pyspark.sql import Column, DataFrame
 
 from pipelines.errors import SpecError
 from pipelines.spec.prepare import Preparation, Quantiles
-from pipelines.spec.task import KNOWN, LABEL, LIKELIHOOD, OURS, PREDICTED, PREDICTION, SCORE, TARGET
+from pipelines.spec.task import KNOWN, LABEL, LIKELIHOOD, NAIVE, OURS, PREDICTED, PREDICTION, SCORE, TARGET, VECTOR
 
 SEED = 20130101
 logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)  # it tells of every fit and every batch
-RESERVED = frozenset({LABEL, KNOWN, TARGET, SCORE, PREDICTED, LIKELIHOOD})
+RESERVED = frozenset({LABEL, KNOWN, TARGET, SCORE, PREDICTED, LIKELIHOOD, NAIVE, VECTOR})
 Shape = Literal["linear", "trees", "boosted"]  # of features, as a learner wants them
 
 

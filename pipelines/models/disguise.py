@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from pipelines.models import categories, numbers
 from pipelines.models.base import Asked, Inputs, select
-from pipelines.spec.task import TARGET
+from pipelines.spec.task import TARGET, TASKS
 
 TELLING = 0.999  # correlation, or share of the label's variance between the values of a category
 TAIL = 0.001  # of either class, beyond which a row may stray
@@ -22,6 +22,8 @@ ROWS_A_VALUE = 10  # fewer make any category tell its rows apart, as a key does
 
 def disguised(train: DataFrame, inputs: Inputs, asked: Asked) -> dict[str, str]:
     """Feature -> how well it tells TARGET among the training rows, where it does so alone. Cost: two aggregates."""
+    if not TASKS[asked.kind].supervised:
+        return {}
     made = select({**numbers.typed(inputs), **categories.typed(inputs)})
     typed = SQLTransformer(statement=made).transform(train)
     found = {} if asked.classes > 2 else _numbers(typed, inputs, asked.classes == 2)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pyspark.ml import Estimator, PipelineModel, Transformer, classification, regression
+from pyspark.ml import Estimator, PipelineModel, Transformer, classification, clustering, regression
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -21,11 +21,12 @@ from pipelines.models.preparation import Prepared, prepare
 from pipelines.spec import Candidate, Isotonic
 from pipelines.spec.task import FEATURES, PREDICTION, PROBABILITY, RAW, TARGET
 
-Stages = list[Estimator[Any]]
+Stages = Sequence["Estimator[Any] | _Likeliest"]
 Weights = Callable[[Any], Sequence[float]]  # of the fitted first stage: one for each place of the vector
 LEAST = {"poisson": "0 or greater", "gamma": "greater than 0"}  # of a label
 FEWEST_BINS = 32  # Spark's own number; a category needs as many as it has values
 NUMBER: dict[str, Any] = {"labelCol": TARGET, "featuresCol": FEATURES, "predictionCol": PREDICTION}
+CLUSTER: dict[str, Any] = {"featuresCol": FEATURES, "predictionCol": PREDICTION, "seed": SEED}
 CLASS: dict[str, Any] = {**NUMBER, "probabilityCol": PROBABILITY, "rawPredictionCol": RAW}
 
 
@@ -194,6 +195,31 @@ def _xgboost(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
     return [SparkXGBRegressor(**options)]
 
 
+def _kmeans(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    return [clustering.KMeans(**CLUSTER, k=spec.k, maxIter=spec.iterations)]
+
+
+def _bisecting(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    options = {"k": spec.k, "maxIter": spec.iterations, "minDivisibleClusterSize": float(spec.min_rows)}
+    return [clustering.BisectingKMeans(**CLUSTER, **options)]
+
+
+def _mixture(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    options = {**CLUSTER, "probabilityCol": PROBABILITY, "k": spec.k, "maxIter": spec.iterations, "tol": 1e-3}
+    return [_Likeliest([clustering.GaussianMixture(**{**options, "seed": SEED + i}) for i in range(spec.starts)])]
+
+
+@dataclass(frozen=True)
+class _Likeliest:
+    """Of mixtures that begin at random the one that ends best: a single one often ends where nobody would."""
+
+    starts: Sequence[clustering.GaussianMixture]
+
+    def fit(self, rows: DataFrame) -> clustering.GaussianMixtureModel:
+        """Each in turn; of equals the first."""
+        return max((start.fit(rows) for start in self.starts), key=lambda fitted: fitted.summary.logLikelihood)
+
+
 def _coefficients(fitted: Any) -> Sequence[float]:
     """Their size; of several classes, the sum over the classes."""
     several = getattr(fitted, "numClasses", 2) > 2
@@ -207,6 +233,16 @@ def _impurity(fitted: Any) -> Sequence[float]:
 
 def _pairwise(fitted: Any) -> Sequence[float]:
     return [float(w) for w in np.abs(fitted.linear.toArray())]
+
+
+def _centres(fitted: Any) -> Sequence[float]:
+    """How far the clusters' centres lie apart along each place: the variance between them."""
+    return [float(v) for v in np.var(np.stack(fitted.clusterCenters()), axis=0)]
+
+
+def _means(fitted: Any) -> Sequence[float]:
+    means = [row["mean"].toArray() for row in fitted.gaussiansDF.select("mean").collect()]
+    return [float(v) for v in np.var(np.stack(means), axis=0)]
 
 
 def _gain(fitted: Any) -> Sequence[float]:
@@ -230,4 +266,7 @@ LEARNERS: dict[str, Learner] = {
     "mlp": Learner("linear", _mlp),
     "isotonic": Learner("trees", _isotonic),
     "xgboost": Learner("boosted", _xgboost, _gain),
+    "kmeans": Learner("linear", _kmeans, _centres),
+    "bisecting_kmeans": Learner("linear", _bisecting, _centres),
+    "gaussian_mixture": Learner("linear", _mixture, _means),
 }

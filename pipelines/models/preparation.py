@@ -23,6 +23,7 @@ from pipelines.errors import DataError
 from pipelines.models import categories, numbers
 from pipelines.models.base import Asked, Block, Inputs, Shape, select
 from pipelines.models.numbers import Seen
+from pipelines.spec import TASKS
 from pipelines.spec import prepare as how
 from pipelines.spec.task import FEATURES
 
@@ -76,6 +77,11 @@ def _seen(typed: DataFrame, inputs: Inputs) -> tuple[dict[str, Seen], dict[str, 
 def _decided(inputs: Inputs, shape: Shape, values: dict[str, int], asked: Asked) -> Inputs:
     """With a preparation for each category that has none: by the shape, and by how many values it has."""
     few = how.OneHot(kind="one_hot") if shape == "linear" else how.Index(kind="index")
-    many = how.Hashed(kind="hash") if asked.classes > 2 else how.MeanLabel(kind="target")
+    many = how.MeanLabel(kind="target") if _means(asked) else how.Hashed(kind="hash")
     plain = {c: few if values[c] <= MOST_VALUES else many for c in inputs.categories}
     return inputs.prepared({**plain, **inputs.how})
+
+
+def _means(asked: Asked) -> bool:
+    """True where the mean of labels says something of a category: there are labels, of two classes or numbers."""
+    return TASKS[asked.kind].supervised and asked.classes <= 2

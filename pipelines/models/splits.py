@@ -52,8 +52,8 @@ def labels(
     LABEL is null where it is missing, no number, or not known before `now`.
     known_at: column of the spine -> the timestamp column at which it becomes known.
     """
-    value, read = F.expr(model.label).cast(TASKS[model.task].label), refuse_expression(model.label, spine.columns)
-    if model.task == "regression":
+    value, read = F.expr(model.aim).cast(TASKS[model.task].label), refuse_expression(model.aim, spine.columns)
+    if TASKS[model.task].label == "double":
         value = F.when(~F.isnan(value) & (F.abs(value) < float("inf")), value)
     moments = sorted({known_at[column] for column in read if column in known_at})
     for moment in moments:

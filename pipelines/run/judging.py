@@ -24,18 +24,18 @@ FIGURES = 9  # significant, of a metric in a record
 def judge(model: Model, feature: Feature, slices: Slices, winner: Trial, rival: "Rival | None") -> dict[str, Any]:
     """The winner on the test slice, as the run record holds it. Cost: one scoring pass, a few small aggregates."""
     key, task = F.concat_ws("/", *feature.keys), winner.task
-    unit = F.coalesce(F.col(model.split.column).cast("string"), F.lit("")) if model.split.column else key
+    group = together(model, feature)
     answered = predict(winner.fitted, slices.test, task.answers(labelled=True))
     scored = answered.persist(StorageLevel.MEMORY_AND_DISK)
     columns = dict.fromkeys([*model.slices, *[gate.slice for gate in model.admission if gate.slice]])
     try:
-        found = evaluate.tally(task, scored, unit)
+        found = evaluate.tally(task, scored, group)
         test, base = bounded(task, found), task.baseline(found.whole)
-        same = rival.on(task, scored, slices.test, unit) if rival else None
+        same = rival.on(task, scored, slices.test, group) if rival else None
         by_slice = {c: evaluate.by_slice(task, scored, c) for c in columns}
         tested = _hash(scored, key)
         pictures = task.pictures(scored, found.whole)
-        fair = _fairness(model, scored, key, unit)
+        fair = _fairness(model, scored, key, group)
         weak = evaluate.weakness(task, scored, _looked(model, feature, winner, scored), key, task.rows(found.whole))
     finally:
         scored.unpersist()
@@ -57,6 +57,19 @@ def judge(model: Model, feature: Feature, slices: Slices, winner: Trial, rival: 
         "weakness": finite(weak),
         "gates": [d.as_json() for d in decided],
     }
+
+
+def together(model: Model, feature: Feature) -> Column:
+    """What decides in which group of an interval a row falls: its key, or what the split keeps on one side.
+
+    Of a forecast the stretch of one horizon in which it was made: neighbours err alike, and one by one they would make
+    an interval as if each told something new.
+    """
+    if model.forecasting:
+        return F.floor(F.unix_seconds(feature.as_of_time) / int(model.forecasting.horizon.total_seconds()))
+    if model.split.column:
+        return F.coalesce(F.col(model.split.column).cast("string"), F.lit(""))
+    return F.concat_ws("/", *feature.keys)
 
 
 def _hash(scored: DataFrame, key: Column) -> str:

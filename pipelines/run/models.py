@@ -13,8 +13,10 @@ from pipelines import crash, evaluate, provenance, tables, tune
 from pipelines.errors import DataError, SpecError
 from pipelines.explain import Asked, explain
 from pipelines.models import base, splits
+from pipelines.models.ahead import labels
 from pipelines.models.base import SEED, Inputs, predict
 from pipelines.models.disguise import disguised
+from pipelines.models.embargo import embargoed
 from pipelines.models.splits import Slices
 from pipelines.registry import Logged, Registry, Version
 from pipelines.run import example, promoting
@@ -53,7 +55,7 @@ def train(ctx: Context) -> Record:
     rows = labelled(ctx.spark, ctx.warehouse, ctx.pipeline, model, intent).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         inputs = Inputs.of(rows, feature.outputs(), model.prepare)
-        slices = splits.split(rows, feature.as_of_time, feature.keys, model.split)
+        slices = sliced(rows, model, feature)
         detail, version = _train(ctx, intent, registry, slices, Material(rows, inputs))
     except (DataError, SpecError) as error:
         raise type(error)(f"{ctx.stage.id}: {error}") from error
@@ -81,9 +83,15 @@ def labelled(spark: SparkSession, warehouse: Warehouse, pipeline: Pipeline, mode
     feature = pipeline.features[model.features]
     rows, spine = (tables.read(spark, warehouse.path(s), r["upto"]) for s, r in intent.inputs.items())
     known_at = pipeline.tables[feature.spine].known_at
-    beside = dict.fromkeys(column for column in model.beside if column not in rows.columns)
-    labels = splits.labels(spine, (*feature.keys, *beside), model, known_at, intent.now)
-    return rows.join(labels, list(feature.keys), "left")
+    beside = tuple(dict.fromkeys(column for column in model.beside if column not in rows.columns))
+    found = labels(spine, feature, model, known_at, intent.now, beside)
+    return rows.join(found, list(feature.keys), "left")
+
+
+def sliced(rows: DataFrame, model: Model, feature: Feature) -> Slices:
+    """Training, validation and test rows; where labels lie ahead, without those that were not known at the cut."""
+    slices = splits.split(rows, feature.as_of_time, feature.keys, model.split)
+    return embargoed(slices, feature.as_of_time, model.forecasting.horizon) if model.forecasting else slices
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ def _train(
     """Search, judge, log, load again and compare, register: in this order."""
     model, inputs = ctx.pipeline.models[ctx.stage.name], material.inputs
     feature = ctx.pipeline.features[model.features]
-    task = evaluate.learned(model, slices.train)
+    task = evaluate.learned(model, feature, slices.train)
     problem = tune.Problem(task, inputs, feature.keys, feature.as_of_time)
     told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, base.Asked(task.kind, task.width))
     for name, why in told.items():
@@ -117,7 +125,7 @@ def _train(
         asked = Asked(slices.test, slices.summary["test"]["rows"], feature.keys, model.chosen_by, model.explain)
         detail["explained"] = finite(explain(winner, inputs.columns, asked))
     if model.backtest:
-        detail["backtest"] = backtest(material.rows, model, problem, winner.candidate, ctx.tell)
+        detail["backtest"] = backtest(material.rows, model, feature, problem, winner.candidate, ctx.tell)
     run = _run(ctx, intent, detail, winner)
     logged = registry.log(ctx.pipeline.pipeline, winner.fitted, slices.train.select(*feature.outputs()), run)
     crash.point("after the model is logged", ctx.stage.id)

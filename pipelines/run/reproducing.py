@@ -16,12 +16,11 @@ from pyspark.sql import SparkSession
 
 from pipelines import evaluate, log, provenance, tune
 from pipelines.errors import DataError
-from pipelines.models import splits
 from pipelines.models.base import Inputs
 from pipelines.plan import Stage, definition, same_rows
 from pipelines.registry import Registry, Version
 from pipelines.run.judging import judge
-from pipelines.run.models import labelled
+from pipelines.run.models import labelled, sliced
 from pipelines.spark import session
 from pipelines.spec import Candidate, Model, Pipeline, Target
 from pipelines.state import Intent, Warehouse
@@ -88,9 +87,9 @@ def _again(
     feature = pipeline.features[model.features]
     rows = labelled(spark, warehouse, pipeline, model, intent).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        slices = splits.split(rows, feature.as_of_time, feature.keys, model.split)
+        slices = sliced(rows, model, feature)
         tell(f"fits {model.candidates[0].kind} on {slices.summary['train']['rows']:,} rows")
-        task = evaluate.learned(model, slices.train)
+        task = evaluate.learned(model, feature, slices.train)
         inputs = Inputs.of(rows, feature.outputs(), model.prepare)
         done = tune.trial(slices, tune.Problem(task, inputs, feature.keys), model.candidates[0])
         return {**judge(model, feature, slices, done, None), "validate": done.metrics, "splits": slices.summary}

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from pipelines import crash, evaluate, log, tables
 from pipelines.log import Commit, Transaction
-from pipelines.models import splits
+from pipelines.models import ahead
 from pipelines.registry import Version
 from pipelines.run.context import Context
 from pipelines.run.scorer import champion
@@ -143,12 +143,13 @@ def _seen(ctx: Context, score: Score, written: DataFrame, scorer: Scorer, now: d
     assert version is not None
     spine = tables.read(ctx.spark, ctx.warehouse.path(stage), version)
     known_at = ctx.pipeline.tables[feature.spine].known_at
-    labels = splits.labels(spine, feature.keys, model, known_at, now)
+    labels = ahead.labels(spine, feature, model, known_at, now)
     joined = written.join(labels, list(feature.keys), "left").cache()
     span = scorer.task.span(joined)
     bars = evaluate.bars(joined, F.col(SCORE), span)
     counts = evaluate.counts(scorer.task, joined)
     joined.unpersist()
     found = evaluate.figures(scorer.task, counts)
-    truth = {**found, "rows": scorer.task.rows(counts)} if found else None
-    return {"histogram": bars, "histogram_span": list(span), "truth": truth}
+    truth = {**found, "rows": scorer.task.rows(counts)} if found and model.label else None
+    said = {} if model.label else scorer.task.said(counts)
+    return {"histogram": bars, "histogram_span": list(span), "truth": truth, "said": said}

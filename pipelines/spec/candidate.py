@@ -13,11 +13,14 @@ from pipelines.spec.search import Searched
 from pipelines.spec.task import Task
 
 CLASSES: tuple[Task, ...] = ("binary", "multiclass")
-NUMBERS: tuple[Task, ...] = ("regression",)
+NUMBERS: tuple[Task, ...] = ("regression", "forecasting")
+CLUSTERS: tuple[Task, ...] = ("clustering",)
+UNUSUAL: tuple[Task, ...] = ("anomaly",)
 
 L2 = Annotated[float, Field(ge=0, le=1_000, description="L2 penalty")]
 Iterations = Annotated[int, Field(gt=0, le=10_000, description="most steps")]
 Depth = Annotated[int, Field(gt=0, le=16, description="deepest tree")]
+K = Annotated[int, Field(ge=2, le=200, description="clusters")]
 MinRows = Annotated[int, Field(gt=0, le=1_000_000_000, description="fewest rows of a leaf")]
 
 
@@ -161,13 +164,45 @@ class Xgboost(Learned):
     workers: int = Field(default=1, gt=0, le=1_000, description="Spark tasks that train together; one is deterministic")
 
 
+class Kmeans(Learned):
+    """Clusters as balls around their means: each row belongs to the nearest; unusual is what is far from all."""
+
+    tasks: ClassVar[tuple[Task, ...]] = (*CLUSTERS, *UNUSUAL)
+    SEARCHED = ("k",)
+    kind: Literal["kmeans"]
+    k: K = 5
+    iterations: Iterations = 50
+
+
+class BisectingKmeans(Learned):
+    """Clusters by halving the largest again and again: of like size more often than by kmeans, and quick for many."""
+
+    tasks: ClassVar[tuple[Task, ...]] = CLUSTERS
+    SEARCHED = ("k",)
+    kind: Literal["bisecting_kmeans"]
+    k: K = 5
+    iterations: Iterations = 20
+    min_rows: MinRows = 1
+
+
+class GaussianMixture(Learned):
+    """Clusters as normal distributions, each with a shape of its own; unusual is what is unlikely under all of them."""
+
+    tasks: ClassVar[tuple[Task, ...]] = (*CLUSTERS, *UNUSUAL)
+    SEARCHED = ("k",)
+    kind: Literal["gaussian_mixture"]
+    k: K = 3
+    iterations: Iterations = 100
+    starts: int = Field(default=5, gt=0, le=100, description="random beginnings; the likeliest of their ends stays")
+
+
 KINDS: tuple[type[Learned], ...] = (
     LogisticRegression, LinearRegression, GeneralizedLinearRegression, DecisionTree, RandomForest, Gbt, LinearSvc,
-    NaiveBayes, FactorizationMachines, Mlp, Isotonic, Xgboost,
+    NaiveBayes, FactorizationMachines, Mlp, Isotonic, Xgboost, Kmeans, BisectingKmeans, GaussianMixture,
 )  # fmt: skip
 Candidate = Annotated[
     LogisticRegression | LinearRegression | GeneralizedLinearRegression | DecisionTree | RandomForest | Gbt | LinearSvc
-    | NaiveBayes | FactorizationMachines | Mlp | Isotonic | Xgboost,
+    | NaiveBayes | FactorizationMachines | Mlp | Isotonic | Xgboost | Kmeans | BisectingKmeans | GaussianMixture,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

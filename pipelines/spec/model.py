@@ -15,6 +15,7 @@ from pipelines.spec.gate import Gate, unnamed
 from pipelines.spec.portfolio import entered
 from pipelines.spec.prepare import Preparation
 from pipelines.spec.search import Search
+from pipelines.spec.settings import SETTINGS, Anomaly, Forecasting
 from pipelines.spec.split import Backtest, Split
 from pipelines.spec.task import TASKS, Metric, Task
 
@@ -37,8 +38,15 @@ class Model(Spec):
     """One prediction problem: the features it sees, the label it learns, who may win."""
 
     features: Name
-    label: str = Field(description="SQL over the spine's columns: 'arr_delay >= 15'; a row trains once it is known")
-    task: Task = Field(description="what kind of answer: yes or no, a number, one of some classes")
+    label: str = Field(
+        default="",
+        description="SQL over the spine's columns: 'arr_delay >= 15'; a row trains once it is known; none of clusters",
+    )
+    task: Task = Field(
+        description="what kind of answer: yes or no, a number, one of some classes, one of some clusters"
+    )
+    anomaly: Anomaly | None = Field(default=None, description="of task: anomaly")
+    forecasting: Forecasting | None = Field(default=None, description="of task: forecasting")
     split: Split = Split()
     backtest: Backtest | None = Field(default=None, description="how it would have done in the past; changes no model")
     prepare: dict[Column, Preparation] = Field(
@@ -56,15 +64,38 @@ class Model(Spec):
     fairness: Fairness | None = Field(default=None, description="rates by group, and gates of them; of task: binary")
 
     @model_validator(mode="after")
+    def _labelled(self) -> "Model":
+        if TASKS[self.task].supervised and not self.label:
+            raise ValueError(f"task: {self.task} learns a label, and there is none; add label")
+        if not TASKS[self.task].labelled and self.label:
+            raise ValueError(f"task: {self.task} learns without a label; leave label out")
+        return self
+
+    @model_validator(mode="after")
+    def _told_of_its_task(self) -> "Model":
+        for name in SETTINGS:
+            if getattr(self, name) is not None and name != self.task:
+                raise ValueError(f"{name} is for task: {name}, and this is task: {self.task}")
+        if TASKS[self.task].told and getattr(self, self.task) is None:
+            raise ValueError(f"task: {self.task} has to be told more; add {self.task}: {{{TASKS[self.task].told}}}")
+        return self
+
+    @model_validator(mode="after")
     def _each_is_tried(self) -> "Model":
         if self.searched and self.search.trials < len(self.candidates):
             raise ValueError(f"search: {self.search.trials} trials are too few for {len(self.candidates)} candidates")
         return self
 
     @property
+    def aim(self) -> str:
+        """SQL of what rows are trained and judged by: the label; a constant where the task learns without one."""
+        missing = TASKS[self.task].missing
+        return f"coalesce(CAST(({self.label}) AS INT), {missing})" if self.label and missing else self.label or missing
+
+    @property
     def chosen_by(self) -> Metric:
         """The metric that chooses among the candidates."""
-        return self.search.metric or TASKS[self.task].chosen_by
+        return self.search.metric or TASKS[self.task].chosen(bool(self.label))
 
     @property
     def beside(self) -> tuple[str, ...]:

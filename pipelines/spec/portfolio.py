@@ -15,10 +15,14 @@ _TREES: Options = {
     "depth": [3, 9],
     "learning_rate": {"low": 0.01, "high": 0.3, "log": True},
 }
+_CLUSTERS: Options = {"k": [2, 12]}
 PORTFOLIO: dict[str, tuple[Options, ...]] = {
     "binary": ({"kind": "logistic_regression", **_PENALTY}, _TREES),
     "multiclass": ({"kind": "logistic_regression", **_PENALTY}, _TREES),
     "regression": ({"kind": "linear_regression", **_PENALTY}, _TREES),
+    "forecasting": ({"kind": "linear_regression", **_PENALTY}, _TREES),
+    "clustering": ({"kind": "kmeans", **_CLUSTERS}, {"kind": "bisecting_kmeans", **_CLUSTERS}),
+    "anomaly": ({"kind": "kmeans", **_CLUSTERS}, {"kind": "gaussian_mixture", "k": [2, 5]}),
 }
 
 

@@ -26,7 +26,7 @@ class Search(Spec):
     """How the best candidate is chosen: by the metric on the validation slice."""
 
     metric: Metric | None = Field(
-        default=None, description="unless said: average_precision, rmse or macro_f1, by the task"
+        default=None, description="unless said: the task's own, such as average_precision, rmse, silhouette"
     )
     trials: int = Field(default=12, gt=0, le=1_000, description="most trials, where a candidate has ranges")
     budget_minutes: float | None = Field(default=None, gt=0, le=10_000, description="no trial begins after it")

@@ -9,15 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Task = Literal["binary", "regression", "multiclass"]
+Task = Literal["binary", "regression", "multiclass", "clustering", "anomaly", "forecasting"]
 Metric = Literal[
     "accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier",
     "expected_calibration_error", "rmse", "mae", "mape", "r2", "macro_precision", "macro_recall", "macro_f1",
-    "weighted_precision", "weighted_recall", "weighted_f1",
+    "weighted_precision", "weighted_recall", "weighted_f1", "silhouette", "smallest_cluster",
+    "flagged_error", "mase",
 ]  # fmt: skip
 LABEL, SCORE, PREDICTED = "_label", "score", "predicted"  # columns of a scored frame, whatever the task
 TARGET, LIKELIHOOD = "_target", "_likelihood"  # the label as a learner sees it; the probability that a class was given
 KNOWN = "_known"  # when the label became known, where that is later than the row
+NAIVE = "_naive"  # beside a label that lies ahead: what was one season before it
+VECTOR = "_vector"  # the features as a learner saw them, in rows that are counted and not published
 OURS = "__"  # begins the name of a column that a fitted pipeline makes, so that it meets none of a table
 FEATURES, PROBABILITY, RAW = "__features", "__probability", "__raw"
 PREDICTION = "prediction"  # but for this one, by which MLflow knows what a Spark model answers
@@ -70,7 +73,14 @@ METRICS: Mapping[str, Measure] = {
     "macro_recall": Measure("Macro recall"),
     "weighted_precision": Measure("Weighted precision"),
     "weighted_recall": Measure("Weighted recall"),
+    "mase": Measure("MASE", smaller=True, high=WIDEST),
+    "silhouette": Measure("Silhouette", low=-1.0),
+    "smallest_cluster": Measure("Smallest cluster"),
+    "flagged": Measure("Flagged"),  # best at the share that was asked, so neither way is better: shown, never asked for
+    "flagged_error": Measure("Error of the flagged share", smaller=True),
 }
+
+TOLD = ("bias", "flagged")  # told, and never asked for
 
 
 @dataclass(frozen=True)
@@ -82,11 +92,44 @@ class Vocabulary:
     shown: tuple[str, ...]  # in a terminal
     more: tuple[str, ...] = ()  # computed as well
     label: str = ""  # the SQL type of a label
+    missing: str = ""  # SQL that stands where a row has no label; empty: the task learns labels, and needs them
+    unlabelled: tuple[Metric, ...] = ()  # of a task that may have a label: what is had without; the first chooses then
+    classes: bool = True  # a label is one of a few, by which rows can be dealt out
+    undecided: str = "says neither yes nor no"  # why no cost and no group can move its threshold; empty: they can
+    means: bool = True  # a category can stand as its mean label
+    unit: bool = True  # metrics lie between 0 and 1, and are drawn so
+    answers: str = "probabilities"  # what scores are
+    told: str = ""  # the keys of the block that a conf has to have, named as the task
+    naive: str = ""  # what the baseline does, where metrics are not drawn
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """All that the task has, in the order in which they are shown."""
         return (*self.shown, *self.more)
+
+    @property
+    def supervised(self) -> bool:
+        """True where a label is learned."""
+        return not self.missing
+
+    @property
+    def labelled(self) -> bool:
+        """True where a label may be named."""
+        return self.supervised or bool(self.unlabelled)
+
+    def chosen(self, labelled: bool) -> Metric:
+        """The metric that chooses among candidates."""
+        return self.chosen_by if labelled or not self.unlabelled else self.unlabelled[0]
+
+    def asked(self, labelled: bool) -> tuple[str, ...]:
+        """The metrics that a conf may ask for."""
+        known = self.metrics if labelled or not self.unlabelled else self.unlabelled
+        return tuple(m for m in known if m not in TOLD)
+
+    def headlines(self, found: Mapping[str, object]) -> tuple[str, ...]:
+        """The headline as far as it is known, else what is shown and known."""
+        known = tuple(m for m in self.headline if found.get(m) is not None)
+        return known or tuple(m for m in self.shown if m in found)[:2] or self.headline
 
 
 TASKS: Mapping[str, Vocabulary] = {
@@ -96,13 +139,59 @@ TASKS: Mapping[str, Vocabulary] = {
         ("roc_auc", "average_precision", "f1", "precision", "recall", "accuracy"),
         ("log_loss", "brier", "expected_calibration_error"),
         label="int",
+        undecided="",
     ),
-    "regression": Vocabulary("rmse", ("r2", "rmse"), ("rmse", "mae", "r2", "mape", "bias"), label="double"),
+    "regression": Vocabulary(
+        "rmse",
+        ("r2", "rmse"),
+        ("rmse", "mae", "r2", "mape", "bias"),
+        label="double",
+        classes=False,
+        unit=False,
+        answers="values",
+        naive="The baseline predicts the mean of the training rows for each.",
+    ),
     "multiclass": Vocabulary(
         "macro_f1",
         ("accuracy", "macro_f1"),
         ("accuracy", "macro_f1", "weighted_f1", "log_loss"),
         ("macro_precision", "macro_recall", "weighted_precision", "weighted_recall"),
         label="string",
+        means=False,
+    ),
+    "clustering": Vocabulary(
+        "silhouette",
+        ("smallest_cluster", "silhouette"),
+        ("silhouette", "smallest_cluster"),
+        label="int",
+        missing="1",
+        classes=False,
+        means=False,
+        unit=False,
+        answers="distances, or probabilities of a mixture",
+        naive="The baseline deals rows to as many clusters by chance: its silhouette is 0 in the limit of many rows.",
+    ),
+    "anomaly": Vocabulary(
+        "average_precision",
+        ("roc_auc", "average_precision"),
+        ("average_precision", "roc_auc", "flagged", "flagged_error"),
+        ("precision", "recall", "f1"),
+        label="int",
+        missing="-1",
+        unlabelled=("flagged_error",),
+        undecided="has its threshold of contamination alone",
+        means=False,
+        answers="distances from what is usual",
+    ),
+    "forecasting": Vocabulary(
+        "mae",
+        ("mase", "mae"),
+        ("mae", "mase", "rmse", "r2", "mape", "bias"),
+        label="double",
+        classes=False,
+        unit=False,
+        answers="values",
+        told="series, every, horizon, season",
+        naive="The baseline is the seasonal naive forecast: what was one season before.",
     ),
 }
