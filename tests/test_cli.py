@@ -29,11 +29,13 @@ VERBS = (
     "upkeep",
     "features",
     "reproduce",
+    "submit",
 )
 GROUPS = {
     "quarantine": ("list", "show", "replay"),
     "suite": ("export", "import"),
     "model": ("list", "show", "compare", "verify", "promote", "rollback"),
+    "dag": ("compile", "lint"),
 }
 
 
