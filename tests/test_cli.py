@@ -30,6 +30,7 @@ VERBS = (
     "features",
     "reproduce",
     "submit",
+    "lineage",
 )
 GROUPS = {
     "quarantine": ("list", "show", "replay"),

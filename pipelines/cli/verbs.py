@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli import cluster, dag, model, quarantine, suite, vintage
+from pipelines.cli import cluster, dag, lineage, model, quarantine, suite, vintage
 from pipelines.cli.cases import carried_out_tests
 from pipelines.cli.terminal import (
     Conf,
@@ -227,6 +227,7 @@ app.command()(suite.validate)
 app.command()(vintage.features)
 app.command()(model.reproduce)
 app.command()(cluster.submit)
+app.command()(lineage.lineage)
 
 
 @app.command()

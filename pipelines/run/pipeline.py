@@ -17,6 +17,7 @@ from pipelines import crash, locks
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, effort, same_rows, stages, verdict
 from pipelines.run.order import Backfill, Order, Promote, Replay, Restore
+from pipelines.run.tracing import traced
 from pipelines.run.waiting import cut_off, publication, waiting
 from pipelines.spec import Pipeline, Table, Target
 from pipelines.state import RESTORE, History, Record, Warehouse
@@ -89,7 +90,7 @@ def run(pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> Iterato
         start = cache(lambda: sessions.enter_context(_session(asked)))
         for stage in selected(pipeline, order):
             decided = _decided(stage, asked)
-            yield _alone(stage, asked, start) if decided.run else Outcome(decided)
+            yield _told(stage, asked, start) if decided.run else Outcome(decided)
             crash.point("between tables", stage.id)
 
 
@@ -105,6 +106,12 @@ def _decided(stage: Stage, asked: Run) -> Verdict:
     found = _anew(verdict(stage, waiting(asked.pipeline, asked.target, history, stage)), asked.order)
     _refuse_mixture(found, asked.warehouse, history, asked.pipeline, asked.order)
     return found
+
+
+def _told(stage: Stage, asked: Run, start: Callable[[], Any]) -> Outcome:
+    """The stage, and what others want to hear of it."""
+    with traced(asked.pipeline, asked.target, (stage, asked.run_id), lambda text: asked.tell(stage, text)):
+        return _alone(stage, asked, start)
 
 
 def _alone(stage: Stage, asked: Run, start: Callable[[], Any]) -> Outcome:
