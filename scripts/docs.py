@@ -238,7 +238,7 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
     ("`submit` of the target", Application, "Each `kind` below has more."),
     *((f"`submit` of the target: `kind: {kind.named()}`", kind, "") for kind in CLUSTERS),
     ("`submit.sizes` of the target", Size, "The defaults are in [cluster.md](cluster.md)."),
-    ("`prices` of the target", Prices, ""),
+    ("`prices` of the target", Prices, "See [cost.md](cost.md)."),
     ("`lineage` of the target: `kind: file`", LineageFile, ""),
     ("`lineage` of the target: `kind: http`", LineageHttp, ""),
 )

@@ -31,6 +31,7 @@ VERBS = (
     "reproduce",
     "submit",
     "lineage",
+    "cost",
 )
 GROUPS = {
     "quarantine": ("list", "show", "replay"),

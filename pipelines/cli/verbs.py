@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli import cluster, dag, lineage, model, quarantine, suite, vintage
+from pipelines.cli import cluster, dag, lineage, model, quarantine, spending, suite, vintage
 from pipelines.cli.cases import carried_out_tests
 from pipelines.cli.terminal import (
     Conf,
@@ -72,6 +72,12 @@ def plan(
     pipeline, place = checked(conf), target_of(conf, target)
     verdicts = planned(pipeline, place, Order.of([], full_refresh))
     lines: list[dict[str, Any]] = [{"stage": v.stage.id, "run": v.run, "why": v.why} for v in verdicts]
+    if place.prices:
+        from pipelines.spending import predictions
+        from pipelines.state import History, Warehouse
+
+        costs = predictions(History.of(Warehouse(place.warehouse, pipeline.pipeline)), verdicts, place.prices)
+        lines = [{**line, "usd": costs.get(line["stage"])} for line in lines]
     show_data(format, lines, _plan_text)
 
 
@@ -228,6 +234,7 @@ app.command()(vintage.features)
 app.command()(model.reproduce)
 app.command()(cluster.submit)
 app.command()(lineage.lineage)
+app.command()(spending.cost)
 
 
 @app.command()
@@ -297,4 +304,8 @@ def main() -> None:
 
 
 def _plan_text(verdicts: list[dict[str, Any]]) -> str:
-    return "\n".join(f"{'run ' if v['run'] else 'skip'}  {v['stage']:<28} {v['why']}" for v in verdicts)
+    return "\n".join(f"{'run ' if v['run'] else 'skip'}  {v['stage']:<28} {v['why']}{_about(v)}" for v in verdicts)
+
+
+def _about(verdict: dict[str, Any]) -> str:
+    return f"; about {verdict['usd']:.4f} USD" if verdict.get("usd") is not None else ""
