@@ -97,7 +97,7 @@ class _Asked:
 def _asked(pipeline: Pipeline, job: Job, target: Target, place: Application) -> _Asked:
     work = workload(pipeline, job.stages)
     size = _sized(pipeline, place, work)
-    return _Asked(job, size, work == "deep", {**settings(place, size, work), **shown(target.spark)})
+    return _Asked(job, size, work != "etl", {**settings(place, size, work), **shown(target.spark)})
 
 
 def workload(pipeline: Pipeline, asked: Sequence[str]) -> Workload:
@@ -143,7 +143,7 @@ def settings(place: Application, size: Size, work: Workload) -> dict[str, str]:
         found["spark.pyspark.python"] = place.python
     if isinstance(place, Local | Databricks):  # one has no executors, the other scales its own
         return found
-    return found | (_fixed(place, size) if work == "deep" else _dynamic(size))
+    return found | (_dynamic(size) if work == "etl" else _fixed(place, size, work))
 
 
 def _dynamic(size: Size) -> dict[str, str]:
@@ -156,10 +156,14 @@ def _dynamic(size: Size) -> dict[str, str]:
     }
 
 
-def _fixed(place: Application, size: Size) -> dict[str, str]:
-    """All ranks of a deep job start together, one an executor: a barrier stage waits for no executor to come."""
+def _fixed(place: Application, size: Size, work: Workload) -> dict[str, str]:
+    """Workers of XGBoost, and ranks, start together: a barrier stage is refused where executors come and go.
+
+    A rank of a deep job has an executor for itself. Source: SPARK-24942.
+    """
     assert size.executors and size.executor_cores
-    found = {"spark.dynamicAllocation.enabled": "false", "spark.task.cpus": str(size.executor_cores)}
+    alone = {"spark.task.cpus": str(size.executor_cores)} if work == "deep" else {}
+    found = {"spark.dynamicAllocation.enabled": "false", **alone}
     if isinstance(place, Standalone):  # which counts cores, not executors
         return found | {"spark.cores.max": str(size.executors * size.executor_cores)}
     return found

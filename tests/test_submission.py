@@ -122,8 +122,9 @@ def test_the_widest_work_decides_the_size():
     assert place.size("train") == Size(driver_memory="4g", executor_memory="6g", executor_cores=4, executors=3)
 
 
-def test_a_deep_job_has_a_fixed_number_of_executors():
+def test_what_starts_behind_a_barrier_has_a_fixed_number_of_executors():
     size = Size(driver_memory="4g", executor_memory="8g", executor_cores=3, executors=2)
+    trained = settings(Standalone(kind="standalone", master="spark://m:7077"), size, "train")
 
     standalone = settings(Standalone(kind="standalone", master="spark://m:7077"), size, "deep")
     yarn = settings(Yarn(kind="yarn"), size, "deep")
@@ -131,6 +132,8 @@ def test_a_deep_job_has_a_fixed_number_of_executors():
     fixed = {"spark.dynamicAllocation.enabled": "false", "spark.task.cpus": "3"}
     assert fixed.items() <= yarn.items() and "spark.cores.max" not in yarn
     assert {**fixed, "spark.cores.max": "6"}.items() <= standalone.items()
+    assert (trained["spark.dynamicAllocation.enabled"], trained["spark.cores.max"]) == ("false", "6")
+    assert "spark.task.cpus" not in trained
     assert settings(Kubernetes(kind="kubernetes", image="i"), size, "etl")["spark.dynamicAllocation.enabled"] == "true"
 
 

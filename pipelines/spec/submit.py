@@ -22,7 +22,7 @@ class Size(Spec):
     driver_memory: Memory | None = Field(default=None, description="of the driver's JVM, such as 4g")
     executor_memory: Memory | None = Field(default=None, description="of an executor's JVM")
     executor_cores: int | None = Field(default=None, gt=0, description="of one executor; of `deep` those of one rank")
-    executors: int | None = Field(default=None, gt=0, description="at most so many; of `deep` exactly so many")
+    executors: int | None = Field(default=None, gt=0, description="exactly so many; of `etl` at most")
 
     def over(self, other: "Size") -> "Size":
         """What is said here, and what the other says of the rest."""

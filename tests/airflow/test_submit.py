@@ -22,6 +22,8 @@ CODES = (0, 1, 2, 3, 4, 70)
 def ends(home: Path) -> Path:
     source = '  ones: {kind: files, format: csv, path: ones, schema: "one INT"}'
     tables = [f"  ends_{code}: {{from: ones, select: SELECT one FROM ones}}" for code in CODES]
+    (home / "conf" / "targets").mkdir()
+    (home / "conf" / "targets" / "submit.yml").write_text("{master: null}")
     conf = home / "conf" / "ends.yml"
     conf.write_text("\n".join(["pipeline: ends", "sources:", source, "tables:", *tables]))
     return conf
@@ -59,7 +61,6 @@ def test_only_what_a_retry_can_mend_is_tried_again(airflow, home, ends, submit):
 
 def test_a_run_can_be_asked_for_stages_and_for_them_anew(airflow, home, ends, submit):
     asked = {"stages": ["tables.ends_0"], "full_refresh": ["tables.ends_0"], "target": "cluster"}
-    (home / "conf" / "targets").mkdir()
     (home / "conf" / "targets" / "cluster.yml").write_text(
         "{master: null, submit: {kind: standalone, master: 'spark://m:7077', python: /opt/python}}"
     )
