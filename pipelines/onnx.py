@@ -11,15 +11,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.errors import DataError, PlatformError
 from pipelines.signature import NO_TIME
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TYPES: dict[str, Any] = {  # of a tensor -> of a column
     "tensor(double)": np.float64,
@@ -47,7 +49,7 @@ class Port:
             made = np.asarray(values).astype(TYPES[self.type], copy=False)
             return made.reshape(len(made), -1) if self.places else made.reshape(len(made))
         except (TypeError, ValueError) as found:
-            raise DataError(f"column {self.name} is {self.type} in the graph; got {str(found)[:100]}") from found
+            raise DataError(f"column {self.name} is {self.type} in the graph, got {str(values)[:60]}") from found
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,7 @@ class Graph:
         content = source if isinstance(source, bytes) else _read(source)
         found = hashlib.sha256(content).hexdigest()
         if sha256 and found != sha256:
-            raise DataError(
-                f"the graph is not the one that was certified: its SHA-256 is {found[:12]}, {sha256[:12]} was"
-            )
+            raise DataError(f"the graph is not the one that was certified: SHA-256 {found[:12]}, not {sha256[:12]}")
         try:
             session = onnxruntime.InferenceSession(content, _options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # each of the runtime's errors is a class of its own, under Exception
@@ -94,8 +94,10 @@ class Graph:
         except Exception as error:  # as above
             raise DataError(f"the graph does not score: {_first(error)}") from error
 
-    def score_table(self, table: pa.Table, wanted: Sequence[str] = ()) -> pa.Table:
+    def score_table(self, table: "pa.Table", wanted: Sequence[str] = ()) -> "pa.Table":
         """The same of Arrow columns. A list of fixed size is a row of places; missing: NaN, NO_TIME, an empty text."""
+        import pyarrow as pa
+
         there = [port for port in self.inputs if port.name in table.column_names]
         found = self.score({port.name: _numpy(table[port.name], port) for port in there}, wanted)
         return pa.table({name: _arrow(values) for name, values in found.items()})
@@ -122,7 +124,9 @@ def _port(found: Any) -> Port:
     return Port(found.name, found.type, wide if isinstance(wide, int) else -1)
 
 
-def _numpy(column: pa.ChunkedArray, port: Port) -> Column:
+def _numpy(column: "pa.ChunkedArray", port: Port) -> Column:
+    import pyarrow as pa
+
     whole = column.combine_chunks()
     if pa.types.is_fixed_size_list(whole.type):
         return np.asarray(whole.flatten()).reshape(len(whole), -1)
@@ -134,7 +138,9 @@ def _numpy(column: pa.ChunkedArray, port: Port) -> Column:
     return np.asarray(whole.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
-def _arrow(values: Column) -> pa.Array:
+def _arrow(values: Column) -> "pa.Array":
+    import pyarrow as pa
+
     if values.ndim == 1:
         return pa.array(values)
     return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from difflib import get_close_matches
-from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
@@ -23,8 +22,8 @@ NO_TIME = int(np.iinfo(np.int64).min)  # stands for a missing timestamp
 MISSING: dict[str, Any] = {"number": float("nan"), "category": "(missing)", "text": "", "time": NO_TIME}
 TENSORS: dict[str, Any] = {"number": np.float64, "category": np.object_, "text": np.object_, "time": np.int64}
 WHOLE = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}  # bits
+SAID = "lakeloom"  # the name under which a graph holds its signature, as JSON
 MOST_TOLD = 10_000  # known values of a category, beyond which none are listed
-EXAMPLES: dict[str, Any] = {"string": "text", "boolean": True, "date": "2026-01-31"}
 SHOWN = 3  # features that a sentence names
 Kind = Literal["number", "category", "text", "time"]
 Row = Mapping[str, Any]
@@ -39,10 +38,6 @@ class Feature:
     type: str  # as Spark names it: double, string, timestamp, ...
     kind: Kind
     values: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """For metadata.json."""
-        return asdict(self)
 
     def value(self, given: Any) -> Any:
         """As it enters the graph. Errors: ValueError saying what is wanted."""
@@ -60,9 +55,13 @@ class Signature:
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> "Signature":
-        """Of metadata.json."""
+        """Of what a graph says of itself."""
         features = tuple(Feature(**{**f, "values": tuple(f["values"])}) for f in said["features"])
         return cls(features, tuple(said["beside"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """For `of`."""
+        return {"features": [asdict(f) for f in self.features], "beside": list(self.beside)}
 
     def columns(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
         """A column for each feature. Errors: DataError for the first row that is not as it should be, and why."""
@@ -174,11 +173,6 @@ def _day(given: Any) -> date:
 _READ: dict[str, Callable[[Any, str], Any]] = {
     "number": _number, "category": _category, "text": _text, "time": _time,
 }  # fmt: skip
-
-
-def finite(given: Any) -> bool:
-    """False for a number that JSON can be made to say and no feature is: infinity, and none at all (NaN)."""
-    return not isinstance(given, float) or isfinite(given)
 
 
 def _near(name: str, known: Sequence[str]) -> str:

@@ -41,7 +41,7 @@ OPERATORS: dict[type[exp.Expression], str] = {
     exp.Add: "add", exp.Sub: "sub", exp.Mul: "mul", exp.Div: "div", exp.Neg: "neg", exp.Abs: "abs",
     exp.Sin: "sin", exp.Cos: "cos", exp.IsNan: "isnan", exp.Or: "or", exp.EQ: "eq", exp.GT: "gt", exp.If: "if",
     exp.Coalesce: "coalesce", exp.Hour: "hour", exp.Minute: "minute", exp.DayOfYear: "dayofyear",
-    exp.Month: "month", exp.Pad: "lpad", exp.Is: "is",
+    exp.Month: "month", exp.Pad: "lpad", exp.Is: "is", exp.Rint: "rint",
 }  # fmt: skip
 
 
