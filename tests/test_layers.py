@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "check plan gates cost profile",
         "crash suggest",
         "state log locks landing onnx spark dag",
-        "adopt trials aliases",
+        "adopt trials aliases replies",
         "tables",
         "versions",
         "ingest staging features snapshots upkeep sample quality models evaluate monitor registry sampler serve plots",
@@ -35,7 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "explain",
         "run",
         "card",
-        "report summary scaffold doctor studio show lake cases vintage registered",
+        "report summary scaffold doctor studio show lake cases vintage registered export",
         "cli",
     )
 )
@@ -60,6 +60,7 @@ BARRED: dict[str, frozenset[str]] = {
         "fastapi": "serve studio",
         "starlette": "serve studio",
         "uvicorn": "serve studio",
+        "prometheus_client": "serve",
         "sqlglot": "columns",
         "ruamel": "spec",
         "pydantic": "spec",

@@ -14,7 +14,7 @@ from typing import Any
 from pyspark.ml import PipelineModel
 from pyspark.sql import Column, DataFrame
 
-from pipelines.errors import DataError
+from pipelines.errors import LakeloomError
 from pipelines.models.base import predict
 from pipelines.models.graphs import Drawn, drawn
 from pipelines.onnx import Graph
@@ -70,7 +70,7 @@ def certify(registry: Registry, asked: Asked, rows: DataFrame) -> Certificate:
         with registry.fetched(asked.logged) as folder:
             made = drawn(folder / STAGES, asked.tags, types, asked.beside)
         graph = Graph.opened(made.content)
-    except DataError as error:
+    except LakeloomError as error:
         return Certificate(why=str(error))
     few = rows.select(*asked.features).limit(ROWS)
     spark = predict(asked.fitted, few, asked.answers).toArrow().to_pylist()

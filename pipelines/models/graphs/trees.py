@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from pipelines.errors import DataError
 from pipelines.models.graphs.draft import ML, Draft, Tensor
 from pipelines.models.graphs.stored import Stage
 
 AT_MOST, BELOW, AMONG = 0, 1, 6  # modes of a split: x <= v, x < v, x is one of some
 SUM = 1
 LEAF = -1
+MOST_NODES = 2_000_000  # some 100 MB
 
 
 @dataclass
@@ -64,6 +66,9 @@ class _Flat:
 
 def forest(draft: Draft, x: Tensor, trees: Sequence[Tree], targets: Sequence[int]) -> Tensor:
     """Sums of leaves, a place for each target; the target of a tree is that of `targets`, and 0 is one of them."""
+    nodes = sum(len(tree.feature) for tree in trees)
+    if nodes > MOST_NODES:
+        raise DataError(f"{len(trees):,} trees of {nodes:,} nodes; a graph has at most {MOST_NODES:,}")
     width = max(targets) + 1
     flat = _Flat({name: [] for name in _LISTS}, [], [], [], [])
     for tree, target in zip(trees, targets, strict=True):
