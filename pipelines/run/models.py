@@ -9,7 +9,7 @@ from typing import Any
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines import crash, evaluate, provenance, tables, tune
+from pipelines import adopt, crash, evaluate, provenance, tables, tune
 from pipelines.errors import DataError, SpecError
 from pipelines.explain import Asked, explain
 from pipelines.models import base, splits
@@ -62,7 +62,13 @@ def train(ctx: Context) -> Record:
         raise type(error)(f"{ctx.stage.id}: {error}") from error
     finally:
         rows.unpersist()
+        adopt.remove(_scratch(ctx))
     return _admitted(ctx, intent, registry, detail, version)
+
+
+def _scratch(ctx: Context) -> str:
+    """A folder that all machines see, for as long as the training takes."""
+    return f"{ctx.warehouse.root}/{ctx.pipeline.pipeline}/_staging/{ctx.stage.id}"
 
 
 def _name(ctx: Context) -> str:
@@ -110,7 +116,7 @@ def _train(
     model, inputs = ctx.pipeline.models[ctx.stage.name], material.inputs
     feature = ctx.pipeline.features[model.features]
     task = evaluate.learned(model, feature, slices.train)
-    problem = tune.Problem(task, inputs, feature.keys, feature.as_of_time)
+    problem = tune.Problem(task, inputs, feature.keys, feature.as_of_time, model.pair, _scratch(ctx))
     told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, base.Asked(task.kind, task.width))
     for name, why in told.items():
         ctx.tell(f"{name} tells the label by itself: {why}; is it known in time?")

@@ -14,7 +14,7 @@ from typing import Any
 from pyspark import StorageLevel
 from pyspark.sql import SparkSession
 
-from pipelines import evaluate, log, provenance, tune
+from pipelines import adopt, evaluate, log, provenance, tune
 from pipelines.errors import DataError
 from pipelines.models.base import Inputs
 from pipelines.plan import Stage, definition, same_rows
@@ -85,16 +85,20 @@ def _again(
     """Fit the winner again and judge it. Cost: as a training of one candidate."""
     intent, tell = made
     feature = pipeline.features[model.features]
+    scratch = f"{warehouse.root}/{pipeline.pipeline}/_staging/reproduce"
     rows = labelled(spark, warehouse, pipeline, model, intent).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         slices = sliced(rows, model, feature)
         tell(f"fits {model.candidates[0].kind} on {slices.summary['train']['rows']:,} rows")
         task = evaluate.learned(model, feature, slices.train)
         inputs = Inputs.of(rows, feature.outputs(), model.prepare)
-        done = tune.trial(slices, tune.Problem(task, inputs, feature.keys), model.candidates[0])
+        done = tune.trial(
+            slices, tune.Problem(task, inputs, feature.keys, pair=model.pair, scratch=scratch), model.candidates[0]
+        )
         return {**judge(model, feature, slices, done, None), "validate": done.metrics, "splits": slices.summary}
     finally:
         rows.unpersist()
+        adopt.remove(scratch)
 
 
 def _compared(version: Version, was: Json, now: Json, winner: Candidate) -> Json:

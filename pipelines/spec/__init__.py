@@ -1,7 +1,7 @@
 """The conf as frozen values: one file a noun, plus loading with file and line. No engine is imported here."""
 
 from pipelines.spec.base import Spec, length_text, length_words
-from pipelines.spec.candidate import Candidate, Isotonic, LogisticRegression, Xgboost, learners
+from pipelines.spec.candidate import Candidate, Isotonic, Lda, LogisticRegression, Xgboost, learners
 from pipelines.spec.case import Case, Cases
 from pipelines.spec.connection import KafkaBrokers, Postgres
 from pipelines.spec.decision import Cost, Decision
@@ -24,7 +24,7 @@ from pipelines.spec.task import METRICS, TASKS, Metric, Task
 __all__ = [
     "HISTORY", "METRICS", "PERCENTILES", "RATES", "TASKS", "AsOf", "Backtest", "Candidate", "Case", "Cases", "Cost",
     "Decision", "Delta", "Expectation", "Explain", "Fairness", "Feature", "Files", "Freshness", "Gate", "Isotonic",
-    "Jdbc", "Kafka", "KafkaBrokers", "Lines", "LogisticRegression", "Metric", "Model", "Monitor", "Pipeline",
+    "Jdbc", "Kafka", "KafkaBrokers", "Lda", "Lines", "LogisticRegression", "Metric", "Model", "Monitor", "Pipeline",
     "Postgres", "Range", "Score", "Search", "Source", "Spec", "Split", "Table", "Target", "Task", "Volume", "Window",
     "Xgboost", "learners", "length_text", "length_words", "load", "load_cases", "load_lines", "load_target",
     "reach_text", "smaller_is_better",
