@@ -25,9 +25,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "promises drift watches trainable",
         "footer packed manifest provenance signature",
         "check plan gates cost profile",
-        "crash suggest",
-        "state log locks landing onnx spark dag",
-        "adopt trials aliases replies",
+        "crash suggest submit outline lineage",
+        "state metering log locks landing onnx spark dag",
+        "adopt trials aliases spending replies",
         "tables",
         "versions",
         "ingest staging features snapshots upkeep sample quality models evaluate monitor registry sampler serve plots",
@@ -40,8 +40,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 _ENGINE = (
-    "spark tables ingest staging features versions snapshots upkeep quality models evaluate monitor registry tune "
-    "score intake explain run lake cases"
+    "spark metering tables ingest staging features versions snapshots upkeep quality models evaluate monitor registry "
+    "tune score intake explain run lake cases"
 )
 BARRED: dict[str, frozenset[str]] = {
     library: frozenset(modules.split())
