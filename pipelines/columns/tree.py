@@ -70,7 +70,9 @@ def _arguments(found: exp.Expression) -> list[Any]:
 
 
 def _cast(found: exp.Expression) -> Node:
-    to = "double" if found.args["to"].is_type("double") else "text"
+    to = next((name for name in ("double", "text") if found.args["to"].is_type(name)), "")
+    if not to:
+        raise DataError(f"{found.sql(dialect='spark')[:60]} is not known outside Spark")
     inner = _node(found.this)
     if isinstance(inner, Constant) and to == "double" and inner.value is not None:
         return Constant(float(inner.value))

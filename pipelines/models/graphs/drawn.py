@@ -43,6 +43,8 @@ def drawn(folder: Path, tags: Mapping[str, str], types: Mapping[str, str], besid
     draft, found = Draft(), stages(folder)
     for stage in found:
         _drawn(draft, stage)
+    if tags[TASK] not in ANSWERING:
+        raise DataError(f"the answers of task: {tags[TASK]} have no node in a graph")
     answers = ANSWERING[tags[TASK]](draft, found, tags)
     features = tuple(_feature(name, kind, types, _known(found)) for name, kind in draft.inputs.items())
     unread = tuple(c for c in dict.fromkeys((*beside, *types)) if c not in draft.inputs)
@@ -59,7 +61,7 @@ def _drawn(draft: Draft, stage: Stage) -> None:
         return
     made = PREPARING.get(stage.kind) or LEARNING.get(stage.kind)
     if made is None and stage.kind not in CLUSTERS:
-        raise DataError(f"{stage.kind} has no node in a graph; there is {', '.join(sorted({*PREPARING, *LEARNING}))}")
+        raise DataError(f"{stage.kind} has no node in a graph")
     if made:
         made(draft, stage)
 
