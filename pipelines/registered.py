@@ -84,6 +84,26 @@ class Shelf:
             raise DataError(f"{self.name}@{version.number}: it was trained before confs were kept beside models")
         return found
 
+    def exported(self, which: str) -> tuple[bytes, Json]:
+        """The certified graph of a version, and what is said of it where it is served.
+
+        Errors: as `version`; DataError where it has no graph, or that was changed.
+        """
+        version = self.version(which)
+        content, told = self.registry.graph(version), self.registry.detail(version).get("onnx") or {}
+        if content is None:
+            why = told.get("why") or "it was trained before graphs were kept; train it anew: --full-refresh"
+            raise DataError(f"{self.name}@{version.number} has no ONNX graph: {why}")
+        rows = (self.registry.kept(version.run_id, "example") or {}).get("rows", ())
+        return content, {
+            "model": self.name,
+            "version": version.number,
+            "trained": version.created.isoformat(timespec="seconds"),
+            "cutoff": version.tags.get("lakeloom.cutoff", ""),
+            "certificate": told,
+            "rows": [json.loads(row) for row in rows],
+        }
+
     def compared(self, one: str, other: str) -> Json:
         """Two versions side by side; figures are of the same rows only where `same_rows` says so."""
         versions = [self.version(which) for which in (one, other)]

@@ -7,6 +7,7 @@ written at training. To list and compare versions takes no Spark: what needs it
 imports it when it runs.
 """
 
+import hashlib
 import logging
 import os
 import warnings
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER = "champion", "challenger"
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow nests runs
 FILES = "files"  # the artifact of a run that lists its model's files
-FOLDER = "model"  # the artifact's name in its run
+FOLDER, STAGES = "model", "sparkml"  # the artifact's name in its run; the pipeline's folder in it
+GRAPH, GRAPH_TAG = "model.onnx", "lakeloom.onnx"  # the artifact of a run; the tag that holds its SHA-256
 EXAMPLE_ROWS = 5
 
 
@@ -155,9 +157,36 @@ class Registry:
         """The Spark pipeline that was logged. Errors: DataError if its files are not those that were, naming which."""
         from pyspark.ml import PipelineModel
 
+        with self.fetched(logged) as folder:
+            return PipelineModel.load(f"file://{folder}/{STAGES}")
+
+    @contextmanager
+    def fetched(self, logged: Logged) -> Iterator[Path]:
+        """A copy of a model's files, gone at the end. Errors: as `load`."""
         with _fetched(logged.uri) as folder:
             self._refuse_changed(logged, manifest.listed(folder))
-            return PipelineModel.load(f"file://{folder}/sparkml")
+            yield folder
+
+    def keep_graph(self, run_id: str, content: bytes) -> str:
+        """Write the ONNX graph beside a run's model; returns its SHA-256, which its version is to carry."""
+        with TemporaryDirectory(prefix="lakeloom-") as folder:
+            file = Path(folder, GRAPH)
+            file.write_bytes(content)
+            self.client.log_artifact(run_id, str(file))
+        return hashlib.sha256(content).hexdigest()
+
+    def graph(self, version: Version) -> bytes | None:
+        """The certified graph of a version; None where it has none. Errors: DataError where it was changed."""
+        certified = version.tags.get(GRAPH_TAG)
+        if certified is None:
+            return None
+        with _fetched(f"runs:/{version.run_id}/{GRAPH}") as file:
+            content = file.read_bytes()
+        found = hashlib.sha256(content).hexdigest()
+        if found != certified:
+            name = f"{version.name}@{version.number}"
+            raise DataError(f"{name}: its graph is not the certified one: SHA-256 {found[:12]}, not {certified[:12]}")
+        return content
 
     def load_version(self, version: Version) -> "PipelineModel":
         """A registered model, likewise."""

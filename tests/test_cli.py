@@ -26,6 +26,8 @@ VERBS = (
     "doctor",
     "init",
     "schema",
+    "export",
+    "serve",
     "upkeep",
     "features",
     "reproduce",

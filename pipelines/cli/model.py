@@ -196,10 +196,20 @@ def _shown_text(found: dict[str, Any]) -> str:
         *[f"  {m:<28}{_interval(v):<30}{base.get(m, nan):.4f}" for m, v in found["test"].items()],
         "gates", *[f"  {'passed' if g['passed'] else 'closed'}  {g['gate']}: {g['why']}" for g in found["gates"]],
         "made with", *[f"  {k:<12}{v}" for k, v in found["made_with"].items()],
+        "ONNX graph", f"  {_graph(found['detail'].get('onnx'))}",
         "champion", *moves,
         f"files, each as at its training ({found['sha256'][:12]} over all)",
         *[f"  {digest[:12]}  {name}" for name, digest in found["files"].items()],
     ])  # fmt: skip
+
+
+def _graph(certificate: dict[str, Any] | None) -> str:
+    if not certificate:
+        return "none: it was trained before graphs were kept"
+    if not certificate["sha256"]:
+        return f"none: {certificate['why']}"
+    apart = f"{certificate['largest']:.0e} apart at most"
+    return f"{certificate['sha256'][:12]}  certified on {certificate['rows']:,} rows, {apart}"
 
 
 def _moved(move: dict[str, Any]) -> str:

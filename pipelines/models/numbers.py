@@ -16,6 +16,7 @@ from pipelines.models.base import Block, Inputs, Shape
 from pipelines.spec import prepare as how
 
 DIGITS = 12  # of a fitted figure: what is beyond depends on the order in which partitions are added up
+GRID = 1e12  # of sine and cosine, likewise
 PARTS = {  # of a timestamp: how it is counted, and after how many it begins anew
     "hour": ("hour(`{c}`) + minute(`{c}`) / 60D", 24),
     "weekday": ("weekday(`{c}`)", 7),
@@ -107,8 +108,12 @@ def _parts(inputs: Inputs, column: str) -> tuple[str, ...]:
 
 
 def _circle(column: str, name: str, value: str, period: float) -> MADE:
-    """A place on a circle; what is missing stands in its middle."""
-    return {f"{name}_{way}": f"coalesce({way}({value} * {tau / period!r}D), 0D)" for way in WAYS}
+    """A place on a circle; what is missing stands in its middle.
+
+    Rounded: else the cosines of two days that lie alike differ by a last digit, and a tree can split there.
+    """
+    turned = f"{value} * {tau / period!r}D"
+    return {f"{name}_{way}": f"coalesce(rint({way}({turned}) * {GRID!r}D) / {GRID!r}D, 0D)" for way in WAYS}
 
 
 def _number(column: str, asked: how.Number, seen: Seen, shape: Shape) -> MADE:

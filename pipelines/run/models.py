@@ -18,9 +18,10 @@ from pipelines.models.base import SEED, Inputs, predict
 from pipelines.models.disguise import disguised
 from pipelines.models.embargo import embargoed
 from pipelines.models.splits import Slices
-from pipelines.registry import Logged, Registry, Version
-from pipelines.run import example, promoting
+from pipelines.registry import GRAPH_TAG, Logged, Registry, Version
+from pipelines.run import certifying, example, promoting
 from pipelines.run.backtesting import backtest
+from pipelines.run.certifying import Certificate
 from pipelines.run.context import Context
 from pipelines.run.judging import HELD, Rival, finite, judge
 from pipelines.search import Found, search
@@ -137,6 +138,13 @@ def _train(
     crash.point("after the model is logged", ctx.stage.id)
     detail["gates"].append(_verify(registry, logged, winner, slices.test))
     tags = _tags(ctx, intent, slices, winner)
+    certificate = _certify(registry, logged, winner, slices, feature, tags)
+    detail["onnx"] = certificate.as_json()
+    if certificate.sha256:
+        detail["gates"].append(certificate.as_gate())
+        tags[GRAPH_TAG] = certificate.sha256
+    else:
+        ctx.tell(f"has no ONNX graph: {certificate.why}")
     _keep(registry, logged, slices, feature, Version(_name(ctx), 0, logged.run_id, tags, intent.now))
     registry.keep(logged.run_id, "detail", detail)
     return detail, registry.register(_name(ctx), logged, tags)
@@ -198,6 +206,15 @@ def _keep(registry: Registry, logged: Logged, slices: Slices, feature: Feature, 
     rows = slices.test.select(*feature.keys, feature.as_of_time, *feature.outputs())
     keys, time = feature.keys, feature.as_of_time
     registry.keep(logged.run_id, example.NAME, example.made(rows, registry.load(logged), version, keys, time))
+
+
+def _certify(
+    registry: Registry, logged: Logged, winner: tune.Trial, slices: Slices, feature: Feature, tags: dict[str, str]
+) -> Certificate:
+    beside = (*feature.keys, feature.as_of_time)
+    answers = winner.task.answers(labelled=False)
+    asked = certifying.Asked(logged, winner.fitted, answers, tags, feature.outputs(), beside)
+    return certifying.certify(registry, asked, slices.test)
 
 
 def _verify(registry: Registry, logged: Logged, winner: tune.Trial, rows: DataFrame) -> dict[str, Any]:

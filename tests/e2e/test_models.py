@@ -100,6 +100,7 @@ def test_a_conf_without_gates_is_judged_by_baseline_champion_and_a_clean_process
         ("average_precision above the baseline", True),
         ("average_precision above the champion, 95% sure", True),
         ("loaded again it scores the same", True),
+        ("ONNX answers as Spark does", True),
         ("loads and scores in a clean process", True),
     ]
     assert trained.detail["gates"][-1]["why"] == "5 rows as at training"

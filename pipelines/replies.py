@@ -1,0 +1,150 @@
+"""A request for scores and its reply, without a web framework: the endpoint and a serverless function share it.
+
+A folder holds `model.onnx` and `metadata.json`, as `lakeloom export` writes
+them. A body is one row as a JSON object, or `{"rows": [...]}`; a reply is a
+status and a JSON value, and an error is one sentence.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import DataError, LakeloomError, PlatformError
+from pipelines.onnx import Graph
+from pipelines.signature import SAID, Feature, Signature
+
+GRAPH, METADATA = "model.onnx", "metadata.json"
+MOST_BYTES, MOST_ROWS = 10 << 20, 10_000
+MOST_WARNED = 20  # sentences about categories that were not seen
+WARM_UP = 20  # calls before the first request
+OK, TOO_LARGE, UNSUPPORTED, UNPROCESSABLE = 200, 413, 415, 422
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is sent back."""
+
+    status: int
+    body: Json
+    rows: int = 0  # scored
+
+
+@dataclass(frozen=True)
+class Served:
+    """One version of a model, opened. It never changes: another version is another value."""
+
+    graph: Graph
+    signature: Signature
+    metadata: Mapping[str, Any]
+
+    @classmethod
+    def opened(cls, folder: Path) -> "Served":
+        """Of an exported folder, scored some times already. Errors: DataError where the graph was changed."""
+        try:
+            metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise PlatformError(f"{folder / METADATA}: cannot be read: {error}") from error
+        graph = Graph.opened(folder / GRAPH, metadata["sha256"])
+        served = cls(graph, Signature.of(json.loads(graph.said[SAID])), metadata)
+        for _ in range(WARM_UP if metadata.get("example") else 0):
+            served.answers([metadata["example"]])
+        return served
+
+    @property
+    def version(self) -> int:
+        """Its number in the registry."""
+        return int(self.metadata["version"])
+
+    def reply(self, body: bytes, content_type: str = "application/json") -> Reply:
+        """Score a body. Never raises for what a client sends."""
+        if content_type.partition(";")[0].strip().lower() != "application/json":
+            return Reply(UNSUPPORTED, {"error": f"the body is application/json, got {content_type or 'no type'}"})
+        if len(body) > MOST_BYTES:
+            return too_large()
+        try:
+            return self._scored(_parsed(body))
+        except LakeloomError as error:
+            return Reply(UNPROCESSABLE, {"error": str(error)})
+
+    def _scored(self, given: Json) -> Reply:
+        batch = set(given) == {"rows"} and isinstance(given["rows"], list)
+        rows = given["rows"] if batch else [given]
+        if len(rows) > MOST_ROWS:
+            return Reply(TOO_LARGE, {"error": f"{len(rows):,} rows in one request; the most is {MOST_ROWS:,}"})
+        _refuse(rows)
+        self.signature.refuse_unknown(rows)
+        answers, warnings = self.answers(rows), self.signature.unseen(rows)
+        head = {"model": self.metadata["model"], "version": self.version}
+        told = {"answers": answers} if batch else {"answer": answers[0]}
+        return Reply(OK, {**head, **told, "warnings": warnings[:MOST_WARNED]}, len(rows))
+
+    def answers(self, rows: Sequence[Mapping[str, Any]]) -> list[Json]:
+        """An answer for each row. Errors: DataError for a row that is not as the model wants it."""
+        columns = self.graph.score(self.signature.columns(rows))
+        listed = {name: values.tolist() for name, values in columns.items()}
+        return [dict(zip(listed, values, strict=True)) for values in zip(*listed.values(), strict=True)]
+
+
+def too_large() -> Reply:
+    """Of a body that is not read to its end."""
+    return Reply(TOO_LARGE, {"error": f"the body is over {MOST_BYTES >> 20} MB; send fewer rows at a time"})
+
+
+def _parsed(body: bytes) -> Json:
+    try:
+        found = json.loads(body, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"the body is not JSON: {(str(error) or 'nested too deep').splitlines()[0]}") from None
+    if not isinstance(found, dict):
+        raise DataError('the body is one row as an object, or {"rows": [...]}')
+    return found
+
+
+def _no_number(said: str) -> float:
+    raise ValueError(f"{said} is no finite number; a missing value is null")
+
+
+def _refuse(rows: Sequence[Any]) -> None:
+    if not rows:
+        raise DataError("there is no row to score")
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise DataError(f"row {place}: should be an object, got {type(row).__name__}")
+        if endless := next((k for k, v in row.items() if isinstance(v, float) and abs(v) == float("inf")), None):
+            raise DataError(f"row {place}: {endless} is no finite number; a missing value is null")
+
+
+def described(metadata: Mapping[str, Any], signature: Signature) -> Json:
+    """An OpenAPI document of the endpoint, with the model's own example."""
+    row = {"type": "object", "properties": {f.name: _schema(f) for f in signature.features},
+           "required": [f.name for f in signature.features]}  # fmt: skip
+    batch = {"type": "object", "properties": {"rows": {"type": "array", "items": row, "maxItems": MOST_ROWS}}}
+    content = {"application/json": {"schema": {"oneOf": [row, batch]}, "example": metadata.get("example", {})}}
+    sentence = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    replies: Json = {"200": {"description": "scored"}}
+    for status, why in {401: "no token, or an unknown one", 413: "too large", 415: "not JSON", 422: "no row"}.items():
+        replies[str(status)] = {"description": why, **sentence}
+    error = {"type": "object", "properties": {"error": {"type": "string"}}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": metadata["model"], "version": str(metadata["version"])},
+        "security": [{"bearer": []}],
+        "paths": {"/score": {"post": {"requestBody": {"required": True, "content": content}, "responses": replies}}},
+        "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "schemas": {"Error": error},
+        },
+    }
+
+
+def _schema(feature: Feature) -> Json:
+    if feature.kind == "number":
+        return {"type": ["number", "null"]}
+    if feature.type == "boolean":
+        return {"type": ["boolean", "null"]}
+    if feature.kind == "time":
+        return {"type": ["string", "null"], "format": "date" if feature.type == "date" else "date-time"}
+    return {"type": ["string", "null"] if feature.type in ("string", "date") else ["integer", "null"]}

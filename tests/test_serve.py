@@ -1,0 +1,303 @@
+"""The endpoint as a real process on loopback: what it answers, what it refuses, and that it changes and ends well."""
+
+import http.client
+import json
+import math
+import os
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from online import ADMIN, LIMIT_S, ROW, SCORE, exported, serving
+
+# the model of online.py: logistic of -1 + wind / 10 + 1 for UA; the example has wind 12.5
+EXPECTED = 1 / (1 + math.exp(-1.25))
+HEAVY = ("pyspark", "py4j", "mlflow", "pandas", "pyarrow", "xgboost", "sklearn", "deltalake", "onnx", "sqlglot")
+SPY = """
+import signal, sys
+from pathlib import Path
+signal.signal(signal.SIGUSR1, lambda *_: Path(sys.argv[1]).write_text("\\n".join(sorted(sys.modules))))
+from pipelines.serve import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+POLLING = """
+import os, sys
+from pathlib import Path
+from pipelines.serve import TOKENS, Settings, run
+async def fetch():
+    return Path(sys.argv[1])
+known = {role: os.environ[name] for role, name in TOKENS.items()}
+run(fetch, Settings(port=0, tokens=known, poll_s=0.1), lambda text: print(text, file=sys.stderr, flush=True))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return exported(tmp_path_factory.mktemp("model") / "v1")
+
+
+@pytest.fixture(scope="module")
+def endpoint(folder):
+    with serving(["-m", "pipelines.serve", str(folder)]) as running:
+        yield running
+
+
+def test_one_row_is_answered_with_the_version_that_answered(endpoint):
+    status, reply = endpoint.score(ROW)
+
+    assert status == 200
+    assert reply["answer"] == {"score": pytest.approx(EXPECTED, abs=1e-15), "predicted": True}
+    assert (reply["model"], reply["version"], reply["warnings"]) == ("flights.late", 1, [])
+
+
+def test_a_batch_is_answered_in_its_order(endpoint):
+    rows = [{**ROW, "wind": wind} for wind in (0, 100, None)]
+
+    status, reply = endpoint.score({"rows": rows})
+
+    # without wind: logistic of 0
+    assert status == 200
+    assert [a["score"] for a in reply["answers"]] == pytest.approx([0.5, 1 / (1 + math.exp(-10)), 0.5], abs=1e-15)
+
+
+def test_a_category_that_was_never_seen_is_scored_and_said(endpoint):
+    status, reply = endpoint.score({**ROW, "carrier": "ZZ"})
+
+    assert status == 200
+    assert reply["answer"]["score"] == pytest.approx(1 / (1 + math.exp(-0.25)), abs=1e-15)
+    assert reply["warnings"] == ["row 0: carrier: 'ZZ' was not seen in training"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        (b"{]", 422, None),
+        (b"\xff", 422, "the body is not JSON: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        (b"[" * 100_000, 422, None),
+        ([ROW], 422, 'the body is one row as an object, or {"rows": [...]}'),
+        ({"rows": []}, 422, "there is no row to score"),
+        ({"rows": [1]}, 422, "row 0: should be an object, got int"),
+        ({"rows": [ROW] * 10_001}, 413, "10,001 rows in one request; the most is 10,000"),
+        ({"wind": 1.0}, 422, "row 0: lacks carrier, sent; a missing value is null"),
+        ({**ROW, "wnd": 1}, 422, "row 0: wnd: no such feature; did you mean 'wind'?"),
+        ({**ROW, "wind": "strong"}, 422, "row 0: wind is a number (double), got 'strong'"),
+        ({**ROW, "wind": True}, 422, "row 0: wind is a number (double), got 'True'"),
+        (b'{"wind": NaN}', 422, "the body is not JSON: NaN is no finite number; a missing value is null"),
+        (b'{"wind": 1e999}', 422, "row 0: wind is no finite number; a missing value is null"),
+        ({**ROW, "carrier": 5}, 422, "row 0: carrier is a text (string), got '5'"),
+        ({**ROW, "sent": "noon"}, 422,
+         "row 0: sent is a timestamp as in ISO 8601, of UTC unless it says so, got 'noon'"),
+        (b" " * (10 << 20) + b"{}", 413, "the body is over 10 MB; send fewer rows at a time"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_scored_is_refused_in_one_sentence(endpoint, body, status, sentence):
+    found, reply = endpoint.score(body)
+
+    assert found == status
+    assert sentence is None or reply == {"error": sentence}
+    assert "\n" not in reply["error"]
+
+
+def test_a_body_that_is_no_json_by_its_type_is_refused(endpoint):
+    assert endpoint.ask("POST", "/score", ROW, Content_Type="text/csv") == (
+        415, {"error": "the body is application/json, got text/csv"},
+    )  # fmt: skip
+
+
+def test_a_body_without_a_length_is_kept_no_longer_than_it_may_be(endpoint):
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=LIMIT_S)
+    sent = {"Authorization": f"Bearer {SCORE}", "Content-Type": "application/json", "Transfer-Encoding": "chunked"}
+
+    connection.request("POST", "/score", (b" " * (1 << 20) for _ in range(12)), sent, encode_chunked=True)
+
+    assert connection.getresponse().status == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "token", "status"),
+    [
+        ("POST", "/score", "", 401), ("POST", "/score", "wrong", 401), ("POST", "/score", ADMIN, 200),
+        ("POST", "/reload", SCORE, 401), ("GET", "/metadata", "", 401), ("GET", "/metrics", "", 401),
+        ("GET", "/health", "", 200), ("GET", "/ready", "", 200),
+    ],
+)  # fmt: skip
+def test_each_route_wants_its_role(endpoint, method, path, token, status):
+    found, _ = endpoint.ask(method, path, ROW if method == "POST" else None, Authorization=f"Bearer {token}")
+
+    assert found == status
+
+
+def test_what_it_says_of_itself_is_the_models_own(endpoint):
+    _, metadata = endpoint.ask("GET", "/metadata")
+    _, described = endpoint.ask("GET", "/openapi.json")
+    example = described["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    _, figures = endpoint.ask("GET", "/metrics")
+
+    assert [f["name"] for f in metadata["features"]] == ["wind", "carrier", "sent"]
+    assert endpoint.score(example)[0] == 200
+    assert "lakeloom_model_version 1.0" in figures
+    assert 'lakeloom_requests_total{status="200"}' in figures
+
+
+def test_the_process_has_neither_java_nor_mlflow_nor_pandas(folder, tmp_path):
+    with serving(["-c", SPY, str(tmp_path / "modules"), str(folder)]) as running:
+        assert running.score(ROW)[0] == 200
+        running.process.send_signal(10)  # SIGUSR1
+        running.ask("GET", "/health")
+        ends = time.monotonic() + LIMIT_S
+        while not (tmp_path / "modules").exists() and time.monotonic() < ends:
+            time.sleep(0.05)
+
+    loaded = {name.split(".")[0] for name in (tmp_path / "modules").read_text().split()}
+    assert "onnxruntime" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_another_version_answers_without_a_failed_request(tmp_path):
+    model = tmp_path / "model"
+    exported(model, 1)
+    other = exported(tmp_path / "other", 2, intercept=-2.0)
+    statuses, versions, over = [], [], threading.Event()
+
+    def ask_on(running):
+        while not over.is_set():
+            status, reply = running.score(ROW)
+            statuses.append(status)
+            # each answer is that of the version which it names
+            apart = {1: 1.25, 2: 0.25}[reply["version"]]
+            versions.append((reply["version"], reply["answer"]["score"] == pytest.approx(1 / (1 + math.exp(-apart)))))
+
+    with serving(["-m", "pipelines.serve", str(model)]) as running:
+        clients = [threading.Thread(target=ask_on, args=(running,)) for _ in range(4)]
+        for client in clients:
+            client.start()
+        time.sleep(0.3)
+        for name in ("metadata.json", "model.onnx"):
+            (other / name).replace(model / name)
+        changed = running.ask("POST", "/reload", Authorization=f"Bearer {ADMIN}")
+        time.sleep(0.3)
+        over.set()
+        for client in clients:
+            client.join()
+
+    assert changed == (200, {"version": 2, "changed": True})
+    assert set(statuses) == {200}
+    assert set(versions) == {(1, True), (2, True)}
+
+
+def test_a_graph_that_was_changed_is_not_served(folder, tmp_path):
+    changed = exported(tmp_path / "changed")
+    content = bytearray((changed / "model.onnx").read_bytes())
+    content[-1] ^= 1
+    (changed / "model.onnx").write_bytes(content)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.serve", str(changed), "--port", "0"], capture_output=True, text=True
+    )
+
+    assert done.returncode == 3
+    assert "error: the graph is not the one that was certified: SHA-256 " in done.stderr
+
+
+def test_a_version_that_cannot_be_had_leaves_the_old_one_answering(tmp_path):
+    model = exported(tmp_path / "model")
+    with serving(["-m", "pipelines.serve", str(model)]) as running:
+        (model / "model.onnx").write_bytes(b"no graph")
+
+        status, reply = running.ask("POST", "/reload", Authorization=f"Bearer {ADMIN}")
+
+        assert (status, reply["version"]) == (503, 1)
+        assert reply["error"].startswith("the graph is not the one that was certified")
+        assert running.score(ROW)[0] == 200
+
+
+def test_what_was_begun_is_answered_before_it_ends(folder):
+    body = json.dumps(ROW).encode()
+    head = f"POST /score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SCORE}\r\nContent-Type: application/json\r\n"
+    with (
+        serving(["-m", "pipelines.serve", str(folder)]) as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=LIMIT_S) as begun,
+    ):
+        begun.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5])
+        time.sleep(0.3)
+
+        running.process.terminate()
+        time.sleep(0.3)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", running.port), timeout=1)
+        begun.sendall(body[5:])
+
+        assert begun.recv(65_536).startswith(b"HTTP/1.1 200 OK")
+        assert running.process.wait(LIMIT_S) == 0
+
+
+def test_tokens_that_nobody_gave_are_made_and_only_their_place_is_said(folder):
+    with serving(["-m", "pipelines.serve", str(folder)], LAKELOOM_SCORE_TOKEN="", LAKELOOM_ADMIN_TOKEN="") as running:
+        files = [Path(line.rsplit(" ", 1)[1]) for line in running.said.splitlines() if "was made, in" in line]
+        made = [file.read_text() for file in files]
+        modes = [stat.S_IMODE(file.stat().st_mode) for file in files]
+        given, own = (running.ask("POST", "/score", ROW, Authorization=f"Bearer {t}")[0] for t in (SCORE, made[0]))
+
+    assert [file.name for file in files] == ["score.token", "admin.token"]
+    assert modes == [0o600, 0o600]
+    assert (given, own) == (401, 200)
+    assert not any(token in running.said for token in made)
+
+
+def test_a_token_that_can_be_guessed_is_refused(folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.serve", str(folder)], env={**os.environ, "LAKELOOM_SCORE_TOKEN": "secret"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert done.stderr == "error: LAKELOOM_SCORE_TOKEN has 6 letters; a token has 16 or more\n"
+
+
+def test_a_poll_finds_the_next_version(tmp_path):
+    model, other = exported(tmp_path / "model", 1), exported(tmp_path / "other", 2, intercept=-2.0)
+    with serving(["-c", POLLING, str(model)]) as running:
+        before = running.score(ROW)[1]["version"]
+        for name in ("metadata.json", "model.onnx"):
+            (other / name).replace(model / name)
+        ends = time.monotonic() + LIMIT_S
+        while running.score(ROW)[1]["version"] == before and time.monotonic() < ends:
+            time.sleep(0.05)
+
+        assert (before, running.score(ROW)[1]["version"]) == (1, 2)
+
+
+def test_a_port_that_is_taken_is_said(endpoint, folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.serve", str(folder), "--port", str(endpoint.port)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    said = f"error: 127.0.0.1:{endpoint.port} cannot be listened on; is the port taken?"
+    assert done.stderr.splitlines()[-1] == said
+
+
+def test_it_speaks_tls_with_the_files_that_are_given(folder, tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True,
+    )  # fmt: skip
+    files = ["--tls-certificate", str(certificate), "--tls-key", str(key)]
+    with serving(["-m", "pipelines.serve", str(folder), *files]) as running:
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        with (
+            socket.create_connection(("127.0.0.1", running.port), timeout=LIMIT_S) as plain,
+            trusting.wrap_socket(plain, server_hostname="localhost") as connection,
+        ):
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+            assert connection.recv(4_096).startswith(b"HTTP/1.1 200 OK")
