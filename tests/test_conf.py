@@ -35,8 +35,8 @@ def test_a_conf_loads_checks_plans_and_keeps_the_schema(path):
 
     check(pipeline, lines)
 
-    made = len(pipeline.tables) + len(pipeline.features) + len(pipeline.models) + len(pipeline.scores)
-    assert len(stages(pipeline)) == made > 0
+    parts = (pipeline.tables, pipeline.features, pipeline.models, pipeline.scores, pipeline.monitors)
+    assert len(stages(pipeline)) == sum(map(len, parts)) > 0
     assert breaches(path.read_text()) == []
 
 
