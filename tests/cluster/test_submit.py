@@ -13,7 +13,7 @@ CANDIDATES = (
     {"kind": "logistic_regression", "iterations": 5},
     {"kind": "xgboost", "rounds": 3, "depth": 3},
 )
-JOBS = (("tables.airports",), ("tables", "features.departures"), ("models",), ("scores",))  # a kind: its stages
+JOBS = (("tables.airports",), ("tables", "features"), ("models",), ("scores", "monitors"))  # a kind: its stages
 TARGET = """
 master: null
 submit:
