@@ -30,6 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "adopt trials aliases",
         "tables",
         "versions",
+        "deep",
         "ingest staging features snapshots upkeep sample quality models evaluate monitor registry sampler serve plots",
         "tune search score intake",
         "explain",
@@ -40,7 +41,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 _ENGINE = (
-    "spark tables ingest staging features versions snapshots upkeep quality models evaluate monitor registry tune "
+    "spark tables deep ingest staging features versions snapshots upkeep quality models evaluate monitor registry tune "
     "score intake explain run lake cases"
 )
 BARRED: dict[str, frozenset[str]] = {
@@ -50,8 +51,8 @@ BARRED: dict[str, frozenset[str]] = {
         "delta": "spark tables",
         "airflow": "dag",
         "mlflow": "registry",
-        "torch": "models",
-        "horovod": "models",
+        "torch": "deep",
+        "horovod": "deep",
         "xgboost": "models",
         "onnxruntime": "onnx",
         "great_expectations": "quality",
