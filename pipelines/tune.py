@@ -1,8 +1,9 @@
 """One trial: a candidate fitted on the training slice and judged on the validation slice."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.ml import PipelineModel
@@ -29,6 +30,7 @@ class Problem:
     inputs: Inputs
     keys: tuple[str, ...]
     time: str = ""  # as_of_time
+    place: str = ""  # a folder that all machines see, for what a learner lays down on its way
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Trial:
     left_out: tuple[str, ...]  # features that tell nothing
     seconds: float
     blocks: tuple[Block, ...] = ()  # what stands where in the vector
+    told: Mapping[str, Any] = field(default_factory=dict)  # what the learner says of its training
 
 
 def trial(slices: Slices, problem: Problem, candidate: Candidate, share: float = 1.0) -> Trial:
@@ -68,7 +71,7 @@ def dealt(df: DataFrame, rows: int, candidate: Candidate, keys: Sequence[str]) -
 
 def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, problem: Problem) -> Trial:
     begun, task = time.monotonic(), problem.task
-    asked = Asked(task.kind, task.width, problem.keys, tuple(task.closing()))
+    asked = Asked(task.kind, task.width, problem.keys, tuple(task.closing()), problem.place)
     rows = train.withColumn(TARGET, task.target()).persist(StorageLevel.MEMORY_AND_DISK)  # read by every step
     try:
         fitted = learners.fit(candidate, rows, problem.inputs, asked)
@@ -79,5 +82,5 @@ def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, problem:
     decided = task.decided(held)
     found = decided.metrics(held)
     seconds = time.monotonic() - begun
-    told = fitted.importance, fitted.left_out, seconds, fitted.blocks
+    told = fitted.importance, fitted.left_out, seconds, fitted.blocks, fitted.told
     return Trial(candidate, fitted.pipeline, decided, found, *told)
