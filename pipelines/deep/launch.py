@@ -21,6 +21,7 @@ from pipelines.errors import LakeloomError, PlatformError, SpecError
 
 BOOTSTRAP = "scripts/bootstrap deep && source .venv-deep/lakeloom.env"
 AGAIN = "the next run goes on from the last epoch"
+SILENT_S = 4.0  # after which a rank that has said nothing says nothing any more
 START_S = 300  # for Spark to give a task to each rank
 TRACES = ("error-", "stall-", "rank-")
 
@@ -85,7 +86,7 @@ def _stalled(folder: Folder, stalls: list[Json]) -> str:
     waiting = {s["rank"]: s for s in stalls}
     told = [folder.said(name) or {} for name in folder.names("rank-")]
     latest = max(s["at"] for s in stalls)
-    silent = [t for t in told if t["rank"] not in waiting and latest - t["at"] > t["still_s"] / 2 + 5]
+    silent = [t for t in told if t["rank"] not in waiting and latest - t["at"] > SILENT_S]
     first = stalls[0]
     where = f"epoch {first['epoch'] + 1}, step {first['step'] + 1}"
     if silent:

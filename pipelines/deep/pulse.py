@@ -31,6 +31,7 @@ class Pulse:
         self.phase, self.epoch, self.step, self.at = phase, epoch, step, time.monotonic()
 
     def __enter__(self) -> Self:
+        self._say(f"rank-{self.rank}.json")
         self.thread.start()
         return self
 

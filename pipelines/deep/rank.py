@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pipelines.deep import checkpoint, rules
+from pipelines.deep import checkpoint, rules, sidecar
 from pipelines.deep.crew import Crew, Horovod, joined
 from pipelines.deep.job import Folder, Job, finish
 from pipelines.deep.loader import Loader
@@ -64,6 +64,7 @@ def _begun(text: str) -> Job:
     job = Job.of(text)
     torch.set_num_threads(job.spec.threads)
     torch.use_deterministic_algorithms(True)
+    sidecar.beside(Folder(job.folder))
     return job
 
 

@@ -93,12 +93,12 @@ def test_what_ranks_were_given_is_gone(story):
 
 def test_a_run_that_is_killed_in_the_training_goes_on_from_its_last_epoch(spark, tmp_path):
     made = flights_deep(tmp_path, epochs=40)
-    made.lakeloom("run --select tables features")
+    assert made.lakeloom("run", "--select", "tables", "--select", "features").error == ""
     folder = Path(made.warehouse.root) / "flights_deep" / "_scratch"
 
     killed = killed_after_an_epoch(made, folder)
     versions = made.models()
-    resumed = made.lakeloom("run --select models")
+    resumed = made.lakeloom("run", "--select", "models")
 
     assert (killed, versions, resumed.error) == (-signal.SIGKILL, (0, {}), "")
     assert made.models() == (1, {"champion": 1})
