@@ -6,9 +6,6 @@ from pathlib import Path
 
 sys.path.insert(0, os.environ.get("LAKELOOM_HOME") or str(Path(__file__).resolve().parents[1]))
 
-from pipelines.dag import TARGET, build, build_upkeep
+from pipelines.dag import TARGET, dags
 
-for conf in sorted(Path(sys.path[0], "conf").glob("*.yml")):
-    target = os.environ.get("LAKELOOM_TARGET") or TARGET
-    globals()[conf.stem] = build(conf, target)
-    globals()[f"{conf.stem}_upkeep"] = build_upkeep(conf, target)
+globals().update(dags(Path(sys.path[0], "conf"), os.environ.get("LAKELOOM_TARGET") or TARGET))

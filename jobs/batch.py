@@ -1,20 +1,28 @@
-"""The spark-submit door: one stage, or a kind of stages: `spark-submit jobs/batch.py STAGE CONF --target T`."""
+"""The spark-submit door: some stages in one session: `spark-submit jobs/batch.py STAGE... CONF --target T`."""
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.cli import run_stage
+from pipelines.cli import run_stages
 
 
 def main() -> None:
-    """Run it; exit codes as in pipelines/errors.py."""
+    """Run them; exit codes as in pipelines/errors.py."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", help="such as tables.flights, or all of a kind: tables; or upkeep")
+    parser.add_argument("stages", nargs="+", help="such as tables.flights, or all of a kind: tables; or upkeep")
     parser.add_argument("conf", type=Path, help="such as conf/flights.yml")
     parser.add_argument("--target", default="submit", help="a file of conf/targets, without .yml")
+    parser.add_argument("--full-refresh", action="append", default=[], help="a stage to make anew")
+    parser.add_argument("--between", nargs=2, type=_moment, default=(), help="make tables anew in this interval alone")
     given = parser.parse_args()
-    sys.exit(run_stage(given.stage, given.conf, given.target))
+    sys.exit(run_stages(given.stages, given.conf, given.target, given.full_refresh, given.between))
+
+
+def _moment(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ ANSWERS = {
     "clustering": "one of some clusters",
     "anomaly": "how far it lies from what is usual, and whether that is too far",
     "forecasting": "the number {}, {} ahead",
+    "recommendation": "how much a user likes an item, {}",
 }
 
 

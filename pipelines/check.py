@@ -382,6 +382,8 @@ def _label(place: Place, model: Model, feature: Feature, made: Mapping[str, obje
         series = [c for c in model.forecasting.series if c not in feature.columns]
         yield from (Flaw(place, f"{c} names a series; {model.features}.columns should have it") for c in series)
         return
+    lacking = ((n, c) for n, c in zip(("user", "item"), model.pair, strict=False) if c not in feature.columns)
+    yield from (Flaw((*place[:-1], "recommendation", n), f"{model.features}.columns has no '{c}'") for n, c in lacking)
     for column in sorted(read & set(feature.columns)):
         yield Flaw(place, f"reads {column}, which {model.features} also gives as a feature")
 

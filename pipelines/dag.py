@@ -1,58 +1,137 @@
-"""Plan to Airflow DAG: one spark-submit for each stage, in the plan's order; the only import of airflow.
+"""Outline to Airflow DAG: one spark-submit for each task, in the plan's order; the only import of airflow.
 
-A scheduler parses this every few seconds, so only the conf half of the package
-is imported, never an engine. What a stage does is jobs/batch.py's business;
-here its exit code decides whether another try makes sense. To give every task
-one more Airflow setting, add it to EVERY_TASK.
+A scheduler parses this every few seconds, so an outline is read as compiled where
+it can be (outline.py), and never an engine is imported. What a stage does is
+jobs/batch.py's business; here its exit code decides whether another try makes
+sense. A task looks at the target when it runs: what that says of the cluster,
+and what the run was asked for, stands in the command it logs.
 """
 
+import json
+import logging
 import os
-import re
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import DAG, BaseOperator, Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTimetableInvalid
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetOrTimeSchedule,
+    BaseOperator,
+    BaseOperatorLink,
+    Context,
+    CronDataIntervalTimetable,
+    Param,
+    TaskGroup,
+)
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTimetableInvalid,
+)
 
-from pipelines.check import check
 from pipelines.errors import DataError, LakeloomError, SpecError
-from pipelines.plan import stages
-from pipelines.spec import Pipeline, load_lines
+from pipelines.outline import KEPT, UPKEEP, Outline, Task, outlines
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # or site-packages: the wheel, too, has jobs/ beside this package
 TARGET = "submit"  # conf/targets/submit.yml: the master is the Airflow connection's
-EVERY_TASK = {
-    "retries": 2,
-    "retry_delay": timedelta(minutes=1),
-    "execution_timeout": timedelta(hours=6),
-}
 BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)  # fixed, as Airflow asks; without catch-up only the newest run is made
 FINAL = {e.exit_code for e in (SpecError, DataError, LakeloomError)}  # the same again would end the same
-WHAT = {
-    "tables": "Reads what is new into table `{}`, judges it and publishes it.",
-    "features": "Brings feature table `{}` up to date, each value as it was known at its row's time.",
-    "models": "Trains and judges model `{}`; the champion changes only through the gates.",
-    "scores": "Scores the new rows of `{}` with the champion and publishes them.",
-    "monitors": "Counts what `{}` watches, window by window, and says whether to retrain.",
-}
-UPKEEP = "Makes small files large and removes what no version in use needs; waits for nobody, and nobody for it."
+NO_CRON = ("@once", "@continuous")  # Airflow's own names for schedules without intervals
+SENTENCE = "error: "  # before it, on a line of its own, stands nothing
+log = logging.getLogger(__name__)
+
+
+class Report(BaseOperatorLink):
+    """Where LAKELOOM_REPORTS serves what `lakeloom report` writes: a button on the task's page."""
+
+    @property
+    def name(self) -> str:
+        """On the button."""
+        return "Report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """'' where nothing serves reports."""
+        place = os.environ.get("LAKELOOM_REPORTS", "").rstrip("/")
+        return f"{place}/{Path(getattr(operator, 'conf_file', 'x')).stem}.html" if place else ""
 
 
 class StageSubmit(SparkSubmitOperator):
-    """spark-submit whose failure is tried again only where a retry can mend it: exit codes 2, 3 and 70 are final."""
+    """spark-submit of some stages, whose failure is tried again only where a retry can mend it.
+
+    Exit codes 2, 3 and 70 are final. What it raises says the stage's own sentence.
+    """
+
+    operator_extra_links = (Report(),)
+
+    def __init__(self, *, conf_file: str, stages: tuple[str, ...], target: str, intervals: bool, **settings: Any):
+        super().__init__(**settings)
+        self.conf_file, self.stages, self.target, self.intervals = conf_file, tuple(stages), target, intervals
+        self.env_vars: dict[str, Any] | None
 
     def execute(self, context: Context) -> None:
-        """Run the stage. Errors: AirflowFailException for a final failure, AirflowException for one worth a retry."""
+        """Run the stages. Errors: AirflowFailException for a final failure, AirflowException for one worth a retry."""
+        self._prepare(context)
         try:
             super().execute(context)
         except FileNotFoundError as found:
             raise AirflowFailException(f"no {found.filename} on PATH; set PATH or LAKELOOM_SPARK_SUBMIT") from found
         except AirflowException as found:
             submitted = self._hook and self._hook._submit_sp
+            said = self._sentence() or str(found)
             if submitted and submitted.returncode in FINAL:
-                raise AirflowFailException(f"{self.task_id} cannot be mended by a retry: {found}") from found
-            raise
+                raise AirflowFailException(f"{self.task_id} cannot be mended by a retry: {said}") from found
+            raise AirflowException(f"{self.task_id}: {said}") from found
+
+    def _prepare(self, context: Context) -> None:
+        """What the run was asked for, and what its target says. Errors: AirflowSkipException, AirflowFailException."""
+        from pipelines.submit import Job, application, arguments, placed
+
+        asked = dict(context["params"])
+        chosen = tuple(s for s in self.stages if not asked.get("stages") or {s, s.split(".")[0]} & set(asked["stages"]))
+        if not chosen:
+            raise AirflowSkipException(f"not among the stages that were asked for: {', '.join(asked['stages'])}")
+        target = str(asked.get("target") or self.target)
+        job = Job(Path(self.conf_file), chosen, target, self._options(context, chosen))
+        try:
+            place, found = placed(job)
+        except SpecError as refused:
+            raise AirflowFailException(f"{self.task_id}: {refused}") from refused
+        self.application, self.application_args = application(place), list(arguments(place, job))
+        self.env_vars = {**(self.env_vars or {}), "OPENLINEAGE_PARENT_ID": _parent(context)}
+        if found:
+            self._connect(found)
+
+    def _options(self, context: Context, chosen: tuple[str, ...]) -> tuple[str, ...]:
+        """More for jobs/batch.py: what to make anew, and the interval of a backfill."""
+        anew = [s for s in dict(context["params"]).get("full_refresh") or () if s in chosen]
+        found = [word for stage in anew for word in ("--full-refresh", stage)]
+        run = context.get("dag_run")
+        if self.intervals and run is not None and str(getattr(run.run_type, "value", run.run_type)) == "backfill":
+            ends = (run.data_interval_start, run.data_interval_end)
+            found += ["--between", *(end.isoformat() for end in ends if end is not None)]
+        return tuple(found)
+
+    def _connect(self, found: Any) -> None:
+        """The target's cluster in place of the connection's: as one of Airflow's own, which the hook looks up."""
+        extra = {"deploy-mode": found.deploy_mode, "queue": found.queue}
+        connection = {"conn_type": "spark", "host": found.master, "extra": {k: v for k, v in extra.items() if v}}
+        os.environ["AIRFLOW_CONN_LAKELOOM_TARGET"] = json.dumps(connection)
+        self._conn_id, self.conf = "lakeloom_target", dict(found.properties)
+        if "spark.pyspark.python" in found.properties and self.env_vars:
+            self.env_vars = {k: v for k, v in self.env_vars.items() if k != "PYSPARK_PYTHON"}
+        if found.deploy_mode == "cluster":
+            self.durable = False  # a stage that is done finds nothing to do; there is no application to find again
+
+    def _sentence(self) -> str:
+        """The last `error: ...` that spark-submit said; '' where it said none."""
+        lines = getattr(self._hook, "_last_submit_log_lines", ()) if self._hook else ()
+        said = [line.partition(SENTENCE)[2] for line in lines if line.startswith(SENTENCE)]
+        return said[-1] if said else ""
 
 
 class Refuse(BaseOperator):
@@ -63,90 +142,142 @@ class Refuse(BaseOperator):
         raise AirflowFailException(self.doc_md)
 
 
-def build(conf: Path, target: str = TARGET) -> DAG:
-    """The DAG of one conf file, named after the file.
+def _parent(context: Context) -> str:
+    """The try of the task as OpenLineage names the run above another: namespace/job/run, the last a UUID."""
+    at = context["task_instance"]
+    name = f"{at.dag_id}.{at.task_id}"
+    return f"airflow/{name}/{uuid.uuid5(uuid.NAMESPACE_URL, f'airflow/{name}/{at.run_id}/{at.try_number}')}"
+
+
+def told(context: Context) -> None:
+    """When a task has failed for good: one line for whoever reads the scheduler's log, with what the stage said."""
+    at = context["task_instance"]
+    log.error("%s %s failed in run %s: %s", at.dag_id, at.task_id, at.run_id, context.get("exception"))
+
+
+def dags(folder: Path, target: str = TARGET) -> dict[str, DAG]:
+    """Every DAG of a folder of confs, by name: one for each, and one for its upkeep where it has an `upkeep_schedule`.
 
     A conf that `check` refuses gives a DAG whose only task fails with the reason: it is seen, and the others live on.
     """
-    name = _named(conf)
+    found = outlines(folder, target)
+    made = [build(o, target) for o in found] + [build_upkeep(o, target) for o in found if o.upkeep_schedule]
+    return {dag.dag_id: dag for dag in made}
+
+
+def build(outline: Outline, target: str = TARGET) -> DAG:
+    """The DAG of one conf, named after its file."""
+    if outline.error:
+        return _broken(outline.name, outline.error)
     try:
-        pipeline, lines = load_lines(conf)
-        check(pipeline, lines)
-        return _dag(name, conf.resolve(), target, pipeline)
-    except SpecError as found:
-        return _broken(name, str(found))
+        dag = _empty(outline, outline.name, outline.schedule, target)
     except AirflowTimetableInvalid as found:
-        where = lines.at(["schedule"])
-        return _broken(name, f"{where}: schedule: '{pipeline.schedule}' is no cron expression: {found}")
-
-
-def build_upkeep(conf: Path, target: str = TARGET) -> DAG | None:
-    """The DAG `<conf>_upkeep`, where a conf has an `upkeep_schedule`; what is wrong with a conf, `build` says."""
-    pipeline = _sound(conf)
-    if pipeline is None or pipeline.upkeep_schedule is None:
-        return None
-    name = f"{_named(conf)}_upkeep"
-    try:
-        dag = _empty(name, pipeline.upkeep_schedule, target, f"Upkeep of the tables of {pipeline.pipeline}.")
-    except AirflowTimetableInvalid as found:
-        return _broken(name, f"{conf}: upkeep_schedule: '{pipeline.upkeep_schedule}' is no cron expression: {found}")
+        return _broken(outline.name, _no_cron(outline, "schedule", found))
     with dag:
-        _task(conf.resolve(), target, "upkeep", UPKEEP)
-    return dag
-
-
-def _sound(conf: Path) -> Pipeline | None:
-    try:
-        pipeline, lines = load_lines(conf)
-        check(pipeline, lines)
-    except SpecError:
-        return None
-    return pipeline
-
-
-def _named(conf: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", conf.stem)  # the letters that Airflow allows
-
-
-def _dag(name: str, conf: Path, target: str, pipeline: Pipeline) -> DAG:
-    dag = _empty(name, pipeline.schedule, target, pipeline.description)
-    with dag:
+        groups: dict[str, TaskGroup] = {}
         tasks: dict[str, StageSubmit] = {}
-        for stage in stages(pipeline):
-            tasks[stage.id] = _task(conf, target, stage.id, WHAT[stage.kind].format(stage.name))
-            tasks[stage.id].set_upstream([tasks[need] for need in stage.needs])
+        for task in outline.tasks:
+            tasks[task.id] = _task(outline, task, target, groups)
+            tasks[task.id].set_upstream([tasks[need] for need in task.needs])
     return dag
 
 
-def _empty(name: str, schedule: str | None, target: str, description: str) -> DAG:
+def build_upkeep(outline: Outline, target: str = TARGET) -> DAG:
+    """The DAG `<conf>_upkeep`; what is wrong with a conf, `build` says."""
+    name = f"{outline.name}_{UPKEEP}"
+    try:
+        dag = _empty(outline, name, outline.upkeep_schedule, target)
+    except AirflowTimetableInvalid as found:
+        return _broken(name, _no_cron(outline, "upkeep_schedule", found))
+    with dag:
+        _task(outline, Task(UPKEEP, (UPKEEP,), (), KEPT), target, {})
+    return dag
+
+
+def _empty(outline: Outline, name: str, schedule: str | None, target: str) -> DAG:
     """Without tasks. Errors: AirflowTimetableInvalid, before `with` shows the DAG to Airflow."""
+    own = name == outline.name
     dag = DAG(
         name,
-        schedule=schedule,
-        start_date=BEGINNING,
-        catchup=False,
-        max_active_runs=1,
-        default_args=EVERY_TASK,
+        schedule=_schedule(schedule, outline.after if own else ()),
+        start_date=_day(outline.start) if own and outline.start else BEGINNING,
+        catchup=bool(own and outline.start),
+        max_active_runs=outline.max_active_runs,
+        default_args=_every_task(outline),
+        params=_params(outline, target) if own else None,
         tags=["lakeloom", target],
-        doc_md=description or None,
+        doc_md=(outline.description if own else f"Upkeep of the tables of {outline.name}.") or None,
     )
     dag.timetable.validate()
     return dag
 
 
-def _task(conf: Path, target: str, stage: str, what: str) -> StageSubmit:
+def _schedule(text: str | None, after: tuple[str, ...]) -> Any:
+    """Cron with data intervals, so that a backfill knows which it makes; assets of other DAGs; both, or neither."""
+    timed = text if text is None or text in NO_CRON else CronDataIntervalTimetable(text, timezone="UTC")
+    assets = [_asset(name) for name in after]
+    if isinstance(timed, CronDataIntervalTimetable) and assets:
+        timed.validate()
+        return AssetOrTimeSchedule(timetable=timed, assets=assets)
+    return timed or assets or None
+
+
+def _asset(name: str) -> Asset:
+    return Asset(name=name, uri=f"lakeloom://{name.replace('.', '/')}")
+
+
+def _every_task(outline: Outline) -> dict[str, Any]:
+    return {
+        "retries": outline.retries,
+        "retry_delay": timedelta(seconds=outline.retry_delay_s),
+        "execution_timeout": timedelta(seconds=outline.timeout_s),
+        "on_failure_callback": told,
+        "trigger_rule": "none_failed",  # a stage that a run was not asked for is skipped, and what follows it is not
+    }
+
+
+def _params(outline: Outline, target: str) -> dict[str, Param]:
+    """What a person may ask of one run; Airflow makes a form of it and refuses what does not fit."""
+    stages = [stage for task in outline.tasks for stage in task.stages]
+    kinds = list(dict.fromkeys(stage.split(".")[0] for stage in stages))
+    some: dict[str, Any] = {"type": "array", "items": {"type": "string", "enum": [*kinds, *stages]}}
+    anew: dict[str, Any] = {"type": "array", "items": {"type": "string", "enum": stages}}
+    return {
+        "stages": Param([], description="only these stages or kinds; none: all", **some),
+        "full_refresh": Param([], description="stages to make anew from all that landed", **anew),
+        "target": Param(target, type="string", pattern="^[A-Za-z0-9_-]+$", description="a file of conf/targets"),
+    }
+
+
+def _task(outline: Outline, task: Task, target: str, groups: dict[str, TaskGroup]) -> StageSubmit:
+    kind, _, name = task.id.partition(".")
+    if name and kind not in groups:
+        groups[kind] = TaskGroup(kind)
     return StageSubmit(
-        task_id=stage,
-        doc_md=what,
-        name=f"lakeloom {conf.stem} {stage}",
-        application=str(CHECKOUT / "jobs" / "batch.py"),
-        application_args=[stage, str(conf), "--target", target],
+        task_id=name or task.id,  # Airflow puts the group before it: tables.flights
+        task_group=groups.get(kind) if name else None,
+        doc_md=f"{task.doc}\n\nLook: `lakeloom show conf/{Path(outline.conf).name} {' '.join(task.stages[:1])}`",
+        name=f"lakeloom {outline.name} {' '.join(task.stages)}",
+        conf_file=outline.conf,
+        stages=task.stages,
+        target=target,
+        intervals=task.intervals,
+        outlets=[_asset(a) for a in task.publishes],
         spark_binary=os.environ.get("LAKELOOM_SPARK_SUBMIT"),  # None: the connection's, found on PATH
         env_vars={"PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON") or str(CHECKOUT / ".venv" / "bin" / "python")},
+        **({"pool": outline.pool} if outline.pool else {}),
     )
+
+
+def _no_cron(outline: Outline, key: str, found: Exception) -> str:
+    return f"{outline.at(key)}: {key}: '{getattr(outline, key)}' is no cron expression: {found}"
 
 
 def _broken(name: str, reason: str) -> DAG:
     with DAG(name, schedule="@daily", start_date=BEGINNING, catchup=False, tags=["lakeloom", "broken"]) as dag:
         Refuse(task_id="conf", doc_md=reason)
     return dag
+
+
+def _day(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)

@@ -181,6 +181,11 @@ def _may_be(stats: Mapping[str, Any], column: str, moment: datetime) -> bool:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)) < moment
 
 
+def added_bytes(path: str, after: int, upto: int) -> int:
+    """Of the files that versions (after, upto] added with new rows, by the log alone."""
+    return sum(int(a["size"]) for version in range(max(after, -1) + 1, upto + 1) for a in _added(path, version))
+
+
 def _added(path: str, version: int) -> list[dict[str, Any]]:
     """The files that one version added with new rows."""
     system, place = pafs.FileSystem.from_uri(path)

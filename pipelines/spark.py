@@ -16,7 +16,7 @@ from threading import Thread
 from pyspark.sql import SparkSession
 
 from pipelines.errors import PlatformError
-from pipelines.spec import Target
+from pipelines.spec import REFERENCE, Target
 
 ALWAYS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -71,17 +71,27 @@ def start(target: Target, name: str, brief: bool = False) -> SparkSession:
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             builder = builder.config("spark.driver.bindAddress", "127.0.0.1")
     for key, value in {**ALWAYS, **target.spark}.items():
-        builder = builder.config(key, value)
+        builder = builder.config(key, _told(key, value))
     try:
         with _overheard():
             spark = builder.getOrCreate()
-        spark.sparkContext.setLogLevel("ERROR")
+        if not spark.conf.get("spark.log.level", None):  # else spark-submit was told
+            spark.sparkContext.setLogLevel("ERROR")
         spark.conf.set("spark.sql.shuffle.partitions", SHUFFLE_TASKS_A_CORE * spark.sparkContext.defaultParallelism)
     except Exception as found:
         raise PlatformError(
             f"Spark did not start: {_first_line(found)}; `lakeloom doctor` tells what to type"
         ) from found
     return spark
+
+
+def _told(option: str, value: str) -> str:
+    """An option with the secrets that it names. Errors: PlatformError where the environment has one not."""
+    absent = [name for name in REFERENCE.findall(value) if not os.environ.get(name)]
+    if absent:
+        said = f"there is no environment variable {absent[0]}; export {absent[0]}=..."
+        raise PlatformError(f"the target's {option}: {said}")
+    return REFERENCE.sub(lambda found: os.environ[found[1]], value)
 
 
 @contextmanager

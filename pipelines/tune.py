@@ -30,7 +30,8 @@ class Problem:
     inputs: Inputs
     keys: tuple[str, ...]
     time: str = ""  # as_of_time
-    place: str = ""  # a folder that all machines see, for what a learner lays down on its way
+    pair: tuple[str, ...] = ()  # user and item, of a recommendation
+    scratch: str = ""  # a folder that all machines see
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def dealt(df: DataFrame, rows: int, candidate: Candidate, keys: Sequence[str]) -
 
 def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, problem: Problem) -> Trial:
     begun, task = time.monotonic(), problem.task
-    asked = Asked(task.kind, task.width, problem.keys, tuple(task.closing()), problem.place)
+    asked = Asked(task.kind, task.width, problem.keys, tuple(task.closing()), problem.pair, problem.scratch)
     rows = train.withColumn(TARGET, task.target()).persist(StorageLevel.MEMORY_AND_DISK)  # read by every step
     try:
         fitted = learners.fit(candidate, rows, problem.inputs, asked)

@@ -43,12 +43,16 @@ from pipelines.spec import (
     Volume,
     Window,
 )
+from pipelines.spec.airflow import Airflow
 from pipelines.spec.candidate import KINDS
 from pipelines.spec.expectations import LEFT_OUT
 from pipelines.spec.expectations.base import SHARED
+from pipelines.spec.lineage import LineageFile, LineageHttp
 from pipelines.spec.monitor import Drift, Performance, Retrain
 from pipelines.spec.prepare import KINDS as PREPARATIONS
+from pipelines.spec.prices import Prices
 from pipelines.spec.schema import cases_schema, cases_schema_text, json_schema, schema_text
+from pipelines.spec.submit import CLUSTERS, Application, Size
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -225,11 +229,18 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
     ("`monitors.drift`", Drift, ""),
     ("`monitors.performance`", Performance, ""),
     ("`monitors.retrain`", Retrain, ""),
+    ("`airflow`", Airflow, "See [airflow.md](airflow.md)."),
     ("Tests, `conf/tests/<name>.yml`", Cases, "[testing.md](testing.md) has the whole of it."),
     ("`tests`", Case, ""),
     ("The target, `conf/targets/<name>.yml`", Target, ""),
     ("`connections` of the target: `kind: kafka`", KafkaBrokers, ""),
     ("`connections` of the target: `kind: postgres`", Postgres, "A literal user or password is refused."),
+    ("`submit` of the target", Application, "Each `kind` below has more."),
+    *((f"`submit` of the target: `kind: {kind.named()}`", kind, "") for kind in CLUSTERS),
+    ("`submit.sizes` of the target", Size, "The defaults are in [cluster.md](cluster.md)."),
+    ("`prices` of the target", Prices, "See [cost.md](cost.md)."),
+    ("`lineage` of the target: `kind: file`", LineageFile, ""),
+    ("`lineage` of the target: `kind: http`", LineageHttp, ""),
 )
 
 
@@ -240,11 +251,12 @@ def page() -> str:
 
 
 def _section(heading: str, spec: type[Spec], why: str) -> str:
-    definition = Target.model_json_schema(by_alias=True) if spec is Target else _definition(spec)
+    definition = spec.model_json_schema(by_alias=True) if spec in (Target, Application) else _definition(spec)
     properties: dict[str, dict[str, object]] = definition["properties"]  # type: ignore[assignment]
     required: list[str] = definition.get("required", [])  # type: ignore[assignment]
     said = " ".join((spec.__doc__ or "").split())
-    rows = [_row(key, node, key in required) for key, node in properties.items()]
+    above = Application.model_fields if spec in CLUSTERS else {}
+    rows = [_row(key, node, key in required) for key, node in properties.items() if key not in above]
     table = ["| key | value | default | meaning |", "| --- | --- | --- | --- |", *rows]
     return f"### {heading}\n\n{said} {why}".rstrip() + "\n\n" + "\n".join(table)
 

@@ -29,11 +29,15 @@ VERBS = (
     "upkeep",
     "features",
     "reproduce",
+    "submit",
+    "lineage",
+    "cost",
 )
 GROUPS = {
     "quarantine": ("list", "show", "replay"),
     "suite": ("export", "import"),
     "model": ("list", "show", "compare", "verify", "promote", "rollback"),
+    "dag": ("compile", "lint"),
 }
 
 

@@ -25,9 +25,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "promises drift watches trainable",
         "footer packed manifest provenance",
         "check plan gates cost profile",
-        "crash suggest",
-        "state log locks landing onnx spark dag",
-        "adopt trials aliases",
+        "crash suggest submit outline lineage",
+        "state metering log locks landing onnx spark dag",
+        "adopt trials aliases spending",
         "tables",
         "versions",
         "deep",
@@ -41,8 +41,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 _ENGINE = (
-    "spark tables deep ingest staging features versions snapshots upkeep quality models evaluate monitor registry tune "
-    "score intake explain run lake cases"
+    "spark metering tables deep ingest staging features versions snapshots upkeep quality models evaluate monitor "
+    "registry tune score intake explain run lake cases"
 )
 BARRED: dict[str, frozenset[str]] = {
     library: frozenset(modules.split())

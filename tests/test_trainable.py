@@ -53,6 +53,33 @@ def test_a_series_is_forecast_by_what_learns_numbers(tmp_path):
     assert said(tmp_path, *NUMBER, ("task: regression", f"task: forecasting\n    forecasting: {AHEAD}")) == []
 
 
+RATED = (
+    *NUMBER,
+    ("task: regression", "task: recommendation\n    recommendation: {user: carrier, item: distance}"),
+    ("{kind: linear_regression}", "{kind: als}"),
+    ("{kind: xgboost, rounds: 200}", "{kind: als, rank: [4, 16]}"),
+    ("{metric: rmse, versus: baseline}", "{metric: ndcg, versus: baseline}"),
+)
+
+
+def test_a_recommendation_names_columns_of_the_spine_that_are_features(tmp_path):
+    place = "models.late_arrival.recommendation"
+
+    assert said(tmp_path, *RATED) == []
+    assert said(tmp_path, *RATED, ("item: distance", "item: temp")) == [
+        f"{place}.item: departures.columns has no 'temp'"
+    ]
+    assert said(tmp_path, *RATED, ("item: distance", "item: carrier")) == [
+        f"{place}: item: carrier is the user as well; name another column"
+    ]
+
+
+def test_what_a_recommendation_hangs_on_is_not_asked(tmp_path):
+    assert said(tmp_path, *RATED, ("    gates:", "    explain: {}\n    gates:")) == [
+        "models.late_arrival.explain: a recommendation hangs on its user and item alone; leave explain out"
+    ]
+
+
 def test_clusters_are_learned_without_a_label(tmp_path):
     assert said(tmp_path, *CLUSTERS) == []
 

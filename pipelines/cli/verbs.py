@@ -4,6 +4,7 @@ A verb imports what it needs when it runs, so that --help and check answer at on
 """
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli import model, quarantine, suite, vintage
+from pipelines.cli import cluster, dag, lineage, model, quarantine, spending, suite, vintage
 from pipelines.cli.cases import carried_out_tests
 from pipelines.cli.terminal import (
     Conf,
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(suite.app, name="suite")
 app.add_typer(model.app, name="model")
+app.add_typer(dag.app, name="dag")
 
 
 @app.command()
@@ -69,7 +71,14 @@ def plan(
 
     pipeline, place = checked(conf), target_of(conf, target)
     verdicts = planned(pipeline, place, Order.of([], full_refresh))
-    show_data(format, [{"stage": v.stage.id, "run": v.run, "why": v.why} for v in verdicts], _plan_text)
+    lines: list[dict[str, Any]] = [{"stage": v.stage.id, "run": v.run, "why": v.why} for v in verdicts]
+    if place.prices:
+        from pipelines.spending import predictions
+        from pipelines.state import History, Warehouse
+
+        costs = predictions(History.of(Warehouse(place.warehouse, pipeline.pipeline)), verdicts, place.prices)
+        lines = [{**line, "usd": costs.get(line["stage"])} for line in lines]
+    show_data(format, lines, _plan_text)
 
 
 @app.command()
@@ -223,6 +232,9 @@ def report(
 app.command()(suite.validate)
 app.command()(vintage.features)
 app.command()(model.reproduce)
+app.command()(cluster.submit)
+app.command()(lineage.lineage)
+app.command()(spending.cost)
 
 
 @app.command()
@@ -262,11 +274,28 @@ def schema(
     sys.stdout.write(cases_schema_text() if tests else schema_text())
 
 
-def run_stage(stage: str, conf: Path, target: str) -> int:
-    """One stage of a conf, or its upkeep, for jobs/batch.py; returns the exit code."""
-    if stage == "upkeep":
+def run_stages(
+    stages: Sequence[str], conf: Path, target: str, anew: Sequence[str] = (), between: Sequence[datetime] = ()
+) -> int:
+    """Stages of a conf in one session, or its upkeep, for jobs/batch.py; returns the exit code.
+
+    anew: stages to make anew. between: since and until (UTC); tables that can be are made anew in that interval alone.
+    """
+    if "upkeep" in stages:
         return guarded(lambda: upkeep(conf, target, format="json"))
-    return guarded(lambda: run(conf, target, [stage], [], format="json"))
+    return guarded(lambda: carried_out(conf, target_of(conf, target), _order(conf, stages, anew, between), "json"))
+
+
+def _order(conf: Path, stages: Sequence[str], anew: Sequence[str], between: Sequence[datetime]) -> Any:
+    from pipelines.run.order import Backfill, Order
+    from pipelines.run.pipeline import selected
+
+    order = Order.of(list(stages), list(anew))
+    if not between:
+        return order
+    pipeline, (since, until) = checked(conf), between
+    named = [s.id for s in selected(pipeline, order) if s.kind == "tables" and pipeline.tables[s.name].intervals]
+    return Order(order.select, {**order.asks, **{stage: Backfill(since, until) for stage in named}})
 
 
 def main() -> None:
@@ -275,4 +304,8 @@ def main() -> None:
 
 
 def _plan_text(verdicts: list[dict[str, Any]]) -> str:
-    return "\n".join(f"{'run ' if v['run'] else 'skip'}  {v['stage']:<28} {v['why']}" for v in verdicts)
+    return "\n".join(f"{'run ' if v['run'] else 'skip'}  {v['stage']:<28} {v['why']}{_about(v)}" for v in verdicts)
+
+
+def _about(verdict: dict[str, Any]) -> str:
+    return f"; about {verdict['usd']:.4f} USD" if verdict.get("usd") is not None else ""

@@ -15,6 +15,7 @@ from pipelines.evaluate.decision import costs
 from pipelines.evaluate.fairness import by_group, compared
 from pipelines.evaluate.forecasting import Forecasting
 from pipelines.evaluate.multiclass import Multiclass
+from pipelines.evaluate.recommendation import Recommendation
 from pipelines.evaluate.regression import Regression
 from pipelines.evaluate.tally import Tally, by_slice, counts, figures, intervals, surely_better, tally
 from pipelines.evaluate.weakness import weakness
@@ -27,6 +28,7 @@ TASKS: Mapping[str, type[Task]] = {
     "clustering": Clustering,
     "anomaly": Anomaly,
     "forecasting": Forecasting,
+    "recommendation": Recommendation,
 }
 TASK = "lakeloom.task"  # tag of a registered version
 
@@ -53,7 +55,7 @@ def restored(tags: Mapping[str, str], fitted: PipelineModel) -> Task:
 
 
 __all__ = [
-    "TASK", "TASKS", "Anomaly", "Binary", "Clustering", "Counts", "Forecasting", "Multiclass", "Regression", "Tally",
-    "Task", "bars", "by_group", "by_slice", "compared", "completed", "costs", "counts", "figures", "intervals",
-    "learned", "restored", "surely_better", "tally", "weakness",
+    "TASK", "TASKS", "Anomaly", "Binary", "Clustering", "Counts", "Forecasting", "Multiclass", "Recommendation",
+    "Regression", "Tally", "Task", "bars", "by_group", "by_slice", "compared", "completed", "costs", "counts",
+    "figures", "intervals", "learned", "restored", "surely_better", "tally", "weakness",
 ]  # fmt: skip

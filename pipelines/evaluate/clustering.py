@@ -26,6 +26,7 @@ from pipelines.spec.task import FEATURES, LABEL, PREDICTED, PREDICTION, PROBABIL
 
 MOST_CLUSTERS = 200  # that a candidate may make
 TRAITS = 3  # told of each cluster
+WORDS = 6  # told of each topic
 SILHOUETTE, SIZES = 0, 1  # places in counts: the sum over rows; from there on, rows of each cluster
 PLAIN = ("__v_", "__h_", "__w_", "__e_")  # begin the name of a place of the vector
 
@@ -34,11 +35,13 @@ PLAIN = ("__v_", "__h_", "__w_", "__e_")  # begin the name of a place of the vec
 class Clustering:
     """One of some clusters, a number, as `predicted`; `score` is the distance from its centre.
 
-    Of a mixture `score` is the probability of the cluster. Distances are those of the prepared features. Counts have
-    shape (1 + clusters,): the sum of silhouettes, rows of each cluster.
+    Of a mixture `score` is the probability of the cluster, of topics the share of the text that is of the topic; their
+    silhouettes are of these shares. Distances are those of the prepared features. Counts have shape (1 + clusters,):
+    the sum of silhouettes, rows of each cluster.
     """
 
-    centres: tuple[tuple[float, ...], ...] = field(default=(), repr=False)  # none of a mixture
+    centres: tuple[tuple[float, ...], ...] = field(default=(), repr=False)  # none of a mixture, none of topics
+    topics: tuple[tuple[str, ...], ...] = field(default=(), repr=False)  # the words of each that weigh most
     kind: str = "clustering"
 
     @classmethod
@@ -51,13 +54,13 @@ class Clustering:
         return self
 
     def completed(self, fitted: PipelineModel, train: DataFrame) -> Self:
-        """With the centres of the clusters."""
-        return replace(self, centres=_centres(fitted))
+        """With the centres of the clusters, or the words of the topics."""
+        return replace(self, centres=_centres(fitted), topics=_topics(fitted))
 
     @classmethod
     def restored(cls, tags: Mapping[str, str], fitted: PipelineModel) -> Self:
-        """Centres are kept in the pipeline's last stage, which is hashed with its files."""
-        return cls(_centres(fitted))
+        """Both are kept in the pipeline's last stages, which are hashed with its files."""
+        return cls(_centres(fitted), _topics(fitted))
 
     def tags(self) -> dict[str, str]:
         """None."""
@@ -78,6 +81,11 @@ class Clustering:
 
     def answers(self, labelled: bool) -> dict[str, Column]:
         """The cluster and how near it is; for counting, the features as the clusters were made of them."""
+        if self.topics:
+            shares = vector_to_array(F.col(PROBABILITY))
+            topic = (F.array_position(shares, F.array_max(shares)) - 1).cast("int")
+            beside = {VECTOR: F.col(PROBABILITY)} if labelled else {}
+            return {SCORE: F.array_max(shares), PREDICTED: topic, **beside}
         cluster = F.col(PREDICTION).cast("int")
         if self.centres:
             own = F.element_at(vectors.table(self.centres), cluster + 1)
@@ -144,7 +152,14 @@ class Clustering:
         return widened(*(scored.agg(F.min(SCORE), F.max(SCORE)).first() or (None, None)))
 
     def pictures(self, scored: DataFrame, counts: Counts) -> dict[str, Any]:
-        """Each cluster's rows, and the features that tell it from all rows. Cost: one small aggregate."""
+        """Each cluster's rows, and the features that tell it from all rows, or its words. Cost: one small aggregate."""
+        if self.topics:
+            sizes = counts[SIZES:].astype(int).tolist()
+            told = [
+                {"cluster": i, "rows": n, "traits": _named(w)}
+                for i, (w, n) in enumerate(zip(self.topics, sizes, strict=False))
+            ]
+            return {"clusters": sorted(told, key=lambda t: -t["rows"])}
         clusters = Clusters.of(scored.where(F.col(LABEL).isNotNull()))
         names = _places(scored)
         return {"clusters": [clusters.said(i, names) for i in np.argsort(-clusters.sizes, kind="stable")]}
@@ -152,6 +167,20 @@ class Clustering:
 
 def _met(counts: Counts) -> Counts:
     return np.asarray(counts[SIZES:][counts[SIZES:] > 0])
+
+
+def _topics(fitted: PipelineModel) -> tuple[tuple[str, ...], ...]:
+    """Topic -> its words, the weightiest first; nothing where the pipeline ends in no topics."""
+    last: Any = fitted.stages[-1]
+    if not hasattr(last, "describeTopics"):
+        return ()
+    counter: Any = fitted.stages[-2]
+    found = last.describeTopics(WORDS).orderBy("topic").collect()
+    return tuple(tuple(counter.vocabulary[i] for i in row.termIndices) for row in found)
+
+
+def _named(words: Sequence[str]) -> list[list[str | None]]:
+    return [[word, None] for word in words]
 
 
 def _centres(fitted: PipelineModel) -> tuple[tuple[float, ...], ...]:

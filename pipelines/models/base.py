@@ -21,7 +21,7 @@ from pipelines.spec.task import KNOWN, LABEL, LIKELIHOOD, NAIVE, OURS, PREDICTED
 SEED = 20130101
 logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)  # it tells of every fit and every batch
 RESERVED = frozenset({LABEL, KNOWN, TARGET, SCORE, PREDICTED, LIKELIHOOD, NAIVE, VECTOR})
-Shape = Literal["linear", "trees", "boosted", "net"]  # of features, as a learner wants them
+Shape = Literal["linear", "trees", "boosted", "net", "pairs", "words"]  # of features, as a learner wants them
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ class Asked:
     classes: int  # of a label; 0 of a number
     keys: tuple[str, ...] = ()  # of a row
     closing: tuple[Transformer, ...] = ()  # stages that end the pipeline
-    place: str = ""  # a folder that all machines see, for what a learner lays down on its way; "": this machine's own
+    pair: tuple[str, ...] = ()  # user and item, of a recommendation
+    scratch: str = ""  # a folder that all machines see, for what is in between
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,9 @@ def fit(df: DataFrame, inputs: Inputs, shape: Shape) -> Fitted:
     blocks: list[Block] = []
     indexed = [c for c, each in asked.items() if not isinstance(each, how.Hashed)]
     if indexed:
-        indexer = _indexer(indexed).fit(df)
-        made, blocks = _encoded(df, indexer, asked, indexed, shape)
-        stages += [indexer, *made]
+        places = indexer(indexed).fit(df)
+        made, blocks = _encoded(df, places, asked, indexed, shape)
+        stages += [places, *made]
     for c, each in asked.items():
         if isinstance(each, how.Hashed):
             stages.append(FeatureHasher(inputCols=[f"__c_{c}"], outputCol=f"__h_{c}", numFeatures=each.buckets))
@@ -67,7 +67,7 @@ def fit(df: DataFrame, inputs: Inputs, shape: Shape) -> Fitted:
     return Fitted(stages, blocks, df)
 
 
-def _indexer(columns: Sequence[str]) -> StringIndexer:
+def indexer(columns: Sequence[str]) -> StringIndexer:
     """By falling frequency; one not seen in training gets an index of its own."""
     return StringIndexer(
         inputCols=[f"__c_{c}" for c in columns],
@@ -97,14 +97,14 @@ def _encoded(
         blocks += [Block(c, f"__h_{c}", values[c]) for c in hot]
     for c in columns:
         if isinstance(asked[c], how.MeanLabel):
-            stages.append(_means(c, asked[c].smoothing).fit(indexed))
+            stages.append(means(c, asked[c].smoothing).fit(indexed))
             blocks.append(Block(c, f"__e_{c}"))
         elif isinstance(asked[c], how.Index):
             blocks.append(Block(c, f"__i_{c}", values=_few(c, values[c], shape)))
     return stages, blocks
 
 
-def _means(column: str, smoothing: float) -> TargetEncoder:
+def means(column: str, smoothing: float) -> TargetEncoder:
     return TargetEncoder(
         inputCols=[f"__i_{column}"],
         outputCols=[f"__e_{column}"],

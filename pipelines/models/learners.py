@@ -11,20 +11,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pyspark.ml import Estimator, PipelineModel, Transformer, classification, clustering, regression
+from pyspark.ml import Estimator, PipelineModel, Transformer, classification, clustering, recommendation, regression
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.deep.estimator import NetEstimator
 from pipelines.errors import DataError, SpecError
+from pipelines.models import pairs, words
 from pipelines.models.base import SEED, Asked, Fitted, Inputs, Shape, shares
 from pipelines.models.preparation import Prepared, prepare
-from pipelines.spec import Candidate, Isotonic
+from pipelines.spec import Candidate, Isotonic, Lda
 from pipelines.spec.task import FEATURES, PREDICTION, PROBABILITY, RAW, TARGET
 
-Stages = Sequence["Estimator[Any] | _Likeliest"]
+Stages = Sequence["Estimator[Any] | _Likeliest | _Checkpointed"]
 Weights = Callable[[Any], Sequence[float]]  # of the fitted first stage: one for each place of the vector
 LEAST = {"poisson": "0 or greater", "gamma": "greater than 0"}  # of a label
+STEPS_A_CHECKPOINT = 3
 FEWEST_BINS = 32  # Spark's own number; a category needs as many as it has values
 NUMBER: dict[str, Any] = {"labelCol": TARGET, "featuresCol": FEATURES, "predictionCol": PREDICTION}
 CLUSTER: dict[str, Any] = {"featuresCol": FEATURES, "predictionCol": PREDICTION, "seed": SEED}
@@ -47,7 +49,7 @@ def fit(candidate: Candidate, train: DataFrame, inputs: Inputs, asked: Asked) ->
     """
     learner = LEARNERS[candidate.kind]
     _fitting(candidate, train)
-    prepared = prepare(train, _seen(candidate, inputs), learner.shape, asked)
+    prepared = _prepared(candidate, train, inputs, asked)
     rows, fitted = prepared.train, []
     for stage in learner.stages(candidate, asked, prepared):
         fitted.append(stage.fit(rows))
@@ -56,6 +58,16 @@ def fit(candidate: Candidate, train: DataFrame, inputs: Inputs, asked: Asked) ->
     weights = learner.weights(fitted[0])
     told = getattr(fitted[0], "told", {})
     return Fitted(PipelineModel(stages), _importance(weights, prepared), prepared.left_out, prepared.blocks, told)
+
+
+def _prepared(candidate: Candidate, train: DataFrame, inputs: Inputs, asked: Asked) -> Prepared:
+    """What the candidate wants of the rows: one vector of all features, or a few of them as they are."""
+    shape = LEARNERS[candidate.kind].shape
+    if shape == "pairs":
+        return pairs.prepare(train, asked.pair)
+    if isinstance(candidate, Lda):
+        return words.prepare(train, candidate.feature, candidate.words, candidate.min_rows)
+    return prepare(train, _seen(candidate, inputs), shape, asked)
 
 
 def _seen(candidate: Candidate, inputs: Inputs) -> Inputs:
@@ -200,7 +212,7 @@ def _xgboost(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
 def _net(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
     """Indexes become embeddings, all else is a number."""
     kinds = [values for b in prepared.blocks for values in ([b.values] if b.values else [0] * b.width)]
-    return [NetEstimator(spec, kinds, asked.classes, SEED, asked.place)]
+    return [NetEstimator(spec, kinds, asked.classes, SEED, asked.scratch)]
 
 
 def _kmeans(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
@@ -215,6 +227,37 @@ def _bisecting(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
 def _mixture(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
     options = {**CLUSTER, "probabilityCol": PROBABILITY, "k": spec.k, "maxIter": spec.iterations, "tol": 1e-3}
     return [_Likeliest([clustering.GaussianMixture(**{**options, "seed": SEED + i}) for i in range(spec.starts)])]
+
+
+def _topics(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    steps = {
+        "subsamplingRate": 1.0,
+        "learningOffset": 1.0,
+        "learningDecay": 0.51,
+    }  # each looks at all rows, so it may be long
+    options = {"k": spec.k, "maxIter": spec.iterations, "seed": SEED, **steps}
+    return [clustering.LDA(featuresCol=FEATURES, topicDistributionCol=PROBABILITY, **options)]
+
+
+def _als(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    """Each step hangs on the one before: without checkpoints ten of them are deeper than Java's stack."""
+    user, item = (f"__i_{column}" for column in asked.pair)
+    options: dict[str, Any] = {"rank": spec.rank, "regParam": spec.regularization, "maxIter": spec.iterations}
+    options |= {"seed": SEED, "coldStartStrategy": "nan", "checkpointInterval": STEPS_A_CHECKPOINT}
+    return [_Checkpointed(recommendation.ALS(userCol=user, itemCol=item, ratingCol=TARGET, **options), asked.scratch)]
+
+
+@dataclass(frozen=True)
+class _Checkpointed:
+    """A learner of many steps, with a folder for those in between; who gave the folder removes it."""
+
+    learner: recommendation.ALS
+    scratch: str
+
+    def fit(self, rows: DataFrame) -> recommendation.ALSModel:
+        """As the learner does."""
+        rows.sparkSession.sparkContext.setCheckpointDir(self.scratch)
+        return self.learner.fit(rows)
 
 
 @dataclass(frozen=True)
@@ -278,4 +321,6 @@ LEARNERS: dict[str, Learner] = {
     "kmeans": Learner("linear", _kmeans, _centres),
     "bisecting_kmeans": Learner("linear", _bisecting, _centres),
     "gaussian_mixture": Learner("linear", _mixture, _means),
+    "lda": Learner("words", _topics),
+    "als": Learner("pairs", _als),
 }

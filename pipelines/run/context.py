@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from pyspark.sql import SparkSession
 
-from pipelines import crash
+from pipelines import crash, log
 from pipelines.locks import Lock
 from pipelines.log import Transaction
+from pipelines.metering import Reading, reading
 from pipelines.plan import Stage, definition
 from pipelines.run import waiting
 from pipelines.run.order import Ask, FullRefresh
@@ -32,6 +33,7 @@ class Context:
     ask: Ask | None
     tell: Callable[[str], None]
     lock: Lock
+    meter: Reading | None = None  # what the session had used when the attempt began
     begun: float = field(default_factory=time.monotonic)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     history: History = field(init=False)
@@ -103,11 +105,21 @@ class Context:
             seconds=round(time.monotonic() - self.begun, 3),
             why=self.why,
             inputs=_without_files(intent.inputs),
-            **found,
+            **{**found, "detail": {**found.get("detail", {}), **self._used(found.get("published_version"))}},
         )
         self.warehouse.write(row)
         crash.point("after the run record", self.stage.id)
         return row
+
+    def _used(self, published: int | None) -> dict[str, dict[str, int]]:
+        """What the attempt used of the session, for `lakeloom cost`; nothing where there is none."""
+        now = reading(self.spark) if self.meter else None
+        if self.meter is None or now is None:
+            return {}
+        before, written = self.published(self.stage.id), 0
+        if published is not None and published != before:
+            written = log.added_bytes(self.path(), -1 if before is None else before, published)
+        return {"usage": asdict(replace(self.meter.until(now), written_bytes=written))}
 
     def fail(self, error: Exception) -> None:
         """Record that the attempt broke off, if it had begun a batch; the batch stays open and will be replayed."""

@@ -63,10 +63,12 @@ def together(model: Model, feature: Feature) -> Column:
     """What decides in which group of an interval a row falls: its key, or what the split keeps on one side.
 
     Of a forecast the stretch of one horizon in which it was made: neighbours err alike, and one by one they would make
-    an interval as if each told something new.
+    an interval as if each told something new. Of a recommendation the user, whose rows are one list.
     """
     if model.forecasting:
         return F.floor(F.unix_seconds(feature.as_of_time) / int(model.forecasting.horizon.total_seconds()))
+    if model.recommendation:
+        return F.coalesce(F.col(model.recommendation.user).cast("string"), F.lit(""))
     if model.split.column:
         return F.coalesce(F.col(model.split.column).cast("string"), F.lit(""))
     return F.concat_ws("/", *feature.keys)

@@ -109,7 +109,8 @@ def _train(
     model, inputs = ctx.pipeline.models[ctx.stage.name], material.inputs
     feature = ctx.pipeline.features[model.features]
     task = evaluate.learned(model, feature, slices.train)
-    problem = tune.Problem(task, inputs, feature.keys, feature.as_of_time, scratch.place(ctx.warehouse, intent))
+    place = scratch.place(ctx.warehouse, intent)
+    problem = tune.Problem(task, inputs, feature.keys, feature.as_of_time, model.pair, place)
     told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, base.Asked(task.kind, task.width))
     for name, why in told.items():
         ctx.tell(f"{name} tells the label by itself: {why}; is it known in time?")

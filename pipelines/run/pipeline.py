@@ -17,8 +17,10 @@ from pipelines import crash, locks
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, effort, same_rows, stages, verdict
 from pipelines.run.order import Backfill, Order, Promote, Replay, Restore
+from pipelines.run.tracing import traced
 from pipelines.run.waiting import cut_off, publication, waiting
 from pipelines.spec import Pipeline, Table, Target
+from pipelines.spending import refuse_over_budget
 from pipelines.state import RESTORE, History, Record, Warehouse
 
 ENTRY = {
@@ -85,11 +87,13 @@ def run(pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> Iterato
     """
     asked = Run(pipeline, target, order, tell, f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}")
     _refuse_unknown(asked)
+    if target.prices and target.prices.budget_usd is not None:
+        refuse_over_budget(History.of(asked.warehouse), planned(pipeline, target, order), target)
     with ExitStack() as sessions:
         start = cache(lambda: sessions.enter_context(_session(asked)))
         for stage in selected(pipeline, order):
             decided = _decided(stage, asked)
-            yield _alone(stage, asked, start) if decided.run else Outcome(decided)
+            yield _told(stage, asked, start) if decided.run else Outcome(decided)
             crash.point("between tables", stage.id)
 
 
@@ -105,6 +109,12 @@ def _decided(stage: Stage, asked: Run) -> Verdict:
     found = _anew(verdict(stage, waiting(asked.pipeline, asked.target, history, stage)), asked.order)
     _refuse_mixture(found, asked.warehouse, history, asked.pipeline, asked.order)
     return found
+
+
+def _told(stage: Stage, asked: Run, start: Callable[[], Any]) -> Outcome:
+    """The stage, and what others want to hear of it."""
+    with traced(asked.pipeline, asked.target, (stage, asked.run_id), lambda text: asked.tell(stage, text)):
+        return _alone(stage, asked, start)
 
 
 def _alone(stage: Stage, asked: Run, start: Callable[[], Any]) -> Outcome:
@@ -157,12 +167,12 @@ def _refuse_backfill(stage: str, table: Table | None) -> None:
 
 
 def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks.Lock) -> Outcome:
+    from pipelines.metering import reading
     from pipelines.run.context import Context  # the engine, from here on
 
     stage, ask = decided.stage, asked.order.asks.get(decided.stage.id)
     asked.tell(stage, decided.why)
-    if not isinstance(ask, Promote):
-        start()  # at once: a model is loaded into whatever session there is
+    spark = None if isinstance(ask, Promote) else start()  # at once: a model is loaded into whatever session there is
     ctx = Context(
         pipeline=asked.pipeline,
         target=asked.target,
@@ -174,6 +184,7 @@ def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks
         ask=ask,
         tell=lambda text: asked.tell(stage, text),
         lock=lock,
+        meter=reading(spark) if spark else None,
     )
     module, name = ENTRY[stage.kind]
     try:

@@ -93,7 +93,8 @@ def _again(
         tell(f"fits {model.candidates[0].kind} on {slices.summary['train']['rows']:,} rows")
         task = evaluate.learned(model, feature, slices.train)
         inputs = Inputs.of(rows, feature.outputs(), model.prepare)
-        done = tune.trial(slices, tune.Problem(task, inputs, feature.keys, place=place), model.candidates[0])
+        problem = tune.Problem(task, inputs, feature.keys, pair=model.pair, scratch=place)
+        done = tune.trial(slices, problem, model.candidates[0])
         return {**judge(model, feature, slices, done, None), "validate": done.metrics, "splits": slices.summary}
     finally:
         rows.unpersist()

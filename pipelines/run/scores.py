@@ -143,7 +143,8 @@ def _seen(ctx: Context, score: Score, written: DataFrame, scorer: Scorer, now: d
     assert version is not None
     spine = tables.read(ctx.spark, ctx.warehouse.path(stage), version)
     known_at = ctx.pipeline.tables[feature.spine].known_at
-    labels = ahead.labels(spine, feature, model, known_at, now)
+    beside = [c for c in model.pair[:1] if c not in written.columns]  # of whose list a row is
+    labels = ahead.labels(spine, feature, model, known_at, now, beside)
     joined = written.join(labels, list(feature.keys), "left").cache()
     span = scorer.task.span(joined)
     bars = evaluate.bars(joined, F.col(SCORE), span)

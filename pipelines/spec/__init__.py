@@ -1,7 +1,8 @@
 """The conf as frozen values: one file a noun, plus loading with file and line. No engine is imported here."""
 
+from pipelines.spec.airflow import Airflow
 from pipelines.spec.base import Spec, length_text, length_words
-from pipelines.spec.candidate import Candidate, Isotonic, LogisticRegression, Xgboost, learners
+from pipelines.spec.candidate import Candidate, Isotonic, Lda, LogisticRegression, Xgboost, learners
 from pipelines.spec.case import Case, Cases
 from pipelines.spec.connection import KafkaBrokers, Postgres
 from pipelines.spec.decision import Cost, Decision
@@ -10,22 +11,37 @@ from pipelines.spec.explain import Explain
 from pipelines.spec.fairness import RATES, Fairness
 from pipelines.spec.feature import PERCENTILES, AsOf, Feature, Window, reach_text
 from pipelines.spec.gate import Gate, smaller_is_better
+from pipelines.spec.lineage import LineageFile, LineageHttp
 from pipelines.spec.load import Lines, load, load_cases, load_lines, load_target
 from pipelines.spec.model import Model, Score
 from pipelines.spec.monitor import Monitor
 from pipelines.spec.pipeline import Pipeline
+from pipelines.spec.prices import Prices
 from pipelines.spec.search import Range, Search
 from pipelines.spec.source import Delta, Files, Jdbc, Kafka, Source
 from pipelines.spec.split import Backtest, Split
+from pipelines.spec.submit import (
+    Application,
+    Databricks,
+    Kubernetes,
+    Local,
+    Size,
+    Standalone,
+    Submit,
+    Workload,
+    Yarn,
+)
 from pipelines.spec.table import HISTORY, Freshness, Table, Volume
-from pipelines.spec.target import Target
+from pipelines.spec.target import REFERENCE, Target
 from pipelines.spec.task import METRICS, TASKS, Metric, Task
 
 __all__ = [
-    "HISTORY", "METRICS", "PERCENTILES", "RATES", "TASKS", "AsOf", "Backtest", "Candidate", "Case", "Cases", "Cost",
-    "Decision", "Delta", "Expectation", "Explain", "Fairness", "Feature", "Files", "Freshness", "Gate", "Isotonic",
-    "Jdbc", "Kafka", "KafkaBrokers", "Lines", "LogisticRegression", "Metric", "Model", "Monitor", "Pipeline",
-    "Postgres", "Range", "Score", "Search", "Source", "Spec", "Split", "Table", "Target", "Task", "Volume", "Window",
-    "Xgboost", "learners", "length_text", "length_words", "load", "load_cases", "load_lines", "load_target",
-    "reach_text", "smaller_is_better",
+    "HISTORY", "METRICS", "PERCENTILES", "RATES", "REFERENCE", "TASKS", "Airflow", "Application", "AsOf",
+    "Backtest", "Candidate", "Case", "Cases", "Cost", "Databricks", "Decision", "Delta", "Expectation", "Explain",
+    "Fairness", "Feature", "Files", "Freshness", "Gate", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers", "Kubernetes",
+    "Lda", "LineageFile", "LineageHttp", "Lines", "Local", "LogisticRegression", "Metric", "Model", "Monitor",
+    "Pipeline", "Postgres", "Prices", "Range", "Score", "Search", "Size", "Source", "Spec", "Split", "Standalone",
+    "Submit", "Table", "Target", "Task", "Volume", "Window", "Workload", "Xgboost", "Yarn", "learners",
+    "length_text", "length_words", "load", "load_cases", "load_lines", "load_target", "reach_text",
+    "smaller_is_better",
 ]  # fmt: skip

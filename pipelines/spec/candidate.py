@@ -16,6 +16,7 @@ CLASSES: tuple[Task, ...] = ("binary", "multiclass")
 NUMBERS: tuple[Task, ...] = ("regression", "forecasting")
 CLUSTERS: tuple[Task, ...] = ("clustering",)
 UNUSUAL: tuple[Task, ...] = ("anomaly",)
+RATINGS: tuple[Task, ...] = ("recommendation",)
 
 L2 = Annotated[float, Field(ge=0, le=1_000, description="L2 penalty")]
 Iterations = Annotated[int, Field(gt=0, le=10_000, description="most steps")]
@@ -243,14 +244,39 @@ class GaussianMixture(Learned):
     starts: int = Field(default=5, gt=0, le=100, description="random beginnings; the likeliest of their ends stays")
 
 
+class Lda(Learned):
+    """Topics of a text by latent Dirichlet allocation: a topic is a set of words, a row a mixture of topics."""
+
+    tasks: ClassVar[tuple[Task, ...]] = CLUSTERS
+    SEARCHED = ("k",)
+    kind: Literal["lda"]
+    feature: Column = Field(description="the one feature that it reads, a text")
+    k: K = 10
+    iterations: Iterations = 50
+    words: int = Field(default=10_000, gt=0, le=1_000_000, description="most words that it knows, the most frequent")
+    min_rows: MinRows = 2
+
+
+class Als(Learned):
+    """Matrix factorization by alternating least squares: users and items as vectors whose product is the rating."""
+
+    tasks: ClassVar[tuple[Task, ...]] = RATINGS
+    SEARCHED = ("rank", "regularization")
+    kind: Literal["als"]
+    rank: int = Field(default=10, gt=0, le=500, description="length of the vectors")
+    regularization: float = Field(default=0.1, ge=0, le=1_000, description="L2 penalty, times the ratings of each")
+    iterations: Iterations = 10
+
+
 KINDS: tuple[type[Learned], ...] = (
     LogisticRegression, LinearRegression, GeneralizedLinearRegression, DecisionTree, RandomForest, Gbt, LinearSvc,
     NaiveBayes, FactorizationMachines, Mlp, Isotonic, Xgboost, TabularNet, Kmeans, BisectingKmeans, GaussianMixture,
+    Lda, Als,
 )  # fmt: skip
 Candidate = Annotated[
     LogisticRegression | LinearRegression | GeneralizedLinearRegression | DecisionTree | RandomForest | Gbt | LinearSvc
     | NaiveBayes | FactorizationMachines | Mlp | Isotonic | Xgboost | TabularNet | Kmeans | BisectingKmeans
-    | GaussianMixture,
+    | GaussianMixture | Lda | Als,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

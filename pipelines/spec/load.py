@@ -22,6 +22,7 @@ from ruamel.yaml.nodes import Node
 from pipelines.errors import SpecError
 from pipelines.spec.base import COLUMN, NAME, Spec
 from pipelines.spec.case import Cases
+from pipelines.spec.lineage import LineageFile
 from pipelines.spec.pipeline import Pipeline
 from pipelines.spec.source import FOLDER
 from pipelines.spec.target import Target
@@ -101,6 +102,9 @@ def _rooted(target: Target, root: Path) -> Target:
     places = {k: _absolute(getattr(target, k), root) for k in ("warehouse", "landing", "artifacts")}
     scheme, _, rest = target.tracking.partition(":///")
     tracking = f"{scheme}:///{_absolute(rest, root)}" if scheme == "sqlite" else target.tracking
+    if isinstance(target.lineage, LineageFile):
+        path = _absolute(target.lineage.path, root)
+        target = target.model_copy(update={"lineage": target.lineage.model_copy(update={"path": path})})
     return target.model_copy(update={**places, "tracking": tracking})
 
 

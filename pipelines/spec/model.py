@@ -15,7 +15,7 @@ from pipelines.spec.gate import Gate, unnamed
 from pipelines.spec.portfolio import entered
 from pipelines.spec.prepare import Preparation
 from pipelines.spec.search import Search
-from pipelines.spec.settings import SETTINGS, Anomaly, Forecasting
+from pipelines.spec.settings import SETTINGS, Anomaly, Forecasting, Recommendation
 from pipelines.spec.split import Backtest, Split
 from pipelines.spec.task import TASKS, Metric, Task
 
@@ -47,6 +47,7 @@ class Model(Spec):
     )
     anomaly: Anomaly | None = Field(default=None, description="of task: anomaly")
     forecasting: Forecasting | None = Field(default=None, description="of task: forecasting")
+    recommendation: Recommendation | None = Field(default=None, description="of task: recommendation")
     split: Split = Split()
     backtest: Backtest | None = Field(default=None, description="how it would have done in the past; changes no model")
     prepare: dict[Column, Preparation] = Field(
@@ -101,6 +102,11 @@ class Model(Spec):
     def beside(self) -> tuple[str, ...]:
         """Columns that it reads of the spine where they are no features."""
         return (*((self.split.column,) if self.split.column else ()), *(self.fairness.columns if self.fairness else ()))
+
+    @property
+    def pair(self) -> tuple[str, ...]:
+        """User and item of a recommendation; nothing of another task."""
+        return (self.recommendation.user, self.recommendation.item) if self.recommendation else ()
 
     @property
     def searched(self) -> bool:

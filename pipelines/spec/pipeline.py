@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from pipelines.spec.airflow import Airflow
 from pipelines.spec.base import Name, Spec
 from pipelines.spec.feature import Feature
 from pipelines.spec.model import Model, Score
@@ -17,6 +18,9 @@ class Pipeline(Spec):
     description: str = Field(default="", description="the question it answers, for people")
     schedule: str | None = Field(default=None, description="cron expression or Airflow preset, for the DAG")
     upkeep_schedule: str | None = Field(default=None, description="the same, for a DAG of `lakeloom upkeep`")
+    airflow: Airflow = Field(
+        default=Airflow(), description="how Airflow runs the DAG", json_schema_extra={"default": {}}
+    )
     sources: dict[Name, Source] = Field(default={}, description="what arrives, by name")
     tables: dict[Name, Table] = Field(default={}, description="Delta tables that we make, by name")
     features: dict[Name, Feature] = Field(default={}, description="feature tables, by name")

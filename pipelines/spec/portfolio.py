@@ -22,6 +22,7 @@ PORTFOLIO: dict[str, tuple[Options, ...]] = {
     "regression": ({"kind": "linear_regression", **_PENALTY}, _TREES),
     "forecasting": ({"kind": "linear_regression", **_PENALTY}, _TREES),
     "clustering": ({"kind": "kmeans", **_CLUSTERS}, {"kind": "bisecting_kmeans", **_CLUSTERS}),
+    "recommendation": ({"kind": "als", "rank": [4, 64], "regularization": {"low": 0.01, "high": 1.0, "log": True}},),
     "anomaly": ({"kind": "kmeans", **_CLUSTERS}, {"kind": "gaussian_mixture", "k": [2, 5]}),
 }
 

@@ -4,7 +4,7 @@ from pydantic import Field, model_validator
 
 from pipelines.spec.base import Column, Length, Spec, length_words
 
-SETTINGS = ("anomaly", "forecasting")  # the tasks that have a block; of anomaly it may be left out
+SETTINGS = ("anomaly", "forecasting", "recommendation")  # the tasks that have a block; of anomaly it may be left out
 
 
 class Anomaly(Spec):
@@ -32,4 +32,19 @@ class Forecasting(Spec):
         if self.season < self.horizon:
             text = length_words(self.season), length_words(self.horizon)
             raise ValueError(f"season: {text[0]} is less than horizon, {text[1]}: the season before is not known yet")
+        return self
+
+
+class Recommendation(Spec):
+    """Who is shown what: a feature row is one user and one item, its label how much the one liked the other."""
+
+    user: Column = Field(description="the feature column that names who is shown items")
+    item: Column = Field(description="the feature column that names what is shown")
+    top: int = Field(default=10, gt=0, le=100, description="ranks of a user's list that NDCG and MAP look at")
+    relevant: float = Field(default=1.0, gt=0, description="a label of at least this is a hit, for MAP")
+
+    @model_validator(mode="after")
+    def _two(self) -> "Recommendation":
+        if self.user == self.item:
+            raise ValueError(f"item: {self.item} is the user as well; name another column")
         return self

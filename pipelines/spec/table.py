@@ -98,6 +98,11 @@ class Table(Spec):
         """Whether the order of a key's events decides more than which row is the newest."""
         return bool(self.apply_as_deletes) or self.stored_as_scd_type == 2 or self.snapshots
 
+    @property
+    def intervals(self) -> bool:
+        """Whether an interval of it can be made anew: its rows follow from no others, and have a time."""
+        return bool(self.source and self.event_time) and self.stored_as_scd_type == 1 and not self.snapshots
+
     def known(self, column: str) -> str | None:
         """The timestamp column at which `column` becomes known; None for a table without time.
 

@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Task = Literal["binary", "regression", "multiclass", "clustering", "anomaly", "forecasting"]
+Task = Literal["binary", "regression", "multiclass", "clustering", "anomaly", "forecasting", "recommendation"]
 Metric = Literal[
     "accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier",
     "expected_calibration_error", "rmse", "mae", "mape", "r2", "macro_precision", "macro_recall", "macro_f1",
     "weighted_precision", "weighted_recall", "weighted_f1", "silhouette", "smallest_cluster",
-    "flagged_error", "mase",
+    "flagged_error", "mase", "ndcg", "mean_average_precision",
 ]  # fmt: skip
 LABEL, SCORE, PREDICTED = "_label", "score", "predicted"  # columns of a scored frame, whatever the task
 TARGET, LIKELIHOOD = "_target", "_likelihood"  # the label as a learner sees it; the probability that a class was given
 KNOWN = "_known"  # when the label became known, where that is later than the row
-NAIVE = "_naive"  # beside a label that lies ahead: what was one season before it
+NAIVE = "_naive"  # a guess that a model has to beat: the label one season before, the mean rating of an item
 VECTOR = "_vector"  # the features as a learner saw them, in rows that are counted and not published
 OURS = "__"  # begins the name of a column that a fitted pipeline makes, so that it meets none of a table
 FEATURES, PROBABILITY, RAW = "__features", "__probability", "__raw"
@@ -78,6 +78,8 @@ METRICS: Mapping[str, Measure] = {
     "smallest_cluster": Measure("Smallest cluster"),
     "flagged": Measure("Flagged"),  # best at the share that was asked, so neither way is better: shown, never asked for
     "flagged_error": Measure("Error of the flagged share", smaller=True),
+    "ndcg": Measure("NDCG"),
+    "mean_average_precision": Measure("MAP"),
 }
 
 TOLD = ("bias", "flagged")  # told, and never asked for
@@ -193,5 +195,17 @@ TASKS: Mapping[str, Vocabulary] = {
         answers="values",
         told="series, every, horizon, season",
         naive="The baseline is the seasonal naive forecast: what was one season before.",
+    ),
+    "recommendation": Vocabulary(
+        "ndcg",
+        ("ndcg", "mean_average_precision"),
+        ("ndcg", "mean_average_precision", "rmse", "mae"),
+        ("r2", "mape", "bias"),
+        label="double",
+        classes=False,
+        unit=False,
+        answers="ratings",
+        told="user, item",
+        naive="The baseline ranks items by their mean rating in training, and rates each as the mean of all.",
     ),
 }

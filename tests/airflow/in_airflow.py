@@ -2,7 +2,7 @@
 
 python in_airflow.py bag            the DAGs that Airflow finds in its DAGs folder, and its import errors
 python in_airflow.py parse          what reading dags/lakeloom.py once more imports, and the seconds it takes
-python in_airflow.py run DAG        dag.test() without waits between tries -> states and tries
+python in_airflow.py run DAG [CONF] dag.test() without waits between tries -> states and tries
 """
 
 import gc
@@ -37,6 +37,12 @@ def _face(dag: airflow.sdk.DAG) -> dict[str, object]:
         "doc": dag.doc_md,
         "needs": {t.task_id: sorted(t.upstream_task_ids) for t in dag.tasks},
         "docs": {t.task_id: t.doc_md for t in dag.tasks},
+        "groups": sorted(name for name in dag.task_group.get_task_group_dict() if name),
+        "pools": sorted({t.pool for t in dag.tasks}),
+        "tries": sorted({t.retries + 1 for t in dag.tasks}),
+        "timeouts_s": sorted({t.execution_timeout.total_seconds() for t in dag.tasks if t.execution_timeout}),
+        "params": dag.params.dump(),
+        "outlets": {t.task_id: [o.uri for o in t.outlets] for t in dag.tasks if t.outlets},
     }
 
 
@@ -49,12 +55,12 @@ def parse() -> dict[str, object]:
     return {"seconds": seconds, "modules": sorted({m.partition(".")[0] for m in set(sys.modules) - before})}
 
 
-def run(name: str) -> dict[str, object]:
-    """One run of one DAG, its tasks one after the other in this process."""
+def run(name: str, asked: str = "{}") -> dict[str, object]:
+    """One run of one DAG, its tasks one after the other in this process; asked: its params, as JSON."""
     dag = runpy.run_path(str(DOOR))[name]
     for task in dag.tasks:
         task.retry_delay = timedelta(0)
-    done = dag.test()
+    done = dag.test(run_conf=json.loads(asked))
     tasks = {t.task_id: [str(t.state), t.try_number] for t in done.get_task_instances()}
     return {"state": str(done.state), "tasks": tasks}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.outline import compiled_text
 from pipelines.plan import stages
 from pipelines.spec import load
 
@@ -38,8 +39,19 @@ def test_a_conf_is_a_dag_with_a_task_for_each_stage(airflow, home):
             "doc": "How many ride tomorrow?",
             "needs": {"tables.days": [], "tables.totals": ["tables.days"]},
             "docs": {
-                "tables.days": "Reads what is new into table `days`, judges it and publishes it.",
-                "tables.totals": "Reads what is new into table `totals`, judges it and publishes it.",
+                "tables.days": "Reads what is new into table `days`, judges it and publishes it.\n\n"
+                "Look: `lakeloom show conf/rides.yml tables.days`",
+                "tables.totals": "Reads what is new into table `totals`, judges it and publishes it.\n\n"
+                "Look: `lakeloom show conf/rides.yml tables.totals`",
+            },
+            "groups": ["tables"],
+            "pools": ["default_pool"],
+            "tries": [3],
+            "timeouts_s": [21600],
+            "params": {"stages": [], "full_refresh": [], "target": "submit"},
+            "outlets": {
+                "tables.days": ["lakeloom://rides/tables/days"],
+                "tables.totals": ["lakeloom://rides/tables/totals"],
             },
         }
     }
@@ -56,6 +68,46 @@ def test_a_conf_with_a_schedule_of_upkeep_has_a_second_dag(airflow, home):
     upkeep = found["dags"]["rides_upkeep"]
     assert (upkeep["schedule"], upkeep["needs"]) == ("0 3 * * 0", {"upkeep": []})
     assert "upkeep_schedule: 'on Sundays' is no cron expression" in found["dags"]["walks_upkeep"]["docs"]["conf"]
+
+
+def test_the_conf_and_its_target_set_how_a_dag_runs(airflow, home):
+    (home / "conf" / "targets").mkdir()
+    (home / "conf" / "targets" / "submit.yml").write_text("{master: null, submit: {kind: local, pool: spark}}")
+    said = "airflow: {fuse: true, retries: 5, timeout: 2 hours, max_active_runs: 3, start: '2026-03-01'}\n"
+    (home / "conf" / "rides.yml").write_text(RIDES + said)
+    (home / "conf" / "walks.yml").write_text(
+        RIDES.replace("pipeline: rides", "pipeline: walks") + "airflow: {after: [rides.tables.days]}\n"
+    )
+    (home / "conf" / "runs.yml").write_text(
+        RIDES.replace("pipeline: rides", "pipeline: runs").replace('schedule: "0 5 * * *"\n', "")
+        + "airflow: {after: [rides.tables.days, walks.tables.totals]}\n"
+    )
+
+    found = airflow.ask("bag", LAKELOOM_HOME=str(home))
+
+    assert found["errors"] == {}
+    rides, walks, runs = (found["dags"][name] for name in ("rides", "walks", "runs"))
+    assert (rides["catchup"], rides["max_active_runs"], rides["pools"]) == (True, 3, ["spark"])
+    assert (rides["tries"], rides["timeouts_s"], rides["groups"]) == ([6], [7200], [])
+    assert rides["needs"] == {"tables": []}
+    assert rides["outlets"]["tables"] == ["lakeloom://rides/tables/days", "lakeloom://rides/tables/totals"]
+    assert (walks["schedule"], runs["schedule"]) == ("Asset or 0 5 * * *", "Asset")
+
+
+def test_compiled_dags_are_the_same_and_no_conf_is_parsed(airflow, home):
+    for number in range(50):
+        text = RIDES.replace("pipeline: rides", f"pipeline: rides_{number}")
+        (home / "conf" / f"rides_{number}.yml").write_text(text)
+    before, parsed = (airflow.ask(what, LAKELOOM_HOME=str(home)) for what in ("bag", "parse"))
+
+    (home / "conf" / "dags.json").write_text(compiled_text(home / "conf", "submit"))
+    after, read = (airflow.ask(what, LAKELOOM_HOME=str(home)) for what in ("bag", "parse"))
+
+    assert len(after["dags"]) == 50 and after["dags"] == before["dags"]
+    readers = {"ruamel", "sqlglot"}
+    assert readers <= set(parsed["modules"]) and not readers & set(read["modules"])
+    said = f"50 confs: {parsed['seconds']:.2f} s to parse, {read['seconds']:.2f} s as compiled"
+    sys.stderr.write(f"\n{said}, beyond importing Airflow itself\n")
 
 
 def test_the_dags_of_this_checkout_are_its_plans(airflow):

@@ -1,5 +1,6 @@
 """A task is one spark-submit, and its exit code decides about another try; here a stand-in takes the call."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ pytestmark = pytest.mark.airflow
 STAND_IN = """#!/usr/bin/env bash
 [[ "$*" =~ tables\\.ends_([0-9]+) ]]
 printf '%s\\n' "PYSPARK_PYTHON=$PYSPARK_PYTHON" "$@" > "$0.${BASH_REMATCH[0]}"
+echo "error: what ends_${BASH_REMATCH[1]} said" >&2
 exit "${BASH_REMATCH[1]}"
 """
 ROOT = Path(__file__).parents[2]
@@ -20,6 +22,8 @@ CODES = (0, 1, 2, 3, 4, 70)
 def ends(home: Path) -> Path:
     source = '  ones: {kind: files, format: csv, path: ones, schema: "one INT"}'
     tables = [f"  ends_{code}: {{from: ones, select: SELECT one FROM ones}}" for code in CODES]
+    (home / "conf" / "targets").mkdir()
+    (home / "conf" / "targets" / "submit.yml").write_text("{master: null}")
     conf = home / "conf" / "ends.yml"
     conf.write_text("\n".join(["pipeline: ends", "sources:", source, "tables:", *tables]))
     return conf
@@ -50,6 +54,28 @@ def test_only_what_a_retry_can_mend_is_tried_again(airflow, home, ends, submit):
         *("--master", "local[2]", "--name", "lakeloom ends tables.ends_0"),
         *(f"{ROOT}/jobs/batch.py", "tables.ends_0", str(ends), "--target", "submit"),
     ]
+
+    assert "tables.ends_3 cannot be mended by a retry: what ends_3 said" in found["log"]
+    assert "ends tables.ends_1 failed in run" in found["log"] and "tables.ends_1: what ends_1 said" in found["log"]
+
+
+def test_a_run_can_be_asked_for_stages_and_for_them_anew(airflow, home, ends, submit):
+    asked = {"stages": ["tables.ends_0"], "full_refresh": ["tables.ends_0"], "target": "cluster"}
+    (home / "conf" / "targets" / "cluster.yml").write_text(
+        "{master: null, submit: {kind: standalone, master: 'spark://m:7077', python: /opt/python}}"
+    )
+
+    found = airflow.ask("run", "ends", json.dumps(asked), LAKELOOM_HOME=str(home), LAKELOOM_SPARK_SUBMIT=str(submit))
+
+    assert found["tasks"] == {
+        "tables.ends_0": ["success", 1], **{f"tables.ends_{code}": ["skipped", 1] for code in CODES[1:]}
+    }  # fmt: skip
+    said = Path(f"{submit}.tables.ends_0").read_text().splitlines()[1:]
+    assert said[:2] == ["--master", "spark://m:7077"] and said[-9:-7] == ["--deploy-mode", "client"]
+    assert {"spark.executor.memory=4g", "spark.pyspark.python=/opt/python"} <= set(said)
+    assert said[-7:] == [
+        f"{ROOT}/jobs/batch.py", "tables.ends_0", str(ends), "--target", "cluster", "--full-refresh", "tables.ends_0"
+    ]  # fmt: skip
 
 
 def test_a_machine_without_spark_submit_is_told_so_once(airflow, home, ends):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,8 +25,15 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """spark://127.0.0.1:PORT of a cluster that these tests share."""
+    with standalone(tmp_path_factory.mktemp("cluster")) as url:
+        yield url
+
+
+@contextmanager
+def standalone(logs: Path) -> Iterator[str]:
     """spark://127.0.0.1:PORT, once both workers are known there; at the end these processes are ended, no other."""
-    logs = tmp_path_factory.mktemp("cluster")
+    logs.mkdir(exist_ok=True)
     port = free_port()
     url = f"spark://127.0.0.1:{port}"
     with ExitStack() as stack:

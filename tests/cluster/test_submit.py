@@ -1,25 +1,36 @@
-"""Every stage by spark-submit on a real cluster gives what one local process gives."""
+"""Every stage by `lakeloom submit` on a real cluster gives what one local process gives."""
 
 import sys
 from pathlib import Path
 
 import pytest
-from e2e.project import Project, Said, apart, flights, land_flights
+from e2e.project import Project, flights, land_flights
 
 pytestmark = [pytest.mark.spark, pytest.mark.cluster]
 
-ROOT = Path(__file__).parents[2]
 LIMIT_S = 400  # a stage, on a busy machine
 CANDIDATES = (
     {"kind": "logistic_regression", "iterations": 5},
     {"kind": "xgboost", "rounds": 3, "depth": 3},
 )
-STAGES = ("tables.airports", "tables", "features.departures", "models", "scores")  # a kind stands for its stages
+JOBS = (("tables.airports",), ("tables", "features.departures"), ("models",), ("scores",))  # a kind: its stages
+TARGET = """
+master: null
+submit:
+  kind: standalone
+  master: {master}
+  python: {python}
+  log_level: ERROR
+  sizes:
+    etl: {size}
+    train: {size}
+spark: {{spark.driver.host: 127.0.0.1, spark.executor.extraJavaOptions: "-XX:TieredStopAtLevel=1"}}
+"""
+SIZE = "{driver_memory: 1g, executor_memory: 800m, executor_cores: 1, executors: 2}"
 
 
 def landed(root: Path) -> Project:
     project = flights(root, CANDIDATES)
-    (root / "conf" / "targets" / "submit.yml").write_text("{master: null}")
     land_flights(project, months=(1, 2), days=(1, 2, 3))
     return project
 
@@ -34,22 +45,14 @@ def local(spark, tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="module")
 def submitted(master: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = landed(tmp_path_factory.mktemp("submitted"))
-    for stage in STAGES:
-        ended = submit(master, stage, project.conf)
-        assert ended.code == 0, f"{stage}: {(ended.out + ended.err)[-3000:]}"
+    target = TARGET.format(master=master, python=sys.executable, size=SIZE)
+    (project.root / "conf" / "targets" / "cluster.yml").write_text(target)
+    for stages in JOBS:
+        ended = project.lakeloom_apart(
+            "submit", *stages, "--target", "cluster", limit_s=LIMIT_S, SPARK_LOCAL_IP="127.0.0.1"
+        )
+        assert ended.code == 0, f"{stages}: {(ended.out + ended.err)[-3000:]}"
     return project
-
-
-def submit(master: str, stage: str, conf: Path) -> Said:
-    import pyspark
-
-    command = [
-        *(str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", master),
-        *("--driver-memory", "1g", "--executor-memory", "800m", "--conf", "spark.driver.host=127.0.0.1"),
-        *("--conf", "spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1"),
-        *(str(ROOT / "jobs" / "batch.py"), stage, str(conf), "--target", "submit"),
-    ]
-    return apart(command, LIMIT_S, PYSPARK_PYTHON=sys.executable, PYTHONPATH=str(ROOT), SPARK_LOCAL_IP="127.0.0.1")
 
 
 def test_tables_and_features_have_the_same_rows_and_checksums(local, submitted):

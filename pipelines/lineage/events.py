@@ -1,0 +1,177 @@
+"""A run record as OpenLineage has it: a START and a COMPLETE or FAIL of one run of one job. Pure.
+
+A stage is a job, an attempt is a run, a table a dataset at its version. The forms are those of OpenLineage 2-0-2;
+a test puts every event through the classes of its own Python client. Ids follow from what they name, so a run record
+that is sent twice is the same run. Source: https://openlineage.io/docs/spec/object-model
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pipelines.lineage.graph import graph
+from pipelines.spec import Pipeline, Target
+
+if TYPE_CHECKING:
+    from pipelines.state import Quality, Record
+
+PRODUCER = "https://github.com/lakeloom/lakeloom"
+SPEC = "https://openlineage.io/spec"
+EVENT = f"{SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent"
+FACETS = {
+    "parent": "1-2-0/ParentRunFacet", "errorMessage": "1-0-1/ErrorMessageRunFacet", "jobType": "2-0-4/JobTypeJobFacet",
+    "sql": "1-1-0/SQLJobFacet", "schema": "1-2-0/SchemaDatasetFacet", "version": "1-0-1/DatasetVersionDatasetFacet",
+    "columnLineage": "1-2-0/ColumnLineageDatasetFacet", "outputStatistics": "1-0-2/OutputStatisticsOutputDatasetFacet",
+    "dataQualityAssertions": "1-1-0/DataQualityAssertionsDatasetFacet",
+}  # fmt: skip
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The run that had this one started: that of Airflow's task."""
+
+    namespace: str
+    job: str
+    run: str  # a UUID
+
+    @classmethod
+    def of(cls, text: str) -> "Parent | None":
+        """OPENLINEAGE_PARENT_ID as Airflow writes it, 'namespace/job/run'; None where it is no such thing."""
+        parts = text.rsplit("/", 2)
+        try:
+            return cls(parts[0], parts[1], str(uuid.UUID(parts[2]))) if len(parts) == 3 else None
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one attempt is known by: its record, what was found of promises, the types of what it wrote."""
+
+    record: "Record"
+    quality: Sequence["Quality"] = ()
+    types: Mapping[str, str] | None = None
+
+
+def events(pipeline: Pipeline, target: Target, told: Told, parent: Parent | None = None) -> tuple[Event, Event]:
+    """The attempt's beginning and its end. A refused attempt is a FAIL with its sentence."""
+    record = told.record
+    ended = record.started_at + timedelta(seconds=record.seconds)
+    facets = _run_facets(record, parent)
+    run = {"runId": run_id(record), "facets": facets}
+    whole = {"producer": PRODUCER, "schemaURL": EVENT, "job": _job(pipeline, record)}
+    begun = {k: v for k, v in facets.items() if k != "errorMessage"}
+    start = {"eventType": "START", "eventTime": _time(record.started_at), "run": {**run, "facets": begun}, **whole}
+    end = {
+        "eventType": "COMPLETE" if record.status == "ok" else "FAIL",
+        "eventTime": _time(ended),
+        "run": run,
+        **whole,
+        "inputs": [_input(pipeline, target, name, read) for name, read in record.inputs.items() if "." in name or read],
+        "outputs": _outputs(pipeline, target, told) if record.published_version is not None else [],
+    }
+    return {**start, "inputs": [], "outputs": []}, end
+
+
+def run_id(record: "Record") -> str:
+    """The same for the same attempt, whoever asks."""
+    at = (record.pipeline, record.stage, record.run_id, record.generation, record.batch, record.started_at.isoformat())
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PRODUCER}/{'/'.join(map(str, at))}"))
+
+
+def _run_facets(record: "Record", parent: Parent | None) -> dict[str, Any]:
+    found = {}
+    if parent:
+        job = {"namespace": parent.namespace, "name": parent.job}
+        found["parent"] = _facet("parent", run={"runId": parent.run}, job=job)
+    if record.error:
+        found["errorMessage"] = _facet("errorMessage", message=record.error, programmingLanguage="PYTHON")
+    return found
+
+
+def _job(pipeline: Pipeline, record: "Record") -> dict[str, Any]:
+    kind, name = record.stage.split(".")
+    facets = {"jobType": _facet("jobType", processingType="BATCH", integration="LAKELOOM", jobType=kind.upper())}
+    if kind == "tables" and name in pipeline.tables:
+        facets["sql"] = _facet("sql", query=pipeline.tables[name].select, dialect="spark")
+    return {"namespace": "lakeloom", "name": f"{record.pipeline}.{record.stage}", "facets": facets}
+
+
+def _input(pipeline: Pipeline, target: Target, name: str, read: Any) -> dict[str, Any]:
+    version = read.get("upto") if isinstance(read, Mapping) else None
+    facets = {"version": _facet("version", datasetVersion=str(version))} if version is not None else {}
+    stage = name if "." in name else f"sources.{name}"
+    return {**_dataset(pipeline, target, stage), "facets": facets, "inputFacets": {}}
+
+
+def _outputs(pipeline: Pipeline, target: Target, told: Told) -> list[dict[str, Any]]:
+    record = told.record
+    facets = {"version": _facet("version", datasetVersion=str(record.published_version))}
+    if told.types:
+        facets["schema"] = _facet("schema", fields=[{"name": n, "type": t} for n, t in told.types.items()])
+    lineage = _column_lineage(pipeline, target, record.stage)
+    if lineage["fields"]:
+        facets["columnLineage"] = lineage
+    if told.quality:
+        said = [{"assertion": q.label, "success": q.success} for q in told.quality]
+        facets["dataQualityAssertions"] = _facet("dataQualityAssertions", assertions=said)
+    rows = record.detail.get("rows", record.counts.get("applied", record.counts.get("scored")))
+    counted = {"outputStatistics": _facet("outputStatistics", rowCount=rows)} if rows is not None else {}
+    return [{**_dataset(pipeline, target, record.stage), "facets": facets, "outputFacets": counted}]
+
+
+def _column_lineage(pipeline: Pipeline, target: Target, stage: str) -> dict[str, Any]:
+    made = graph(pipeline)
+    fields = {
+        node.rpartition(".")[2]: {"inputFields": list(_fields(pipeline, target, read))}
+        for node, read in made.columns.items()
+        if node.rpartition(".")[0] == stage and read
+    }
+    return _facet("columnLineage", fields=fields)
+
+
+def _fields(pipeline: Pipeline, target: Target, read: Iterable[str]) -> Iterable[dict[str, Any]]:
+    for node in read:
+        at, _, column = node.rpartition(".")
+        yield {**_dataset(pipeline, target, at), "field": column, "transformations": [{"type": "DIRECT"}]}
+
+
+def _dataset(pipeline: Pipeline, target: Target, stage: str) -> dict[str, str]:
+    """Namespace and name as OpenLineage names files and stores: where it lies."""
+    kind, _, name = stage.partition(".")
+    source = pipeline.sources.get(name) if kind == "sources" else None
+    if source is not None:
+        path = getattr(source, "path", None)
+        return _placed(f"{target.landing}/{path}") if path else _served(target, source)
+    return _placed(f"{target.warehouse}/{pipeline.pipeline}/{kind}/{name}")
+
+
+def _placed(path: str) -> dict[str, str]:
+    parts = urlsplit(path)
+    if not parts.scheme:
+        return {"namespace": "file", "name": path}
+    return {"namespace": f"{parts.scheme}://{parts.netloc}", "name": parts.path.lstrip("/") or "/"}
+
+
+def _served(target: Target, source: Any) -> dict[str, str]:
+    """A topic or a database's table."""
+    place = target.connections.get(source.connection)
+    if source.kind == "kafka":
+        brokers = getattr(place, "brokers", source.connection)
+        return {"namespace": f"kafka://{brokers.split(',')[0]}", "name": source.topic}
+    parts = urlsplit(getattr(place, "url", ""))
+    database = parts.path.strip("/") or source.connection
+    return {"namespace": f"postgres://{parts.netloc or source.connection}", "name": f"{database}.{source.table}"}
+
+
+def _facet(name: str, **said: Any) -> dict[str, Any]:
+    version, _, kind = FACETS[name].partition("/")
+    return {"_producer": PRODUCER, "_schemaURL": f"{SPEC}/facets/{version}/{kind}.json#/$defs/{kind}", **said}
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")

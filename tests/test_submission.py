@@ -1,0 +1,183 @@
+"""What a cluster is handed: one golden file a kind of cluster, and nothing secret in any of them.
+
+After a change: PYTHONPATH=. python -m tests.test_submission, and read the difference.
+"""
+
+import json
+import re
+import shlex
+import stat
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from pipelines.cli import app, guarded
+from pipelines.errors import SpecError
+from pipelines.spec import Kubernetes, Local, Size, Standalone, Target, Yarn, load, load_target
+from pipelines.submit import Job, settings, submission, workload
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden" / "submit"
+CONF = Path("conf/flights.yml")
+KINDS = ("local", "standalone", "yarn", "kubernetes", "databricks")
+ASKED = (("tables", "features"), ("models.late_arrival",))
+
+
+def target(kind: str) -> Target:
+    """The example in conf/targets; one machine needs none."""
+    place = {"kind": "local", "master": "local[2]"}
+    return Target(master=None, submit=Local(**place)) if kind == "local" else load_target(ROOT / CONF, kind)
+
+
+def emitted(kind: str) -> str:
+    """All that a kind of cluster is handed for ASKED, and the command that prints it."""
+    pipeline = load(ROOT / CONF)
+    parts = []
+    for stages in ASKED:
+        text = submission(pipeline, Job(CONF, stages, kind), target(kind)).shown().replace(str(ROOT), "/opt/lakeloom")
+        parts.append(f"$ lakeloom submit {CONF} {' '.join(stages)} --target {kind} --dry-run\n{text}")
+    return "\n".join(parts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_cluster_is_handed_is_as_it_was(kind):
+    assert emitted(kind) == (GOLDEN / f"{kind}.txt").read_text()
+
+
+@pytest.mark.parametrize("kind", ["local", "standalone", "yarn"])
+def test_what_is_shown_is_the_command_to_the_word(kind):
+    found = submission(load(ROOT / CONF), Job(CONF, ("tables",), kind), target(kind))
+
+    assert shlex.split(found.shown().replace("\\\n", " ")) == list(found.command)
+
+
+@pytest.mark.parametrize("kind", ["kubernetes", "databricks"])
+def test_what_another_tool_takes_can_be_read_by_it(kind):
+    text = submission(load(ROOT / CONF), Job(CONF, ("tables",), kind), target(kind)).text
+
+    whole = YAML(typ="safe", pure=True).load(text) if kind == "kubernetes" else json.loads(text)
+    asked = ["tables", "conf/flights.yml", "--target", kind]
+    if kind == "kubernetes":
+        spec, name = whole["spec"], whole["metadata"]["generateName"]
+        assert spec["arguments"] == [asked[0], "/opt/lakeloom/conf/flights.yml", *asked[2:]]
+        assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*)", name) and len(name) + 5 <= 63
+    else:
+        (task,) = whole["tasks"]
+        assert task["spark_python_task"]["parameters"] == [asked[0], "/Workspace/lakeloom/conf/flights.yml", *asked[2:]]
+        assert task["new_cluster"]["spark_env_vars"] == {
+            "SHOP_USER": "{{secrets/lakeloom/SHOP_USER}}", "SHOP_PASSWORD": "{{secrets/lakeloom/SHOP_PASSWORD}}"
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_secret_is_handed_over(kind, monkeypatch):
+    canary = "canary-8f14e45f"
+    for name in ("LAKE_KEY", "LAKE_ID", "SHOP_USER", "SHOP_PASSWORD", "EXTRA"):
+        monkeypatch.setenv(name, canary)
+    place = target(kind)
+    place = place.model_copy(update={"spark": {**place.spark, "spark.hadoop.fs.s3a.session.token": "${env:EXTRA}"}})
+
+    found = submission(load(ROOT / CONF), Job(CONF, ("tables",), kind), place)
+
+    assert canary not in found.shown()
+    assert "${env:" not in found.shown() and "session.token" not in found.shown()  # the session sets them itself
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "kept"),
+    [
+        ("spark.hadoop.fs.s3a.secret.key", "abc", False),
+        ("spark.hadoop.fs.azure.account.key.example.dfs.core.windows.net", "abc", False),
+        ("spark.ssl.keyStorePassword", "abc", False),
+        ("spark.hadoop.fs.s3a.secret.key", "${env:LAKE_KEY}", True),
+        ("spark.hadoop.fs.s3a.aws.credentials.provider", "org.example.Provider", True),
+        ("spark.hadoop.hadoop.security.credential.provider.path", "jceks://file/keys", True),
+        ("spark.sql.shuffle.partitions", "8", True),
+    ],
+)
+def test_a_secret_in_a_target_is_refused_unread(tmp_path, option, value, kept):
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "cloud.yml").write_text(f"spark:\n  {option}: {value!r}\n")
+
+    if kept:
+        assert load_target(tmp_path / "any.yml", "cloud").spark == {option: value}
+        return
+    with pytest.raises(SpecError) as refused:
+        load_target(tmp_path / "any.yml", "cloud")
+    assert str(refused.value) == (
+        f"{tmp_path}/targets/cloud.yml:1: spark: {option}: should be ${{env:NAME}}, "
+        "for a secret stands in the environment and in no file"
+    )
+
+
+def test_the_widest_work_decides_the_size():
+    pipeline = load(ROOT / CONF)
+
+    found = [workload(pipeline, asked) for asked in (("upkeep",), ("tables", "scores"), ("tables", "models"))]
+
+    assert found == ["etl", "etl", "train"]
+    place = Standalone(kind="standalone", master="spark://m:7077", sizes={"train": Size(executors=3)})
+    assert place.size("train") == Size(driver_memory="4g", executor_memory="6g", executor_cores=4, executors=3)
+
+
+def test_what_starts_behind_a_barrier_has_a_fixed_number_of_executors():
+    size = Size(driver_memory="4g", executor_memory="8g", executor_cores=3, executors=2)
+    trained = settings(Standalone(kind="standalone", master="spark://m:7077"), size, "train")
+
+    standalone = settings(Standalone(kind="standalone", master="spark://m:7077"), size, "deep")
+    yarn = settings(Yarn(kind="yarn"), size, "deep")
+
+    fixed = {"spark.dynamicAllocation.enabled": "false", "spark.task.cpus": "3"}
+    assert fixed.items() <= yarn.items() and "spark.cores.max" not in yarn
+    assert {**fixed, "spark.cores.max": "6"}.items() <= standalone.items()
+    assert (trained["spark.dynamicAllocation.enabled"], trained["spark.cores.max"]) == ("false", "6")
+    assert "spark.task.cpus" not in trained
+    assert settings(Kubernetes(kind="kubernetes", image="i"), size, "etl")["spark.dynamicAllocation.enabled"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "sentence"),
+    [
+        ("{master: null}", "tables", "target 't' has no submit; "),
+        ("{master: null, submit: {kind: local}}", "tables.flihgts", "no stage 'tables.flihgts'; there is "),
+        ("{submit: {kind: yarn}}", "tables", "master: should be null where `submit` says who runs it, got 'local[*]'"),
+        ("{master: null, submit: {kind: yran}}", "tables", "submit.kind: no kind 'yran'; did you mean 'yarn'?"),
+        ("{master: null, submit: {kind: kubernetes, image: i}}", "tables", "by `--dry-run | kubectl create -f -`"),
+    ],
+)
+def test_what_cannot_be_submitted_is_one_sentence(tmp_path, capsys, text, asked, sentence):
+    (tmp_path / "conf" / "targets").mkdir(parents=True)
+    conf = tmp_path / "conf" / "flights.yml"
+    conf.write_bytes((ROOT / CONF).read_bytes())
+    (tmp_path / "conf" / "targets" / "t.yml").write_text(text)
+
+    assert guarded(lambda: app(["submit", str(conf), asked, "--target", "t"], standalone_mode=False)) == 2
+
+    assert sentence in capsys.readouterr().err
+
+
+def test_submit_runs_what_it_prints_and_ends_as_it_ended(tmp_path, monkeypatch):
+    (tmp_path / "conf" / "targets").mkdir(parents=True)
+    conf = tmp_path / "conf" / "flights.yml"
+    conf.write_bytes((ROOT / CONF).read_bytes())
+    (tmp_path / "conf" / "targets" / "t.yml").write_text("{master: null, submit: {kind: local}}")
+    stand_in = tmp_path / "spark-submit"
+    stand_in.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$0.said"\nexit 4\n')
+    stand_in.chmod(stand_in.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("LAKELOOM_SPARK_SUBMIT", str(stand_in))
+    said = ["submit", str(conf), "tables.flights", "features", "--target", "t"]
+
+    printed = CliRunner().invoke(app, [*said, "--dry-run"])
+    ran = CliRunner().invoke(app, said)
+
+    assert (printed.exit_code, ran.exit_code) == (0, 4)
+    words = shlex.split(printed.stdout.replace("\\\n", " "))
+    assert Path(f"{stand_in}.said").read_text().splitlines() == words[1:]
+    assert words[-5:] == ["tables.flights", "features", str(conf), "--target", "t"]
+
+
+if __name__ == "__main__":
+    for each in KINDS:
+        (GOLDEN / f"{each}.txt").write_text(emitted(each))
