@@ -10,6 +10,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
@@ -139,9 +140,14 @@ def _distributor(job: Job) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What launchers print is not the command's answer."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
+    """What launchers print is no answer of ours; a thread of Horovod's tells by a traceback that its job ended."""
+    hook = threading.excepthook
+    threading.excepthook = lambda args: None
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        threading.excepthook = hook
 
 
 def _path() -> str:
