@@ -35,14 +35,8 @@ def test_a_conf_loads_checks_plans_and_keeps_the_schema(path):
 
     check(pipeline, lines)
 
-<<<<<<< HEAD
-    kinds = (pipeline.tables, pipeline.features, pipeline.models, pipeline.scores, pipeline.monitors)
-    made = sum(map(len, kinds))
-    assert len(stages(pipeline)) == made > 0
-=======
     parts = (pipeline.tables, pipeline.features, pipeline.models, pipeline.scores, pipeline.monitors)
     assert len(stages(pipeline)) == sum(map(len, parts)) > 0
->>>>>>> 0e95f64589eb13a9a939615ae7aab6b2def66f03
     assert breaches(path.read_text()) == []
 
 
