@@ -159,8 +159,17 @@ def tracking(target: Target) -> Finding:
     return Finding("Tracking", True, f"{target.tracking} is not looked at")
 
 
+def nets(_: Target) -> Finding:
+    """What nets are trained with, looked up and not imported; nothing is wrong without it."""
+    there = {name: find_spec(name) is not None for name in ("torch", "horovod")}
+    if not there["torch"]:
+        return Finding("Nets", True, f"no torch here, so tabular_net does not train; {BOOTSTRAP} deep makes .venv-deep")
+    without = "" if there["horovod"] else "; Horovod is not built, so launcher: single or torch_distributor"
+    return Finding("Nets", True, f"torch {version('torch')}{without}")
+
+
 CHECKS: tuple[Callable[[Target], Finding], ...] = (
-    python, java, java_home, pyspark, jars, memory, disk, warehouse, landing, tracking,
+    python, java, java_home, pyspark, jars, memory, disk, warehouse, landing, tracking, nets,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from pipelines.errors import ConflictError, PlatformError
+from pipelines.errors import ConflictError, DataError, PlatformError
 
 ROWS = "numOutputRows"  # of a commit that appends: the rows that it wrote
 LOOK_BACK = 200  # commits searched for a replay
@@ -73,6 +73,19 @@ def inserts_only(path: str, after: int, upto: int) -> bool:
 def types(path: str, version: int) -> dict[str, str]:
     """Column -> its type, in a version."""
     return {f.name: str(f.type) for f in DeltaTable(path, version=version).schema().fields}
+
+
+def files(path: str, version: int) -> list[str]:
+    """The files of a version, each of which holds rows of the table and no others, by their place in the table.
+
+    Errors: DataError where rows of a file are deleted by a vector, which a reader of Parquet does not see.
+    """
+    table = DeltaTable(path, version=version)
+    if "deletionVectors" in (table.protocol().reader_features or ()) and pa.table(table.deletion_vectors()).num_rows:
+        raise DataError(
+            f"{path}: version {version} has deletion vectors; rewrite it without them: REORG TABLE ... APPLY (PURGE)"
+        )
+    return [unquote(name) for name in pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()]
 
 
 def row_count(path: str, version: int) -> int:

@@ -1,10 +1,10 @@
 """The warehouse seen without a JVM: table versions, intents and run records, by delta-rs.
 
-The warehouse is the state: `_runs`, `_intents`, `_quality` and `_metrics` are Delta
+The warehouse is the state: `_runs`, `_intents`, `_quality`, `_metrics` and `_epochs` are Delta
 tables beside the data, written by delta-rs whole: a row costs milliseconds. A
 stage is done when its row in `_runs` says so.
 
-Layout under the warehouse: <pipeline>/<kind>/<name>, _runs, _intents, _quality, _metrics, _locks/<stage>.
+Layout under the warehouse: <pipeline>/<kind>/<name>, _runs, _intents, _quality, _metrics, _epochs, _locks/<stage>.
 """
 
 import json
@@ -118,8 +118,28 @@ class Tally:
     bins: dict[str, Json] = field(default_factory=dict)  # of a reference
 
 
-Row = Intent | Record | Quality | Tally
-_LOGS: dict[type[Row], str] = {Intent: "_intents", Record: "_runs", Quality: "_quality", Tally: "_metrics"}
+@dataclass(frozen=True)
+class Epoch:
+    """One row of `_epochs`: what one epoch of a winner's training came to, and which rules spoke after it."""
+
+    pipeline: str
+    stage: str
+    run_id: str
+    generation: int
+    batch: int
+    at: datetime  # UTC; the batch's `now`
+    epoch: int  # from 1
+    loss: float
+    held_loss: float | None  # of rows that do not train
+    seconds: float
+    account: dict[str, Json] = field(default_factory=dict)  # gradients, units, classes, seconds by phase and rank
+    ailments: dict[str, Json] = field(default_factory=dict)  # rule -> what it said
+
+
+Row = Intent | Record | Quality | Tally | Epoch
+_LOGS: dict[type[Row], str] = {
+    Intent: "_intents", Record: "_runs", Quality: "_quality", Tally: "_metrics", Epoch: "_epochs",
+}  # fmt: skip
 _TYPES: dict[Any, pa.DataType] = {
     int: pa.int64(),
     float: pa.float64(),
@@ -158,7 +178,7 @@ class Warehouse:
         """Append one intent or record: one commit."""
         write_deltalake(self._log(type(row)), _table([row]), mode="append")
 
-    def remember(self, found: Sequence[Quality] | Sequence[Tally]) -> None:
+    def remember(self, found: Sequence[Quality] | Sequence[Tally] | Sequence[Epoch]) -> None:
         """Write what one batch found: one commit. What a replay finds takes the place of what was found before."""
         if not found:
             return
@@ -185,6 +205,11 @@ class Warehouse:
     def tallies(self, stage: str) -> tuple[Tally, ...]:
         """All that a monitor has counted, oldest batch first."""
         return tuple(Tally(**r) for r in self._rows(Tally) if r["stage"] == stage)
+
+    def epochs(self, stage: str) -> tuple[Epoch, ...]:
+        """The epochs of a model's trainings, oldest batch first."""
+        found = (Epoch(**r) for r in self._rows(Epoch) if r["stage"] == stage)
+        return tuple(sorted(found, key=lambda e: (e.generation, e.batch, e.epoch)))
 
     def version(self, stage: str, part: str = "") -> int | None:
         """The newest version of a table; None where there is none."""

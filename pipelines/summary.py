@@ -60,7 +60,7 @@ def _model(record: Record) -> str:
     for name in (m for m in TASKS[d["task"]].shown if m in d["test"]):
         value, low, high = map(_figure, d["test"][name])
         lines.append(f"  {name:<20}{value:>8}  {f'{low} to {high}':<18}{_figure(d['baseline'].get(name)):>8}")
-    lines += [f"  {line}" for line in (*_decides(d), *_past(d))]
+    lines += [f"  {line}" for line in (*_decides(d), *_past(d), *_trained(d))]
     lines += [f"  {n} tells the label by itself: {why}; is it known in time?" for n, why in d["disguised"].items()]
     lines += [f"  {move}" for move in moves([record]) if move.who]
     lines += [f"  gate {'passed' if g['passed'] else 'CLOSED'}: {g['gate']}: {g['why']}" for g in d["gates"]]
@@ -95,6 +95,18 @@ def _past(detail: Mapping[str, Any]) -> list[str]:
         return []
     said = f"{len(folds)} of {len(detail['backtest'])} folds"
     return [f"backtest: {metric} {_figure(min(found))} to {_figure(max(found))} over {said}"]
+
+
+def _trained(detail: Mapping[str, Any]) -> list[str]:
+    """How a net was trained, in a line, and what ailed it."""
+    told = detail.get("training")
+    if not told:
+        return []
+    last, many = told["epochs"][-1], "es" if told["ranks"] > 1 else ""
+    held = "" if last["held_loss"] is None else f", {last['held_loss']:.4f} on rows that do not train"
+    first = f"trained {len(told['epochs'])} epochs by {told['ranks']} process{many}: loss {last['loss']:.4f}{held}"
+    stopped = [f"stopped: {told['stopped']}"] if told["stopped"] else []
+    return [first, *stopped, *(f"{found['rule']}: {found['why']}" for found in told["ailments"])]
 
 
 def _scores(records: Sequence[Record]) -> str:

@@ -1,8 +1,9 @@
 """One trial: a candidate fitted on the training slice and judged on the validation slice."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.ml import PipelineModel
@@ -45,6 +46,7 @@ class Trial:
     left_out: tuple[str, ...]  # features that tell nothing
     seconds: float
     blocks: tuple[Block, ...] = ()  # what stands where in the vector
+    told: Mapping[str, Any] = field(default_factory=dict)  # what the learner says of its training
 
 
 def trial(slices: Slices, problem: Problem, candidate: Candidate, share: float = 1.0) -> Trial:
@@ -81,5 +83,5 @@ def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, problem:
     decided = task.decided(held)
     found = decided.metrics(held)
     seconds = time.monotonic() - begun
-    told = fitted.importance, fitted.left_out, seconds, fitted.blocks
+    told = fitted.importance, fitted.left_out, seconds, fitted.blocks, fitted.told
     return Trial(candidate, fitted.pipeline, decided, found, *told)

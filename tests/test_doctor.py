@@ -53,6 +53,7 @@ def test_every_check_has_one_finding_of_one_line_and_a_name_of_its_own(target):
 
     assert [f.name for f in found] == [
         "Python", "Java", "JAVA_HOME", "pyspark", "Delta jars", "Memory", "Disk", "Warehouse", "Landing", "Tracking",
+        "Nets",
     ]  # fmt: skip
     assert all("\n" not in f.found + f.remedy for f in found)
 

@@ -30,6 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "adopt trials aliases spending replies",
         "tables",
         "versions",
+        "deep",
         "ingest staging features snapshots upkeep sample quality models evaluate monitor registry sampler serve plots",
         "tune search score intake",
         "explain",
@@ -40,8 +41,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 _ENGINE = (
-    "spark metering tables ingest staging features versions snapshots upkeep quality models evaluate monitor registry "
-    "tune score intake explain run lake cases"
+    "spark metering tables deep ingest staging features versions snapshots upkeep quality models evaluate monitor "
+    "registry tune score intake explain run lake cases"
 )
 BARRED: dict[str, frozenset[str]] = {
     library: frozenset(modules.split())
@@ -50,8 +51,8 @@ BARRED: dict[str, frozenset[str]] = {
         "delta": "spark tables",
         "airflow": "dag",
         "mlflow": "registry",
-        "torch": "models",
-        "horovod": "models",
+        "torch": "deep",
+        "horovod": "deep",
         "xgboost": "models",
         "onnxruntime": "onnx",
         "onnx": "models",

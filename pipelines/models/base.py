@@ -9,7 +9,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from pyspark.ml import PipelineModel, Transformer
 from pyspark.sql import Column, DataFrame
@@ -21,7 +21,7 @@ from pipelines.spec.task import KNOWN, LABEL, LIKELIHOOD, NAIVE, OURS, PREDICTED
 SEED = 20130101
 logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)  # it tells of every fit and every batch
 RESERVED = frozenset({LABEL, KNOWN, TARGET, SCORE, PREDICTED, LIKELIHOOD, NAIVE, VECTOR})
-Shape = Literal["linear", "trees", "boosted", "pairs", "words"]  # of features, as a learner wants them
+Shape = Literal["linear", "trees", "boosted", "net", "pairs", "words"]  # of features, as a learner wants them
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,7 @@ class Fitted:
     importance: list[tuple[str, float]]  # shares that sum to 1, the greatest first; empty where a learner tells none
     left_out: tuple[str, ...]  # features that are the same in every training row, or missing in all
     blocks: tuple[Block, ...] = ()  # what stands where in the vector
+    told: Mapping[str, Any] = field(default_factory=dict)  # what the learner says of its training, as JSON
 
 
 def select(made: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from pyspark.ml import Estimator, PipelineModel, Transformer, classification, cl
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipelines.deep.estimator import NetEstimator
 from pipelines.errors import DataError, SpecError
 from pipelines.models import pairs, words
 from pipelines.models.base import SEED, Asked, Fitted, Inputs, Shape, shares
@@ -55,7 +56,8 @@ def fit(candidate: Candidate, train: DataFrame, inputs: Inputs, asked: Asked) ->
         rows = fitted[-1].transform(rows)
     stages: list[Transformer] = [*prepared.stages, *fitted, *asked.closing]
     weights = learner.weights(fitted[0])
-    return Fitted(PipelineModel(stages), _importance(weights, prepared), prepared.left_out, prepared.blocks)
+    told = getattr(fitted[0], "told", {})
+    return Fitted(PipelineModel(stages), _importance(weights, prepared), prepared.left_out, prepared.blocks, told)
 
 
 def _prepared(candidate: Candidate, train: DataFrame, inputs: Inputs, asked: Asked) -> Prepared:
@@ -207,6 +209,12 @@ def _xgboost(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
     return [SparkXGBRegressor(**options)]
 
 
+def _net(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    """Indexes become embeddings, all else is a number."""
+    kinds = [values for b in prepared.blocks for values in ([b.values] if b.values else [0] * b.width)]
+    return [NetEstimator(spec, kinds, asked.classes, SEED, asked.scratch)]
+
+
 def _kmeans(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
     return [clustering.KMeans(**CLUSTER, k=spec.k, maxIter=spec.iterations)]
 
@@ -309,6 +317,7 @@ LEARNERS: dict[str, Learner] = {
     "mlp": Learner("linear", _mlp),
     "isotonic": Learner("trees", _isotonic),
     "xgboost": Learner("boosted", _xgboost, _gain),
+    "tabular_net": Learner("net", _net),
     "kmeans": Learner("linear", _kmeans, _centres),
     "bisecting_kmeans": Learner("linear", _bisecting, _centres),
     "gaussian_mixture": Learner("linear", _mixture, _means),

@@ -117,7 +117,7 @@ def _circle(column: str, name: str, value: str, period: float) -> MADE:
 
 
 def _number(column: str, asked: how.Number, seen: Seen, shape: Shape) -> MADE:
-    value, scale = f"`__n_{column}`", asked.scale or ("standard" if shape == "linear" else "none")
+    value, scale = f"`__n_{column}`", asked.scale or ("standard" if shape in ("linear", "net") else "none")
     impute = asked.impute or ("none" if shape == "boosted" else "median")
     fill = {"median": seen.median, "mean": seen.mean, "constant": asked.constant, "none": seen.median}[impute]
     fill = _rounded(fill)

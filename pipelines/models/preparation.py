@@ -1,9 +1,9 @@
 """From feature columns to one vector: what is fitted, is fitted on the training slice alone, and lies in the pipeline.
 
-Three shapes. `linear`: missing numbers become the median with a column that
-says so, all are standardised; categories are one-hot. `trees`: the same
-without scale, categories by index. `boosted`: numbers as they are, missing
-ones included, categories by index. A category with many values is its mean
+Four shapes. `linear`: missing numbers become the median with a column that
+says so, all are standardised; categories are one-hot. `net`: the same, with
+categories by index. `trees`: the same without scale. `boosted`: numbers as they
+are, missing ones included, categories by index. A category with many values is its mean
 label, or its hash. NaN and infinity count as missing; a category that was not
 seen in training has a place of its own, or the mean of all.
 
@@ -28,6 +28,7 @@ from pipelines.spec import prepare as how
 from pipelines.spec.task import FEATURES
 
 MOST_VALUES = 256  # of a category that gets a place for each, or an index
+MOST_EMBEDDED = 20_000  # the same of a net, in which each value has a short vector
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def _decided(inputs: Inputs, shape: Shape, values: dict[str, int], asked: Asked)
     """With a preparation for each category that has none: by the shape, and by how many values it has."""
     few = how.OneHot(kind="one_hot") if shape == "linear" else how.Index(kind="index")
     many = how.MeanLabel(kind="target") if _means(asked) else how.Hashed(kind="hash")
-    plain = {c: few if values[c] <= MOST_VALUES else many for c in inputs.categories}
+    most = MOST_EMBEDDED if shape == "net" else MOST_VALUES
+    plain = {c: few if values[c] <= most else many for c in inputs.categories}
     return inputs.prepared({**plain, **inputs.how})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines import adopt, crash, evaluate, provenance, tables, tune
+from pipelines import crash, evaluate, provenance, tables, tune
 from pipelines.errors import DataError, SpecError
 from pipelines.explain import Asked, explain
 from pipelines.models import base, splits
@@ -19,7 +19,7 @@ from pipelines.models.disguise import disguised
 from pipelines.models.embargo import embargoed
 from pipelines.models.splits import Slices
 from pipelines.registry import GRAPH_TAG, Logged, Registry, Version
-from pipelines.run import certifying, example, promoting
+from pipelines.run import certifying, example, promoting, scratch, training
 from pipelines.run.backtesting import backtest
 from pipelines.run.certifying import Certificate
 from pipelines.run.context import Context
@@ -62,13 +62,7 @@ def train(ctx: Context) -> Record:
         raise type(error)(f"{ctx.stage.id}: {error}") from error
     finally:
         rows.unpersist()
-        adopt.remove(_scratch(ctx))
     return _admitted(ctx, intent, registry, detail, version)
-
-
-def _scratch(ctx: Context) -> str:
-    """A folder that all machines see, for as long as the training takes."""
-    return f"{ctx.warehouse.root}/{ctx.pipeline.pipeline}/_staging/{ctx.stage.id}"
 
 
 def _name(ctx: Context) -> str:
@@ -116,7 +110,8 @@ def _train(
     model, inputs = ctx.pipeline.models[ctx.stage.name], material.inputs
     feature = ctx.pipeline.features[model.features]
     task = evaluate.learned(model, feature, slices.train)
-    problem = tune.Problem(task, inputs, feature.keys, feature.as_of_time, model.pair, _scratch(ctx))
+    place = scratch.place(ctx.warehouse, intent)
+    problem = tune.Problem(task, inputs, feature.keys, feature.as_of_time, model.pair, place)
     told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, base.Asked(task.kind, task.width))
     for name, why in told.items():
         ctx.tell(f"{name} tells the label by itself: {why}; is it known in time?")
@@ -124,6 +119,7 @@ def _train(
     fit = partial(tune.trial, slices, problem)
     found = search(model, slices.summary["train"]["rows"], fit, kept, ctx.tell)
     winner, champion = found.winner, registry.champion(_name(ctx))
+    training.remember(ctx, intent, winner.told)
     ctx.tell(f"judges {winner.candidate.kind} on {slices.summary['test']['rows']:,} rows that it has not seen")
     judged = judge(model, feature, slices, winner, Rival(registry, champion, feature) if champion else None)
     detail = {**_said(ctx, slices, found), **judged, "features": list(inputs.columns), "disguised": told}
@@ -159,6 +155,7 @@ def _said(ctx: Context, slices: Slices, found: Found[tune.Trial]) -> dict[str, A
         "candidates": [t.as_json() for t in found.board],
         "importance": [list(i) for i in winner.importance],
         "left_out": list(winner.left_out),
+        **({"training": dict(winner.told)} if winner.told else {}),
         "splits": slices.summary,
         "split": model.split.model_dump(mode="json", include={"by", "column", "seed"}, exclude_none=True),
         "unlabelled": slices.unlabelled,
@@ -237,3 +234,4 @@ def _admitted(ctx: Context, intent: Intent, registry: Registry, detail: dict[str
         return promoting.admit(ctx, intent, registry, detail, version)
     finally:
         Kept.of(ctx.warehouse, intent).clear()
+        scratch.clear(ctx.warehouse, intent)

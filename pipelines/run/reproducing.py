@@ -14,11 +14,13 @@ from typing import Any
 from pyspark import StorageLevel
 from pyspark.sql import SparkSession
 
-from pipelines import adopt, evaluate, log, provenance, tune
+from pipelines import evaluate, log, provenance, tune
+from pipelines.deep.job import Folder
 from pipelines.errors import DataError
 from pipelines.models.base import Inputs
 from pipelines.plan import Stage, definition, same_rows
 from pipelines.registry import Registry, Version
+from pipelines.run import scratch
 from pipelines.run.judging import judge
 from pipelines.run.models import labelled, sliced
 from pipelines.spark import session
@@ -84,21 +86,19 @@ def _again(
 ) -> Json:
     """Fit the winner again and judge it. Cost: as a training of one candidate."""
     intent, tell = made
-    feature = pipeline.features[model.features]
-    scratch = f"{warehouse.root}/{pipeline.pipeline}/_staging/reproduce"
+    feature, place = pipeline.features[model.features], f"{scratch.place(warehouse, intent)}-again"
     rows = labelled(spark, warehouse, pipeline, model, intent).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         slices = sliced(rows, model, feature)
         tell(f"fits {model.candidates[0].kind} on {slices.summary['train']['rows']:,} rows")
         task = evaluate.learned(model, feature, slices.train)
         inputs = Inputs.of(rows, feature.outputs(), model.prepare)
-        done = tune.trial(
-            slices, tune.Problem(task, inputs, feature.keys, pair=model.pair, scratch=scratch), model.candidates[0]
-        )
+        problem = tune.Problem(task, inputs, feature.keys, pair=model.pair, scratch=place)
+        done = tune.trial(slices, problem, model.candidates[0])
         return {**judge(model, feature, slices, done, None), "validate": done.metrics, "splits": slices.summary}
     finally:
         rows.unpersist()
-        adopt.remove(scratch)
+        Folder(place).remove()
 
 
 def _compared(version: Version, was: Json, now: Json, winner: Candidate) -> Json:

@@ -4,9 +4,9 @@ One class a `kind`; `tasks` says what it can learn. How each is fitted stands
 in models/learners.py.
 """
 
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.spec.base import Column
 from pipelines.spec.search import Searched
@@ -165,6 +165,53 @@ class Xgboost(Learned):
     workers: int = Field(default=1, gt=0, le=1_000, description="Spark tasks that train together; one is deterministic")
 
 
+Launcher = Literal["single", "horovod", "horovod_elastic", "torch_distributor"]
+Ailment = Literal[
+    "not_finite", "not_learning", "exploding_gradients", "vanishing_gradients", "dead_units", "overfitting",
+    "class_imbalance", "rank_skew", "input_starvation",
+]  # fmt: skip
+
+
+class TabularNet(Learned):
+    """A neural network over columns, each category as a short vector that it learns; on one machine or on executors."""
+
+    tasks: ClassVar[tuple[Task, ...]] = (*CLASSES, *NUMBERS)
+    SEARCHED = ("epochs", "batch", "learning_rate", "weight_decay", "dropout")
+    kind: Literal["tabular_net"]
+    hidden: tuple[Annotated[int, Field(gt=0, le=8_192)], ...] = Field(
+        default=(256, 128), min_length=1, max_length=16, description="widths of the layers between features and answer"
+    )
+    wide: bool = Field(default=False, description="a linear model of the same features beside it")
+    epochs: int = Field(default=5, gt=0, le=10_000, description="how often each row is seen")
+    batch: int = Field(default=1_024, gt=0, le=10_000_000, description="rows of a step, of all processes together")
+    learning_rate: float = Field(default=1e-3, gt=0, le=10, description="of AdamW; rises at first, then falls to 0")
+    weight_decay: float = Field(default=1e-4, ge=0, le=10, description="of AdamW")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of units left out of a step")
+    holdout: float = Field(
+        default=0.05, ge=0, le=0.5, description="share of the rows that are watched, and not trained"
+    )
+    patience: int | None = Field(
+        default=None, gt=0, le=10_000, description="epochs without a better one, after which the best one is taken"
+    )
+    launcher: Launcher = Field(default="single", description="who starts the processes; single: one, by the driver")
+    processes: int = Field(default=1, gt=0, le=1_024, description="that train together, one a task of Spark")
+    threads: int = Field(default=1, gt=0, le=256, description="of a process")
+    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the layers' arithmetic")
+    compression: Literal["none", "fp16"] = Field(default="none", description="of gradients between processes")
+    stall_s: float = Field(
+        default=120, ge=1, le=86_400, description="a process that makes no step for so long is ended"
+    )
+    stop_on: tuple[Ailment, ...] = Field(default=("not_finite",), description="what ends a training; all is told")
+
+    @model_validator(mode="after")
+    def _crewed(self) -> Self:
+        if self.launcher == "single" and self.processes > 1:
+            raise ValueError(
+                f"launcher: single is one process, got {self.processes}; take horovod or torch_distributor"
+            )
+        return self
+
+
 class Kmeans(Learned):
     """Clusters as balls around their means: each row belongs to the nearest; unusual is what is far from all."""
 
@@ -223,12 +270,13 @@ class Als(Learned):
 
 KINDS: tuple[type[Learned], ...] = (
     LogisticRegression, LinearRegression, GeneralizedLinearRegression, DecisionTree, RandomForest, Gbt, LinearSvc,
-    NaiveBayes, FactorizationMachines, Mlp, Isotonic, Xgboost, Kmeans, BisectingKmeans, GaussianMixture, Lda, Als,
+    NaiveBayes, FactorizationMachines, Mlp, Isotonic, Xgboost, TabularNet, Kmeans, BisectingKmeans, GaussianMixture,
+    Lda, Als,
 )  # fmt: skip
 Candidate = Annotated[
     LogisticRegression | LinearRegression | GeneralizedLinearRegression | DecisionTree | RandomForest | Gbt | LinearSvc
-    | NaiveBayes | FactorizationMachines | Mlp | Isotonic | Xgboost | Kmeans | BisectingKmeans | GaussianMixture
-    | Lda | Als,
+    | NaiveBayes | FactorizationMachines | Mlp | Isotonic | Xgboost | TabularNet | Kmeans | BisectingKmeans
+    | GaussianMixture | Lda | Als,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

@@ -1,0 +1,94 @@
+"""What a net is made of, and what it answers: numbers in, numbers out, by numpy alone.
+
+A net takes the vector that preparation makes: numbers as they stand, and
+categories as indexes, each of which becomes an embedding. Answers are worked out
+in double precision and given in single, so that a row has the same answer in
+whatever batch it comes.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Goal = Literal["binary", "multiclass", "regression"]
+Matrix = NDArray[Any]
+WIDEST_EMBEDDING = 50
+
+
+@dataclass(frozen=True)
+class Design:
+    """numbers: their places of the vector; categories: (place, values) of each; outputs: of the last layer.
+
+    offset, scale: of a number that is learned: the label is offset + scale * output.
+    """
+
+    goal: Goal
+    numbers: tuple[int, ...]
+    categories: tuple[tuple[int, int], ...]
+    hidden: tuple[int, ...]
+    outputs: int
+    wide: bool = False
+    dropout: float = 0.0
+    offset: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def width(self) -> int:
+        """Places of the vector."""
+        return len(self.numbers) + len(self.categories)
+
+    @property
+    def embeddings(self) -> tuple[tuple[int, int], ...]:
+        """(values, width) of each category. Source: the rule of fastai's tabular learner, 1.6 * values ** 0.56."""
+        return tuple((values, min(WIDEST_EMBEDDING, round(1.6 * values**0.56))) for _, values in self.categories)
+
+    @property
+    def layers(self) -> tuple[tuple[int, int], ...]:
+        """(in, out) of each layer, the last one included."""
+        widths = (len(self.numbers) + sum(width for _, width in self.embeddings), *self.hidden, self.outputs)
+        return tuple(itertools.pairwise(widths))
+
+    def as_json(self) -> dict[str, Any]:
+        """To be kept with a model, and sent to ranks."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Design":
+        """What was kept."""
+        categories = tuple((place, values) for place, values in told["categories"])
+        return cls(
+            **{**told, "numbers": tuple(told["numbers"]), "hidden": tuple(told["hidden"]), "categories": categories}
+        )
+
+
+def outputs(design: Design, weights: Mapping[str, Matrix], vector: Matrix) -> Matrix:
+    """What the last layer gives for each row of a vector of shape (rows, places): float32, shape (rows, outputs).
+
+    weights: by the names that net.py gives. A category beyond the last value counts as that one.
+    """
+    numbers = vector[:, list(design.numbers)].astype(np.float64)
+    kinds = [np.clip(vector[:, at].astype(np.int64), 0, values - 1) for at, values in design.categories]
+    embedded = [weights[f"embeddings.{i}.weight"].astype(np.float64)[kind] for i, kind in enumerate(kinds)]
+    found = np.concatenate([numbers, *embedded], axis=1)
+    last = len(design.layers) - 1
+    for i in range(last + 1):
+        found = found @ weights[f"layers.{i}.weight"].astype(np.float64).T + weights[f"layers.{i}.bias"]
+        found = found if i == last else np.maximum(found, 0.0)
+    if design.wide:
+        found += numbers @ weights["line.weight"].astype(np.float64).T
+        found += sum(weights[f"steps.{i}.weight"].astype(np.float64)[kind] for i, kind in enumerate(kinds))
+    return found.astype(np.float32)
+
+
+def answers(design: Design, found: Matrix) -> tuple[Matrix, Matrix]:
+    """Of outputs: raw (a margin for each class, or the number) and probability (empty of a number), both double."""
+    found = found.astype(np.float64)
+    if design.goal == "regression":
+        return design.offset + design.scale * found, np.empty((len(found), 0))
+    raw = np.concatenate([-found, found], axis=1) / 2 if design.goal == "binary" else found
+    grown = np.exp(raw - raw.max(axis=1, keepdims=True)) if len(raw) else raw
+    return raw, grown / grown.sum(axis=1, keepdims=True)

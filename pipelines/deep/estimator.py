@@ -1,0 +1,189 @@
+"""The net as a stage of Spark ML: an estimator that lays rows down and has them trained, a model that scores.
+
+Rows go to the ranks through a Delta table of floats that lies in a folder which
+all machines see, named by what decides the weights: the same rows and options
+find the same folder, and in it the checkpoints of a training that was cut off.
+The model holds its weights itself; it is saved as Spark's metadata beside one
+safetensors file, and scores with numpy where its rows are.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+from pyspark.ml import Estimator, Model
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from safetensors.numpy import load
+
+from pipelines import tables
+from pipelines.deep import planning
+from pipelines.deep.design import Design, answers, outputs
+from pipelines.deep.job import WEIGHTS, Folder, Job, Json
+from pipelines.deep.launch import launch
+from pipelines.deep.loader import Deck
+from pipelines.errors import DataError, SpecError
+from pipelines.log import Transaction
+from pipelines.spec.candidate import TabularNet
+from pipelines.spec.task import FEATURES, PREDICTION, PROBABILITY, RAW, TARGET
+
+MOST_PLACES = 4_096  # of a vector: each is a column of the table that ranks read
+ROWS = "rows"  # the table in a training's folder
+LABEL = "y"
+DECIDES = {"hidden", "wide", "epochs", "batch", "learning_rate", "weight_decay", "dropout", "precision", "compression",
+           "holdout", "patience", "stop_on"}  # fmt: skip
+
+
+class NetEstimator(Estimator["NetModel"]):
+    """kinds: for each place of the vector the values of a category that stands there as an index, 0 for a number."""
+
+    def __init__(self, spec: TabularNet, kinds: Sequence[int], classes: int, seed: int, place: str) -> None:
+        super().__init__()
+        self.spec, self.kinds, self.classes, self.seed, self.place = spec, tuple(kinds), classes, seed, place
+
+    def _fit(self, dataset: DataFrame) -> "NetModel":
+        """Cost: an aggregate, a write of all rows, the training. Errors: as of `launch`; SpecError: too wide."""
+        if len(self.kinds) > MOST_PLACES:
+            raise SpecError(
+                f"tabular_net: {len(self.kinds):,} places of a vector, the most is {MOST_PLACES:,}; prepare narrower"
+            )
+        seen = _seen(dataset)
+        design = _design(self.spec, self.kinds, self.classes, seen)
+        folder = Folder(f"{self.place or mkdtemp(prefix='lakeloom-net-')}/{self._name(design, seen)}")
+        rows = _numbers(dataset, design)
+        path = f"{folder.path}/{ROWS}"
+        version = tables.overwrite(rows, path, Transaction(path, 0)).version
+        every = round(1 / self.spec.holdout) if self.spec.holdout else 0
+        groups = planning.groups(path, version)
+        deck = Deck(path, version, tuple(rows.columns), groups, every, self.seed)
+        told, weights = launch(Job(deck, design, self.spec, self.seed, folder.path))
+        folder.remove(ROWS)
+        if not self.place:
+            Folder(str(Path(folder.path).parent)).remove()
+        return NetModel(design, weights, told)
+
+    def _name(self, design: Design, seen: Json) -> str:
+        """The hash of all that decides the weights, but for the number of ranks."""
+        told = {**self.spec.model_dump(mode="json", include=DECIDES), **design.as_json(), **seen, "seed": self.seed}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _seen(rows: DataFrame) -> Json:
+    """How many rows there are, a checksum of them in any order, mean and spread of the label. Cost: one aggregate."""
+    mark = F.xxhash64(vector_to_array(F.col(FEATURES)), TARGET)
+    parts = (F.count(F.lit(1)), F.bit_xor(mark), F.avg(TARGET), F.stddev_pop(TARGET), F.count(TARGET))
+    found = rows.agg(*[part.alias(f"_{i}") for i, part in enumerate(parts)]).first()
+    assert found is not None
+    count, mark_of_all, mean, spread, labelled = found
+    if not count or labelled < count:
+        raise DataError(f"tabular_net: {count - labelled:,} of {count:,} training rows have no label")
+    return {"rows": count, "mark": mark_of_all, "mean": mean, "spread": spread}
+
+
+def _design(spec: TabularNet, kinds: Sequence[int], classes: int, seen: Json) -> Design:
+    goal = "regression" if not classes else "binary" if classes == 2 else "multiclass"
+    return Design(
+        goal=cast(Any, goal),
+        numbers=tuple(i for i, values in enumerate(kinds) if not values),
+        categories=tuple((i, values) for i, values in enumerate(kinds) if values),
+        hidden=spec.hidden,
+        outputs=classes if goal == "multiclass" else 1,
+        wide=spec.wide,
+        dropout=spec.dropout,
+        **({"offset": seen["mean"], "scale": seen["spread"] or 1.0} if goal == "regression" else {}),
+    )
+
+
+def _numbers(rows: DataFrame, design: Design) -> DataFrame:
+    """A column of single precision for each place of the vector, the label last; a number in units of its spread."""
+    places = rows.select(vector_to_array(F.col(FEATURES), "float32").alias("x"), F.col(TARGET).alias(LABEL))
+    label = (F.col(LABEL) - F.lit(design.offset)) / F.lit(design.scale)
+    made = [F.col("x")[i].cast("float").alias(f"x{i}") for i in range(design.width)]
+    return places.select(*made, label.cast("float").alias(LABEL))
+
+
+class NetModel(Model, MLReadable["NetModel"], MLWritable):
+    """A trained net. told: what is known of its training; empty after it was loaded."""
+
+    def __init__(self, design: Design, weights: bytes, told: Json | None = None) -> None:
+        super().__init__()
+        self.design, self.weights, self.told = design, weights, told or {}
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        """With PREDICTION; of classes with PROBABILITY and RAW as well. Lazy; Arrow to numpy and back, no pandas."""
+        raw = _scored(self.design, self.weights)(vector_to_array(F.col(FEATURES)))
+        made = dataset.withColumn("__net", raw)
+        number = max(self.design.outputs, 2)
+        if self.design.goal == "regression":
+            return made.withColumn(PREDICTION, F.col("__net")[0]).drop("__net")
+        chances = F.slice("__net", number + 1, number)
+        return (
+            made.withColumn(RAW, array_to_vector(F.slice("__net", 1, number)))
+            .withColumn(PROBABILITY, array_to_vector(chances))
+            .withColumn(PREDICTION, F.array_position(chances, F.array_max(chances)).cast("double") - 1)
+            .drop("__net")
+        )
+
+    def write(self) -> MLWriter:
+        """Spark's metadata, and the weights beside it."""
+        return _Writer(self)
+
+    @classmethod
+    def read(cls) -> MLReader["NetModel"]:
+        """What `write` wrote."""
+        return _Reader()
+
+
+def _scored(design: Design, weights: bytes) -> Any:
+    """A function of vectors as arrays: raw outputs, then probabilities, one after the other."""
+    arrays = load(weights)
+
+    def score(vectors: pa.Array) -> pa.Array:
+        values = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, design.width)
+        found = np.concatenate(answers(design, outputs(design, arrays, values)), axis=1)
+        ends = np.arange(len(found) + 1, dtype=np.int32) * found.shape[1]
+        return pa.ListArray.from_arrays(pa.array(ends), pa.array(found.reshape(-1)))
+
+    return cast(Any, F).arrow_udf(score, "array<double>")  # pyspark 4.2 has it, its stub has not
+
+
+class _Writer(MLWriter):
+    def __init__(self, model: NetModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def saveImpl(self, path: str) -> None:
+        told = {"design": self.model.design.as_json(), "sha256": hashlib.sha256(self.model.weights).hexdigest()}
+        DefaultParamsWriter.saveMetadata(self.model, path, self.sparkSession, extraMetadata=told)
+        _put(self.sparkSession, f"{path}/{WEIGHTS}", self.model.weights)
+
+
+class _Reader(MLReader[NetModel]):
+    def load(self, path: str) -> NetModel:
+        """Errors: DataError where the weights are not those that were written."""
+        told = DefaultParamsReader.loadMetadata(path, self.sparkSession)
+        (row,) = self.sparkSession.read.format("binaryFile").load(f"{path}/{WEIGHTS}").select("content").collect()
+        weights = bytes(row.content)
+        if hashlib.sha256(weights).hexdigest() != told["sha256"]:
+            raise DataError(f"{path}: the weights of the net are not those that were trained; it is not loaded")
+        model = NetModel(Design.of(told["design"]), weights)
+        model._resetUid(told["uid"])
+        return model
+
+
+def _put(spark: SparkSession, path: str, content: bytes) -> None:
+    """A file wherever Spark can write: models are saved to where its own stages are."""
+    java = cast(Any, spark)._jvm
+    place = java.org.apache.hadoop.fs.Path(path)
+    stream = place.getFileSystem(cast(Any, spark)._jsparkSession.sessionState().newHadoopConf()).create(place, True)
+    try:
+        stream.write(bytearray(content))
+    finally:
+        stream.close()

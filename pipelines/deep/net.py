@@ -1,0 +1,66 @@
+"""The net as torch trains it: embeddings and layers with ReLU between them, and a straight line beside it where asked.
+
+The names of its weights are those that design.py reads. It knows nothing of
+rows, ranks or Spark.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from pipelines.deep.design import Design
+
+UNWEIGHTED = 0.05  # spread of embeddings at the start
+
+
+class Net(nn.Module):  # type: ignore[misc]  # where torch is not installed it has no type
+    """float32 (rows, places of the vector) -> (rows, outputs)."""
+
+    def __init__(self, design: Design) -> None:
+        super().__init__()
+        self.design = design
+        self.embeddings = nn.ModuleList(nn.Embedding(values, width) for values, width in design.embeddings)
+        self.layers = nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in design.layers)
+        if design.wide:
+            self.line = nn.Linear(len(design.numbers), design.outputs, bias=False)
+            self.steps = nn.ModuleList(nn.Embedding(values, design.outputs) for _, values in design.categories)
+        self.apply(_begin)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        """The outputs of the last layer."""
+        return self.followed(vector)[0]
+
+    def followed(self, vector: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The outputs, and what each hidden layer gave."""
+        numbers = vector[:, list(self.design.numbers)]
+        kinds = [vector[:, at].long().clamp(0, values - 1) for at, values in self.design.categories]
+        found = torch.cat([numbers, *(table(k) for table, k in zip(self.embeddings, kinds, strict=True))], dim=1)
+        hidden: list[Tensor] = []
+        for layer in self.layers[:-1]:
+            hidden.append(fn.relu(layer(found)))
+            found = fn.dropout(hidden[-1], self.design.dropout, self.training)
+        found = self.layers[-1](found)
+        if self.design.wide:
+            found = found + self.line(numbers)
+            for table, kind in zip(self.steps, kinds, strict=True):
+                found = found + table(kind)
+        return found, hidden
+
+
+def _begin(part: nn.Module) -> None:
+    """He's start for layers (He and others 2015), a little noise for embeddings."""
+    if isinstance(part, nn.Linear):
+        nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+        if part.bias is not None:
+            nn.init.zeros_(part.bias)
+    elif isinstance(part, nn.Embedding):
+        nn.init.normal_(part.weight, std=UNWEIGHTED)
+
+
+def loss(design: Design, found: Tensor, label: Tensor) -> Tensor:
+    """Summed over rows: log loss of classes, squared error of a number (in units of its spread)."""
+    if design.goal == "multiclass":
+        return fn.cross_entropy(found, label.long(), reduction="sum")
+    if design.goal == "binary":
+        return fn.binary_cross_entropy_with_logits(found[:, 0], label, reduction="sum")
+    return fn.mse_loss(found[:, 0], label, reduction="sum")
