@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 # Runs here take seconds, too few for the optimising compiler to pay: without it they take two thirds of the time.
-# Two cores share the work of many small heaps best by the serial collector; room for code: 48 MB are full after a minute.
+# Two cores share the work of many small heaps best by the serial collector; room for code: 48 MB are full in a minute.
 QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
 os.environ["SPARK_SUBMIT_OPTS"] = f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {QUICK}".strip()
 
