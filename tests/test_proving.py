@@ -1,13 +1,14 @@
 """What counts as the same answer; and a process that cannot answer is told from a model that answers wrong."""
 
 import sys
+from decimal import Decimal
 
 import pytest
 
 from pipelines.errors import PlatformError
 from pipelines.run import proving
-from pipelines.run.proving import Asked, Proof, alike, compared, prove
-from pipelines.spec import Target
+from pipelines.run.proving import Asked, Proof, alike, alone, compared, prove
+from pipelines.spec import Prices, Standalone, Target
 
 ASKED = Asked("flights.late", 1, ("id",), "at")
 ROW = {"id": "a", "score": 0.25, "shares": [0.25, 0.75], "by": {"x": 1.0}}
@@ -56,3 +57,13 @@ def test_a_process_that_does_not_answer_in_time_is_no_proof(monkeypatch, tmp_pat
     monkeypatch.setattr(proving, "LIMIT_S", 0.2)
 
     assert prove(Target(), ASKED) == Proof(False, "it did not answer within 0.2 s")
+
+
+def test_a_target_with_a_cluster_reaches_the_clean_process_whole():
+    cluster = Standalone(kind="standalone", master="spark://m:7077")
+    target = Target(master=None, submit=cluster, prices=Prices(usd_core_hour=Decimal("0.05")), warehouse="/lake")
+
+    given = Target.model_validate_json(alone(target).model_dump_json())
+
+    assert (given.master, given.submit, given.warehouse) == ("local[1]", None, "/lake")
+    assert given.prices == target.prices

@@ -51,7 +51,7 @@ class Proof:
 
 def prove(target: Target, asked: Asked) -> Proof:
     """Load and score a version in a process of its own. Errors: PlatformError where the process itself fails."""
-    place = target.model_copy(update={"master": "local[1]"})
+    place = alone(target)
     given = json.dumps({"target": place.model_dump_json(), "asked": asdict(asked)})
     clean = {k: v for k, v in os.environ.items() if k not in INHERITED}
     clean["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)  # what spark-submit has added is in no variable
@@ -64,6 +64,11 @@ def prove(target: Target, asked: Asked) -> Proof:
     if done.returncode or not said:
         raise PlatformError(f"{asked.name}@{asked.number}: a clean process {_died(done.returncode, done.stderr)}")
     return Proof(**json.loads(said[-1]))
+
+
+def alone(target: Target) -> Target:
+    """The same places, and a session of its own on one core: no cluster is asked."""
+    return target.model_copy(update={"master": "local[1]", "submit": None})
 
 
 def _died(code: int, said: str) -> str:
