@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 # Runs here take seconds, too few for the optimising compiler to pay: without it they take two thirds of the time.
-QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"  # room for code: 48 MB are full after a minute
+# On two cores the serial collector does for small heaps; room for code, since 48 MB are full after a minute.
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
 os.environ["SPARK_SUBMIT_OPTS"] = f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {QUICK}".strip()
 
 MARK = "pytestmark = pytest.mark.spark"
