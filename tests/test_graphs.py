@@ -58,7 +58,7 @@ LEARNED = [
     ("mlp", "multiclass"), ("isotonic", "regression"), ("xgboost", "binary"), ("xgboost", "multiclass"),
     ("kmeans", "clustering"), ("kmeans", "anomaly"), ("gaussian_mixture", "anomaly"),
 ]  # fmt: skip
-UNLIKE = ("bisecting_kmeans", "lda", "als")  # learners that have no nodes
+UNLIKE = ("bisecting_kmeans", "lda", "als", "tabular_net")  # learners that have no nodes
 NOTES = ("Late again", "on TIME, again!", "", None, "a bird: b_2 strike", "Übergröße naïve", "ice")
 
 
