@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from deltalake import DeltaTable
+from pyspark.errors import PySparkException
 
 from pipelines import log, tables
 from pipelines.errors import ConflictError
@@ -96,6 +97,76 @@ def test_changes_are_rows_as_they_now_are(spark, story):
     assert changed(-1, 1) == {("a", 1), ("b", 2), ("c", 3)}
     assert changed(0, 2) == {("c", 3), ("b", 20), ("d", 4)}
     assert changed(2, 3) == {("e", 5)}
+
+
+@pytest.fixture(scope="module")
+def life(spark, frame, tmp_path_factory):
+    """A table to which was done what can be: appends, a column more, a MERGE, OPTIMIZE, RESTORE, an append."""
+    path = str(tmp_path_factory.mktemp("tables") / "life")
+    numbers = iter(range(99))
+
+    def add(rows, ddl=DDL):
+        tables.append(frame(rows, ddl), path, Transaction("app", next(numbers)))
+
+    add([("a", 1), ("b", None)])
+    add([(None, 3)])
+    add([])
+    tables.grow(spark, path, ["w"], "grown")
+    add([("c", 4, "x")], f"{DDL}, w string")
+    tables.merge(frame([("b", 5, "y"), ("d", 6, "z")], f"{DDL}, w string"), path, "t.k = s.k", tables.UPSERT,
+                 Transaction("app", next(numbers)))  # fmt: skip
+    tables.optimize(spark, path)
+    tables.restore(spark, path, 4, Transaction("app", next(numbers)))
+    add([("e", 7)])
+    return path
+
+
+def by_delta(spark, path: str, version: int) -> list:
+    return sorted(map(str, spark.read.format("delta").option("versionAsOf", version).load(path).collect()))
+
+
+def fed(spark, path: str, after: int, upto: int) -> list:
+    feed = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", after + 1)
+    rows = feed.option("endingVersion", upto).load(path)
+    kept = rows.where("_change_type IN ('insert', 'update_postimage')").drop(*tables.CHANGE)
+    return sorted(map(str, kept.select("k", "v").collect()))
+
+
+def test_a_version_is_what_delta_reads_whatever_was_done_to_the_table(spark, life):
+    newest = DeltaTable(life).version()
+
+    for version in range(newest + 1):
+        assert sorted(map(str, tables.read(spark, life, version).collect())) == by_delta(spark, life, version)
+
+
+def test_changes_are_those_of_the_change_feed_whatever_was_done_to_the_table(spark, life):
+    newest = DeltaTable(life).version()
+
+    for after, upto in [(0, 1), (0, 2), (1, 3), (1, 4), (2, 5), (4, 6), (5, 6), (6, newest), (newest - 1, newest)]:
+        found = sorted(map(str, tables.changes(spark, life, after, upto).select("k", "v").collect()))
+        assert found == fed(spark, life, after, upto), (after, upto)
+
+
+def test_a_small_plain_table_costs_no_job_to_open(spark, life, plan):
+    assert "parquet" in plan(tables.read(spark, life, 1)).lower()
+    assert "PreparedDeltaFileIndex" not in plan(tables.read(spark, life, 1))
+
+
+def test_a_path_that_reads_like_a_pattern_is_read_as_it_is(spark, frame, tmp_path):
+    path = str(tmp_path / "[ab] {1}")
+    tables.append(frame([("a", 1)], DDL), path, Transaction("app", 0))
+
+    assert rows(spark, path, 0) == {("a", 1)}
+
+
+def test_a_version_whose_files_are_gone_is_no_empty_table(spark, frame, tmp_path):
+    path = tmp_path / "t"
+    tables.append(frame([("a", 1)], DDL), str(path), Transaction("app", 0))
+    for file in path.glob("*.parquet"):
+        file.unlink()
+
+    with pytest.raises(PySparkException):
+        tables.read(spark, str(path), 0).collect()
 
 
 def test_of_several_changes_of_a_row_the_last_is_told(spark, frame, tmp_path):
