@@ -174,7 +174,7 @@ def _write_history(
     version = ctx.warehouse.version(ctx.stage.id)
     assert version is not None
     low, high = _bounds(table, staged)
-    standing = tables.read(ctx.spark, path, version).where(_within(table, low, high))
+    standing = tables.read(ctx.spark, path, version, in_part=True).where(_within(table, low, high))
     standing = standing.join(events.select(*table.keys).distinct(), list(table.keys), "left_semi")
     marked = standing.drop(versions.FROM, TO).withColumns({DELETES: F.lit(False), STANDS: F.lit(True)})
     rows = versions.history(events.unionByName(marked), table.keys, table.sequence_by)

@@ -133,7 +133,7 @@ def _late(ctx: Context, feature: Feature, intent: Intent) -> DataFrame | None:
     bounds = features.frontier(feature, changed, specs) if changed else None
     if bounds is None:
         return None
-    rows = tables.read(ctx.spark, ctx.warehouse.path(spine), intent.inputs[spine]["upto"])
+    rows = tables.read(ctx.spark, ctx.warehouse.path(spine), intent.inputs[spine]["upto"], in_part=True)
     published = rows if newest is None else rows.where(F.col(feature.as_of_time) <= F.lit(newest))
     return features.touched(feature, published, changed, specs, bounds)
 
@@ -154,7 +154,7 @@ def _made(ctx: Context, feature: Feature, intent: Intent, batch: Batch) -> DataF
     specs, read = ctx.pipeline.tables, {}
     for name in feature.joined():
         path, upto = ctx.warehouse.path(f"tables.{name}"), intent.inputs[f"tables.{name}"]["upto"]
-        read[name] = tables.read(ctx.spark, path, upto)
+        read[name] = tables.read(ctx.spark, path, upto, in_part=batch.spans is not None)
         if batch.spans is not None:
             read[name] = read[name].where(features.within_reach(feature, name, specs, batch.spans))
     return features.build(feature, batch.rows, read, specs)
