@@ -170,7 +170,7 @@ def test_versions_are_listed_with_evidence(story):
     assert oldest["reads"] == {"features.sendings": 0, "tables.parcels": 0}
     assert oldest["kind"] == "logistic_regression" and oldest["params"]["iterations"] == 5
     assert set(oldest["test"]["roc_auc"]) == set(story.project.records(STAGE)[0].detail["test"]["roc_auc"])
-    assert len(oldest["gates"]) == 4
+    assert len(oldest["gates"]) == 5
 
 
 def test_a_version_shows_its_files_and_its_moves(story):
