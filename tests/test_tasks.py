@@ -249,6 +249,10 @@ def test_a_task_has_the_metrics_that_its_vocabulary_names(kind, numbers, scored,
         "clustering": lambda: (evaluate.Clustering(), np.ones(201)),
         "forecasting": lambda: (evaluate.Forecasting(), np.append(evaluate.counts(Regression(), scored), np.ones(4))),
         "anomaly": lambda: (evaluate.Anomaly(), np.ones((4096, 3))),
+        "recommendation": lambda: (
+            evaluate.Recommendation(),
+            np.append(evaluate.counts(Regression(), scored), np.ones(6)),
+        ),
     }[kind]()
 
     assert set(task.metrics(counts)) == set(TASKS[kind].metrics) <= set(METRICS)
