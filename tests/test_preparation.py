@@ -205,7 +205,7 @@ def test_a_feature_that_is_the_label_in_disguise_is_named(frame):
     train = frame(rows, DDL).withColumn("mixed", F.col("wind") + 10 * F.rand(3))
     inputs = Inputs.of(train, ["carrier", "note", "hour", "wind", "mixed"])
 
-    found = disguised(train, inputs, Asked("binary", 2))
+    found = disguised(train, inputs, Asked("binary", 2), 500)
 
     assert found == {
         "carrier": "its 2 values explain 100.00% of the label",
@@ -217,7 +217,7 @@ def test_a_number_that_grows_with_the_label_is_named(frame):
     rows = [(i, "UA", "", i % 5, sqrt(i), NOON, 3.0 * i) for i in range(100)]
     train = frame(rows, DDL).withColumn("minutes", F.col(TARGET) * 60 + 7)
 
-    found = disguised(train, Inputs.of(train, ["hour", "wind", "minutes"]), ASKED)
+    found = disguised(train, Inputs.of(train, ["hour", "wind", "minutes"]), ASKED, 100)
 
     assert found == {"minutes": "its correlation with the label is 1.0000"}
 
@@ -226,6 +226,6 @@ def test_a_number_that_does_not_vary_tells_nothing(frame):
     rows = [(i, "UA", "", 0, 1.0 if i == 7 else None, NOON, 3.0 * i) for i in range(100)]
     train = frame(rows, DDL).withColumn("minutes", F.col(TARGET) * 60 + 7)
 
-    found = disguised(train, Inputs.of(train, ["hour", "wind", "minutes"]), ASKED)
+    found = disguised(train, Inputs.of(train, ["hour", "wind", "minutes"]), ASKED, 100)
 
     assert list(found) == ["minutes"]

@@ -5,6 +5,7 @@ was not known in time `check` refuses before anything runs. Of more than two
 classes only categories are looked at.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from pyspark.ml.feature import SQLTransformer
@@ -17,39 +18,48 @@ from pipelines.spec.task import TARGET, TASKS
 
 TELLING = 0.999  # correlation, or share of the label's variance between the values of a category
 TAIL = 0.001  # of either class, beyond which a row may stray
+SAMPLE, SEED = 20_000, 7  # rows that are looked at for such a value
 ROWS_A_VALUE = 10  # fewer make any category tell its rows apart, as a key does
 
 
-def disguised(train: DataFrame, inputs: Inputs, asked: Asked) -> dict[str, str]:
-    """Feature -> how well it tells TARGET among the training rows, where it does so alone. Cost: two aggregates."""
+def disguised(train: DataFrame, inputs: Inputs, asked: Asked, rows: int) -> dict[str, str]:
+    """Feature -> how well it tells TARGET among the training rows, where it does so alone.
+
+    rows: about how many there are. Cost: two aggregates, and quantiles of a sample.
+    """
     if not TASKS[asked.kind].supervised:
         return {}
     made = select({**numbers.typed(inputs), **categories.typed(inputs)})
     typed = SQLTransformer(statement=made).transform(train)
-    found = {} if asked.classes > 2 else _numbers(typed, inputs, asked.classes == 2)
+    found = {} if asked.classes > 2 or not inputs.numbers else _numbers(typed, inputs)
+    if asked.classes == 2 and inputs.numbers:
+        found = _parting(typed.sample(min(1.0, SAMPLE / max(rows, 1)), SEED), inputs) | found
     return found | (_categories(typed, inputs) if inputs.categories else {})
 
 
-def _numbers(typed: DataFrame, inputs: Inputs, two: bool) -> dict[str, str]:
-    if not inputs.numbers:
-        return {}
-    asked = [_told(F.col(f"__n_{c}"), two).alias(f"n{i}") for i, c in enumerate(inputs.numbers)]
-    row: Any = typed.agg(*asked).first()
-    told = {}
-    for i, c in enumerate(inputs.numbers):
-        correlation, yes, no = row[f"n{i}"]
-        if abs(correlation or 0.0) >= TELLING:
-            told[c] = f"its correlation with the label is {correlation:.4f}"
-        elif yes and no and (yes[0] > no[1] or yes[1] < no[0]):
-            told[c] = "it parts the two labels, nearly every row"
-    return told
+def _numbers(typed: DataFrame, inputs: Inputs) -> dict[str, str]:
+    row: Any = typed.agg(
+        *[_correlation(F.col(f"__n_{c}")).alias(f"n{i}") for i, c in enumerate(inputs.numbers)]
+    ).first()
+    told = {c: row[f"n{i}"] or 0.0 for i, c in enumerate(inputs.numbers)}
+    return {c: f"its correlation with the label is {r:.4f}" for c, r in told.items() if abs(r) >= TELLING}
 
 
-def _told(n: Column, two: bool) -> Column:
-    """Correlation, and where nearly all rows of each of two classes lie."""
+def _parting(typed: DataFrame, inputs: Inputs) -> dict[str, str]:
+    """Numbers that lie on one side of a value in nearly all rows of one class, and on the other in those of the other.
+
+    Quantiles are dear, so they are of a sample: a number that parts all rows parts these.
+    """
     ends = [TAIL, 1 - TAIL]
-    spans = [F.percentile_approx(F.when(F.col(TARGET) == y, n), ends) if two else F.lit(None) for y in (1, 0)]
-    return F.struct(_correlation(n).alias("r"), spans[0].alias("yes"), spans[1].alias("no"))
+    asked = [F.percentile_approx(F.when(F.col(TARGET) == y, F.col(f"__n_{c}")), ends).alias(f"n{i}_{y}")
+             for i, c in enumerate(inputs.numbers) for y in (0, 1)]  # fmt: skip
+    row: Any = typed.agg(*asked).first()
+    spans = {c: (row[f"n{i}_0"], row[f"n{i}_1"]) for i, c in enumerate(inputs.numbers)}
+    return {c: "it parts the two labels, nearly every row" for c, (no, yes) in spans.items() if _apart(no, yes)}
+
+
+def _apart(no: Sequence[float] | None, yes: Sequence[float] | None) -> bool:
+    return bool(yes and no and (yes[0] > no[1] or yes[1] < no[0]))
 
 
 def _correlation(n: Column) -> Column:

@@ -24,6 +24,7 @@ PARTS = {  # of a timestamp: how it is counted, and after how many it begins ane
     "month": ("month(`{c}`)", 12),
 }
 MADE = dict[str, str]  # column -> SQL
+PLAIN = how.Number(kind="number")
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,20 @@ class Seen:
     missing: int
     low: float = 0.0
     high: float = 0.0
-    median: float = 0.0
     mean: float = 0.0
     variance: float = 0.0  # of the population that is there
-    edges: tuple[float, ...] = ()  # between equal shares, where they were asked for
+    quantiles: tuple[float, ...] = ()  # the median, or the edges between equal shares; what was asked for
 
     @classmethod
     def of(cls, rows: int, found: Any) -> "Seen":
         """Of a row of `figures`."""
-        there, low, high, median, mean, variance, edges = found
-        return cls(rows, rows - there, low, high, median, mean, variance, tuple(edges)) if there else cls(rows, rows)
+        there, low, high, mean, variance, quantiles = found
+        return cls(rows, rows - there, low, high, mean, variance, tuple(quantiles)) if there else cls(rows, rows)
+
+    @property
+    def median(self) -> float:
+        """0 where it is missing in every row, or was not needed."""
+        return self.quantiles[0] if self.quantiles else 0.0
 
     @property
     def constant(self) -> bool:
@@ -71,14 +76,22 @@ def typed(inputs: Inputs) -> MADE:
     return made
 
 
-def figures(column: str, asked: how.Preparation | None) -> Column:
-    """An aggregate: rows that have it, least, greatest, median, mean, variance, edges between equal shares."""
-    n = F.col(f"__n_{column}")
-    number = asked.number if isinstance(asked, how.Quantiles) else 0
-    shares = [i / number for i in range(1, number)] or [0.5]
-    parts = (F.count(n), F.min(n), F.max(n), F.percentile_approx(n, 0.5), F.avg(n), F.var_pop(n))
-    edges = F.percentile_approx(n, shares)
-    return F.struct(*[part.alias(f"_{k}") for k, part in enumerate((*parts, edges))])
+def figures(column: str, asked: how.Preparation | None, shape: Shape) -> Column:
+    """An aggregate: rows that have it, least, greatest, mean, variance, and the quantiles that are asked for."""
+    n, shares = F.col(f"__n_{column}"), _shares(asked, shape)
+    parts = (F.count(n), F.min(n), F.max(n), F.avg(n), F.var_pop(n))
+    quantiles = F.percentile_approx(n, shares) if shares else F.array().cast("array<double>")
+    return F.struct(*[part.alias(f"_{k}") for k, part in enumerate((*parts, quantiles))])
+
+
+def _shares(asked: how.Preparation | None, shape: Shape) -> list[float]:
+    """The rows below each quantile that is needed: none where nothing is filled, for they are the dear part."""
+    if isinstance(asked, how.Quantiles):
+        return [i / asked.number for i in range(1, asked.number)]
+    if isinstance(asked, how.Cycle):
+        return []
+    impute, scale = _way(asked if isinstance(asked, how.Number) else PLAIN, shape)
+    return [0.5] if impute == "median" or (impute, scale) == ("none", "standard") else []
 
 
 def made(inputs: Inputs, seen: Mapping[str, Seen], shape: Shape) -> tuple[MADE, list[Block]]:
@@ -86,7 +99,7 @@ def made(inputs: Inputs, seen: Mapping[str, Seen], shape: Shape) -> tuple[MADE, 
     sql: MADE = {}
     blocks = [Block(c, f"__v_{c}_{part}_{way}") for c in inputs.times for part in _parts(inputs, c) for way in WAYS]
     for c in inputs.numbers:
-        asked = inputs.how.get(c, how.Number(kind="number"))
+        asked = inputs.how.get(c, PLAIN)
         if isinstance(asked, how.Quantiles):
             continue
         if isinstance(asked, how.Cycle):
@@ -117,8 +130,7 @@ def _circle(column: str, name: str, value: str, period: float) -> MADE:
 
 
 def _number(column: str, asked: how.Number, seen: Seen, shape: Shape) -> MADE:
-    value, scale = f"`__n_{column}`", asked.scale or ("standard" if shape in ("linear", "net") else "none")
-    impute = asked.impute or ("none" if shape == "boosted" else "median")
+    value, (impute, scale) = f"`__n_{column}`", _way(asked, shape)
     fill = {"median": seen.median, "mean": seen.mean, "constant": asked.constant, "none": seen.median}[impute]
     fill = _rounded(fill)
     filled = value if impute == "none" else f"coalesce({value}, {fill!r}D)"
@@ -133,11 +145,17 @@ def _number(column: str, asked: how.Number, seen: Seen, shape: Shape) -> MADE:
     return sql
 
 
+def _way(asked: how.Number, shape: Shape) -> tuple[str, str]:
+    """How it is filled, and how it is scaled."""
+    scale = asked.scale or ("standard" if shape in ("linear", "net") else "none")
+    return asked.impute or ("none" if shape == "boosted" else "median"), scale
+
+
 def cut(inputs: Inputs, seen: Mapping[str, Seen]) -> MADE:
     """Numbers as categories: how many of the edges lie below."""
     made = {}
     for c in inputs.quantiles:
-        edges = sorted(set(seen[c].edges))
+        edges = sorted(set(seen[c].quantiles))
         above = " + ".join(f"IF(`__n_{c}` > {edge!r}D, 1, 0)" for edge in edges) or "0"
         made[f"__c_{c}"] = f"IF(`__n_{c}` IS NULL, '(missing)', lpad(CAST({above} AS STRING), 3, '0'))"
     return made

@@ -50,7 +50,7 @@ def prepare(train: DataFrame, inputs: Inputs, shape: Shape, asked: Asked) -> Pre
     """Fit on the training rows. Cost: one aggregate, and one for the categories. Errors: DataError: nothing varies."""
     first = SQLTransformer(statement=select({**numbers.typed(inputs), **categories.typed(inputs)}))
     typed = first.transform(train)
-    seen, values = _seen(typed, inputs)
+    seen, values = _seen(typed, inputs, shape)
     left_out = tuple(c for c in inputs.columns if (c in seen and seen[c].constant) or values.get(c, 2) < 2)
     kept = inputs.only(set(inputs.columns) - set(left_out))
     if not kept.columns:
@@ -65,10 +65,10 @@ def prepare(train: DataFrame, inputs: Inputs, shape: Shape, asked: Asked) -> Pre
     return Prepared((first, second, *fitted.stages, vector), tuple(blocks), left_out, rows)
 
 
-def _seen(typed: DataFrame, inputs: Inputs) -> tuple[dict[str, Seen], dict[str, int]]:
+def _seen(typed: DataFrame, inputs: Inputs, shape: Shape) -> tuple[dict[str, Seen], dict[str, int]]:
     """What is known of numbers, and about how many values each category has. Cost: one aggregate."""
     asked = [F.count(F.lit(1)).alias("rows")]
-    asked += [numbers.figures(c, inputs.how.get(c)).alias(f"n{i}") for i, c in enumerate(inputs.numbers)]
+    asked += [numbers.figures(c, inputs.how.get(c), shape).alias(f"n{i}") for i, c in enumerate(inputs.numbers)]
     asked += [F.approx_count_distinct(f"__c_{c}").alias(f"c{i}") for i, c in enumerate(inputs.categories)]
     found: Any = typed.agg(*asked).first()
     seen = {c: Seen.of(found["rows"], found[f"n{i}"]) for i, c in enumerate(inputs.numbers)}

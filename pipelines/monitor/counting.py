@@ -4,15 +4,15 @@ Every function scans its frame once and brings counts to the driver, never rows.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import reduce
-from operator import add
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from pipelines.monitor.bins import BINS, KNOWN, LARGEST, Bins, Categories, Json, Numbers
+from pipelines.monitor.binning import COUNTED, WINDOW, binned
+from pipelines.monitor.bins import BINS, KNOWN, Bins, Categories, Json, Numbers
 from pipelines.spec.monitor import Period
 
 ERROR = 0.001  # of a quantile, as a share of the rows
@@ -55,53 +55,31 @@ def _ranked(rows: DataFrame, categories: Sequence[str]) -> dict[str, list[str]]:
 def count(rows: DataFrame, bins: Mapping[str, Bins], window: Column) -> dict[int | None, dict[str, Counts]]:
     """Window -> feature -> {'rows': per slot, 'sums': of the values, per slot of a number}.
 
-    Cost: one scan; rows x features are added up in each task, and only counts are shuffled.
+    Cost: one scan, columns to Python by Arrow; the counts of each task go to the driver, no shuffle.
     """
-    names = list(bins)
-    entries = [F.struct(F.lit(i).alias("c"), _slot(n, bins[n]).alias("s"), _value(n, bins[n]).alias("x"))
-               for i, n in enumerate(names)]  # fmt: skip
-    counted = rows.select(window.alias("w"), F.explode(F.array(*entries)).alias("e")).groupBy("w", "e.c", "e.s")
+    asked = rows.select(window.cast("bigint").alias(WINDOW), *[_plain(n, b).alias(n) for n, b in bins.items()])
+    names, held = list(bins), dict(bins)
+
+    def counted(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return binned(held, batches)
+
     found: dict[int | None, dict[str, Counts]] = {}
-    for row in counted.agg(F.count("*").alias("n"), F.sum("e.x").alias("x")).collect():
+    for row in asked.mapInArrow(counted, COUNTED).collect():
         name = names[row.c]
         counts = found.setdefault(row.w, {}).setdefault(name, empty(bins[name]))
-        counts["rows"][row.s] = row.n
-        if "sums" in counts:
-            counts["sums"][row.s] = row.x or 0.0
+        for kind, summed in zip(counts, (row.n, row.x), strict=False):
+            counts[kind] = [a + b for a, b in zip(counts[kind], summed, strict=True)]
     return found
+
+
+def _plain(name: str, bins: Bins) -> Column:
+    return F.col(name).cast("double" if isinstance(bins, Numbers) else "string")
 
 
 def empty(bins: Bins) -> Counts:
     """The counts of no rows."""
     none = [0] * bins.slots
     return {"rows": none, "sums": [0.0] * bins.slots} if isinstance(bins, Numbers) else {"rows": none}
-
-
-def _slot(name: str, bins: Bins) -> Column:
-    return _number_slot(name, bins) if isinstance(bins, Numbers) else _category_slot(name, bins)
-
-
-def _number_slot(name: str, bins: Numbers) -> Column:
-    value = F.col(name).cast("double")
-    above = [(value > edge).cast("int") for edge in bins.edges[1:]]
-    inside = [(value >= bins.edges[0]).cast("int")] if bins.edges else []
-    place = reduce(add, [*inside, *above], F.lit(0))
-    return F.when(value.isNull() | F.isnan(value), bins.slots - 1).otherwise(place)
-
-
-def _category_slot(name: str, bins: Categories) -> Column:
-    value, known = F.col(name).cast("string"), len(bins.values)
-    place = F.array_position(F.array(*[F.lit(v) for v in bins.values]), value) if bins.values else F.lit(0)
-    beyond = F.lit(known + 1 if bins.complete else known)
-    if bins.others:
-        beyond = F.when(value.isin(*bins.others), known).otherwise(beyond)
-    return F.when(value.isNull(), bins.slots - 1).when(place > 0, (place - 1).cast("int")).otherwise(beyond)
-
-
-def _value(name: str, bins: Bins) -> Column:
-    """What is summed: a number that is one, no larger than can be added."""
-    value = F.col(name).cast("double") if isinstance(bins, Numbers) else F.lit(None).cast("double")
-    return F.when(value.isNotNull() & ~F.isnan(value), F.greatest(F.least(value, F.lit(LARGEST)), F.lit(-LARGEST)))
 
 
 def count_scores(

@@ -112,12 +112,13 @@ def _train(
     task = evaluate.learned(model, feature, slices.train)
     place = scratch.place(ctx.warehouse, intent)
     problem = tune.Problem(task, inputs, feature.keys, feature.as_of_time, model.pair, place)
-    told = disguised(slices.train.withColumn(TARGET, task.target()), inputs, base.Asked(task.kind, task.width))
+    learned, rows = slices.train.withColumn(TARGET, task.target()), slices.summary["train"]["rows"]
+    told = disguised(learned, inputs, base.Asked(task.kind, task.width), rows)
     for name, why in told.items():
         ctx.tell(f"{name} tells the label by itself: {why}; is it known in time?")
     kept = Kept.of(ctx.warehouse, intent) if model.searched else None
     fit = partial(tune.trial, slices, problem)
-    found = search(model, slices.summary["train"]["rows"], fit, kept, ctx.tell)
+    found = search(model, rows, fit, kept, ctx.tell)
     winner, champion = found.winner, registry.champion(_name(ctx))
     training.remember(ctx, intent, winner.told)
     ctx.tell(f"judges {winner.candidate.kind} on {slices.summary['test']['rows']:,} rows that it has not seen")
