@@ -10,7 +10,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from pipelines.cost import Usage
+from pipelines.cost import HOUR_MS, Usage
 
 WAIT_MS = 2_000  # for the events of tasks that have just ended
 _SIZES = {"k": 1 / 1024, "m": 1, "g": 1024, "t": 1024**2}
@@ -50,6 +50,12 @@ class Reading:
             read_bytes=later.sum("read_bytes") - self.sum("read_bytes"),
             shuffled_bytes=later.sum("shuffled_bytes") - self.sum("shuffled_bytes"),
         )
+
+    def for_an_hour(self) -> Usage:
+        """What these executors would hold in an hour."""
+        there = [e for e in self.executors if e.removed_ms is None]
+        memory = len(there) * self.memory_mib * HOUR_MS
+        return Usage(core_ms=sum(e.cores for e in there) * HOUR_MS, memory_mib_ms=memory)
 
     def sum(self, name: str) -> int:
         """Of one count, over all executors."""

@@ -137,8 +137,8 @@ def effort(pipeline: Pipeline, stage: Stage) -> str:
     first = f"at most {trials} trials of {len(model.candidates)} candidate{'s' * (len(model.candidates) > 1)}"
     first += f" on {share:.0%} of the rows" if higher else ""
     again = [f"{n} again on {s:.0%}" for s, n in higher]
-    minutes = [f"{model.search.budget_minutes:g} minutes"] if model.search.budget_minutes else []
-    return ", ".join([first, *again, *minutes])
+    budgets = ((model.search.budget_minutes, "minutes"), (model.search.budget_usd, "USD"))
+    return ", ".join([first, *again, *(f"{budget:g} {unit}" for budget, unit in budgets if budget)])
 
 
 def definition(pipeline: Pipeline, stage: Stage) -> str:

@@ -67,13 +67,16 @@ class Found(Generic[T]):
     board: tuple[Tried, ...]
 
 
-def search(model: Model, rows: int, fit: Fit[T], kept: Kept | None, tell: Callable[[str], None]) -> Found[T]:
+def search(
+    model: Model, rows: int, fit: Fit[T], kept: Kept | None, tell: Callable[[str], None], usd_hour: float = 0.0
+) -> Found[T]:
     """The best of a model's candidates by its metric; of equals, the one that was tried first.
 
-    rows: of the training slice; kept: where finished trials are looked for and written, None: nowhere.
+    rows: of the training slice; kept: where finished trials are looked for and written, None: nowhere;
+    usd_hour: what the machines cost.
     Cost: a call of `fit` for each trial that is not found there; one more if the winner was.
     """
-    bench, sampler = _Bench(model, rows, fit, kept, tell), Sampler(model)
+    bench, sampler = _Bench(model, rows, fit, kept, tell, usd_hour), Sampler(model)
     board: list[Tried] = []
     while (asked := sampler.ask(model.search.parallel)) and not (board and bench.late):
         for proposal, tried in zip(asked, bench.tried(asked, 0), strict=True):
@@ -96,17 +99,20 @@ def ranked(board: Sequence[Tried], metric: Metric) -> list[Tried]:
 class _Bench(Generic[T]):
     """Where trials are carried out: what is known of them, how long they took, the best one's fit."""
 
-    def __init__(self, model: Model, rows: int, fit: Fit[T], kept: Kept | None, tell: Callable[[str], None]) -> None:
-        self.model, self.fit, self.kept, self.tell = model, fit, kept, tell
+    def __init__(
+        self, model: Model, rows: int, fit: Fit[T], kept: Kept | None, tell: Callable[[str], None], usd_hour: float
+    ) -> None:
+        self.model, self.fit, self.kept, self.tell, self.usd_hour = model, fit, kept, tell, usd_hour
         self.rungs = rungs(model, rows, LEAST_ROWS)
         self.seconds = 0.0
         self.best: tuple[Tried, T] | None = None
 
     @property
     def late(self) -> bool:
-        """True where the budget of minutes is spent, by the time that trials took: also those before a kill."""
-        budget = self.model.search.budget_minutes
-        return budget is not None and self.seconds >= 60 * budget
+        """True where a budget is spent, by the time that trials took: also those before a kill."""
+        asked, hours = self.model.search, self.seconds / 3600
+        spent = ((asked.budget_minutes, 60 * hours), (asked.budget_usd, self.usd_hour * hours))
+        return any(budget is not None and used >= budget for budget, used in spent)
 
     def tried(self, asked: Sequence[Proposal], rung: int) -> list[Tried]:
         """These proposals side by side, in their order; of their fits the best is held."""

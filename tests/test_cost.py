@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.cost import Usage, a_thousand, cost, over_budget, parts, predicted, storage, total
 from pipelines.errors import DataError
+from pipelines.metering import Executor, Reading
 from pipelines.plan import Stage, Verdict
 from pipelines.spec import Prices, Target, load
 from pipelines.spending import predictions, refuse_over_budget, spent, spent_text
@@ -116,6 +117,15 @@ def test_each_stage_has_its_bill(kept):
         "tables.totals                     0    0.000000                                               0.000000",
         "all                               2    0.271000                                               0.000000",
     ]
+
+
+def test_an_hour_costs_what_the_executors_that_are_there_hold():
+    there, gone = Executor(4, 0, None, 9, 9, 9), Executor(4, 0, 5, 9, 9, 9)
+
+    hour = Reading(at_ms=10, memory_mib=2048, executors=(there, there, gone)).for_an_hour()
+
+    # two of three are there: 8 cores x 0.05 + 4 GiB x 0.01
+    assert cost(hour, PRICES) == D("0.44")
 
 
 def test_a_run_over_its_budget_does_not_begin(kept):

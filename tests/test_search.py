@@ -118,6 +118,7 @@ def test_halving_tries_all_on_few_rows_and_few_on_all():
             "    search: {halving: 2, budget_minutes: 0.5}\n",
             "at most 12 trials of 2 candidates on 25% of the rows, 6 again on 50%, 3 again on 100%, 0.5 minutes",
         ),
+        ("auto", "    search: {budget_usd: 2.5}\n", "at most 12 trials of 2 candidates, 2.5 USD"),
     ],
 )
 def test_a_plan_says_what_a_search_costs_at_most(tmp_path, candidates, more, said):

@@ -35,7 +35,9 @@ def model(**how: object) -> Model:
     return Model.model_validate({**whole, "search": {"metric": "roc_auc", "trials": 4, **how}})
 
 
-def searched(kept: Kept | None, most: int = 99, **how: object) -> tuple[list[str], Found[Fitted] | None]:
+def searched(
+    kept: Kept | None, most: int = 99, usd_hour: float = 0.0, **how: object
+) -> tuple[list[str], Found[Fitted] | None]:
     """What a search told until it ended, or was killed before it told more than `most` lines."""
     told: list[str] = []
 
@@ -45,7 +47,7 @@ def searched(kept: Kept | None, most: int = 99, **how: object) -> tuple[list[str
         told.append(text)
 
     try:
-        return told, search(model(**how), ROWS, Fitted, kept, tell)
+        return told, search(model(**how), ROWS, Fitted, kept, tell, usd_hour)
     except Killed:
         return told, None
 
@@ -131,6 +133,15 @@ def test_out_of_time_no_trial_goes_on_to_more_rows():
     _, found = searched(None, halving=2, budget_minutes=0.15)  # 9 s: four trials, and one of two again
 
     assert [(t.rung, t.share) for t in found.board] == [(2, 1.0), (1, 0.5), *[(0, 0.25)] * 4]
+
+
+def test_out_of_money_no_trial_begins_and_the_best_so_far_wins(kept):
+    told, found = searched(kept, usd_hour=3.6, budget_usd=0.003)  # a second costs 0.001, and a trial takes 2
+
+    assert told == ["fits xgboost (1 of 4)", "fits xgboost (2 of 4)"]
+    assert len(found.board) == 2
+    assert len(searched(None, usd_hour=1.8, budget_usd=0.003)[1].board) == 3  # half as dear: 0.003 after three
+    assert len(searched(None, usd_hour=0.36, budget_usd=0.003)[1].board) == 4
 
 
 def test_only_a_winner_from_before_a_kill_is_fitted_twice(kept):

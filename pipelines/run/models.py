@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
 from math import isclose
 from typing import Any
@@ -10,8 +11,10 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines import crash, evaluate, provenance, tables, tune
+from pipelines.cost import cost
 from pipelines.errors import DataError, SpecError
 from pipelines.explain import Asked, explain
+from pipelines.metering import reading
 from pipelines.models import base, splits
 from pipelines.models.ahead import labels
 from pipelines.models.base import SEED, Inputs, predict
@@ -118,7 +121,7 @@ def _train(
         ctx.tell(f"{name} tells the label by itself: {why}; is it known in time?")
     kept = Kept.of(ctx.warehouse, intent) if model.searched else None
     fit = partial(tune.trial, slices, problem)
-    found = search(model, rows, fit, kept, ctx.tell)
+    found = search(model, rows, fit, kept, ctx.tell, _usd_hour(ctx, model))
     winner, champion = found.winner, registry.champion(_name(ctx))
     training.remember(ctx, intent, winner.told)
     ctx.tell(f"judges {winner.candidate.kind} on {slices.summary['test']['rows']:,} rows that it has not seen")
@@ -145,6 +148,20 @@ def _train(
     _keep(registry, logged, slices, feature, Version(_name(ctx), 0, logged.run_id, tags, intent.now))
     registry.keep(logged.run_id, "detail", detail)
     return detail, registry.register(_name(ctx), logged, tags)
+
+
+def _usd_hour(ctx: Context, model: Model) -> float:
+    """What the cluster costs, for a search that may spend so much; 0 where none asks.
+
+    Errors: SpecError where nobody can tell.
+    """
+    if model.search.budget_usd is None:
+        return 0.0
+    now, prices = reading(ctx.spark), ctx.target.prices
+    usd = cost(now.for_an_hour(), prices) if now and prices else Decimal(0)
+    if not usd:
+        raise SpecError("search.budget_usd asks what an hour costs, and the target does not say; add prices to it")
+    return float(usd)
 
 
 def _said(ctx: Context, slices: Slices, found: Found[tune.Trial]) -> dict[str, Any]:

@@ -30,6 +30,9 @@ class Search(Spec):
     )
     trials: int = Field(default=12, gt=0, le=1_000, description="most trials, where a candidate has ranges")
     budget_minutes: float | None = Field(default=None, gt=0, le=10_000, description="no trial begins after it")
+    budget_usd: float | None = Field(
+        default=None, gt=0, le=10**9, description="no trial begins after it, by the prices of the target"
+    )
     seed: int = Field(default=7, ge=0, le=2**31 - 1, description="of the proposals")
     halving: int | None = Field(
         default=None, ge=2, le=10, description="try all on 1/halving² of the rows, the best of so many on more"
