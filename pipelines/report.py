@@ -150,7 +150,7 @@ class Node:
     state: str
 
 
-WIDE, HIGH, GAP_X, GAP_Y, TOP = 164, 54, 48, 18, 34  # pixels of a node, between nodes, above them
+WIDE, HIGH, GAP_X, GAP_Y, TOP = 172, 54, 40, 18, 34  # pixels of a node, between nodes, above them
 
 
 @dataclass(frozen=True)
