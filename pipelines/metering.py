@@ -6,11 +6,12 @@ it. No listener of ours hears each task, which Python would slow down. In a loca
 
 import time
 from dataclasses import dataclass
-from typing import Any
-
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING, Any
 
 from pipelines.cost import HOUR_MS, Usage
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 WAIT_MS = 2_000  # for the events of tasks that have just ended
 _SIZES = {"k": 1 / 1024, "m": 1, "g": 1024, "t": 1024**2}
@@ -62,7 +63,7 @@ class Reading:
         return sum(getattr(e, name) for e in self.executors)
 
 
-def reading(spark: SparkSession) -> Reading | None:
+def reading(spark: "SparkSession") -> Reading | None:
     """As things stand; None where the session cannot be looked into (Spark Connect). Cost: a few calls an executor."""
     context: Any = getattr(getattr(spark, "_jsc", None), "sc", None)
     if context is None:

@@ -31,9 +31,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return (_without_spark(config) and collection_path.suffix == ".py" and _marked(collection_path)) or None
 
 
-def pytest_pycollect_makemodule(module_path: Path) -> None:
+def pytest_collectstart(collector: pytest.Collector) -> None:
     """Remember what was imported before a file is."""
-    _before[module_path] = "pyspark" in sys.modules
+    if isinstance(collector, pytest.Module):
+        _before[collector.path] = "pyspark" in sys.modules
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
