@@ -7,17 +7,17 @@ says at a moment that its seed says, and waits: the run has to end well, and the
 prints its seed and what came of it; a failing seed alone repeats it.
 """
 
-import argparse
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
 from e2e.project import Project
+from seeded import Result, seeds, told
 
 from cluster.conftest import standalone
 from cluster.scheduler import ROOT, Running, running
@@ -85,7 +85,7 @@ def _above(driver: psutil.Process) -> psutil.Process | None:
     return parents[0] if parents else None
 
 
-def trial(airflow: Running, project: Project, number: int, seed: int) -> tuple[str, str]:
+def trial(airflow: Running, project: Project, number: int, seed: int) -> Result:
     """(what was done, what is wrong): one file, one run of the DAG, one kill."""
     dice = random.Random(seed)
     victim, moment = VICTIMS[seed % len(VICTIMS)], dice.uniform(0, MOST_S)
@@ -107,21 +107,18 @@ def wrong(project: Project, files: int) -> str:
     return "" if len(ended) == len(set(ended)) else f"a batch was recorded twice: {ended}"
 
 
+def trials(asked: Iterable[int]) -> Iterator[Result]:
+    """One Airflow and one cluster, then a trial for each seed."""
+    with TemporaryDirectory() as folder, started(Path(folder)) as (airflow, project):
+        for number, seed in enumerate(asked):
+            begun = time.monotonic()
+            done, wrong = trial(airflow, project, number, seed)
+            yield f"{done} ({time.monotonic() - begun:.0f} s)", wrong
+
+
 def main() -> int:
     """Run the trials; 1 if any went wrong."""
-    parser = argparse.ArgumentParser(description="Kill Airflow's processes and Spark drivers.")
-    parser.add_argument("--trials", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=1, help="of the first trial; the next has the next")
-    asked, failures = parser.parse_args(), 0
-    with TemporaryDirectory() as folder, started(Path(folder)) as (airflow, project):
-        for number in range(asked.trials):
-            begun = time.monotonic()
-            done, why = trial(airflow, project, number, asked.seed + number)
-            failures += bool(why)
-            sys.stdout.write(f"{done}: {why or 'as undisturbed'} ({time.monotonic() - begun:.0f} s)\n")
-            sys.stdout.flush()
-    sys.stdout.write(f"{asked.trials} trials, {failures} failures\n")
-    return 1 if failures else 0
+    return told(trials(seeds("Kill Airflow's processes and Spark drivers.", trials=10)))
 
 
 if __name__ == "__main__":

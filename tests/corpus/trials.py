@@ -1,22 +1,21 @@
 """Land a damaged file beside a good one, many times, and see that no row is lost, doubled or half-published.
 
-    PYTHONPATH=.:scripts:tests python -m corpus.trials [--seed 1] [--count 25]
+    PYTHONPATH=.:scripts:tests python -m corpus.trials [--trials 25] [--seed 1]
 
 Each trial takes its seed's format, policy and way of damage (damage.py), runs,
 and holds what came of it against what has to: each row of both files is in
 exactly one of table and quarantine, and a second run finds nothing to do; or
 the table is refused with one sentence and nothing is published, and once the
 damaged file is gone the good rows are. All trials share one session. A failing
-seed alone repeats it: --seed S --count 1.
+seed alone repeats it: --trials 1 --seed S.
 """
 
-import argparse
 import gzip
 import random
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 from e2e.project import Project, Said, project
+from seeded import Result, seeds, told
 
 from corpus.damage import SCHEMA, WAYS, Given, packed, rows
 from pipelines.columns import ddl
@@ -71,7 +71,7 @@ def trial(seed: int) -> Trial:
     return Trial(seed, form, policy, way, keyed, given.written(good), names, whole, name)
 
 
-def tried(root: Path, seed: int) -> tuple[str, str]:
+def tried(root: Path, seed: int) -> Result:
     """(what was done and came of it, what is wrong with that; '' for nothing)."""
     asked, begun = trial(seed), time.monotonic()
     made = _project(root, asked)
@@ -146,23 +146,19 @@ def _costs(seconds: float) -> Iterator[str]:
         yield f"holds {used >> 20} MiB"
 
 
-def main() -> int:
-    """Run the trials; 1 if any went wrong."""
+def trials(asked: Iterable[int]) -> Iterator[Result]:
+    """A trial for each seed, in one session."""
     from pipelines.spark import session
     from pipelines.spec import Target
 
-    parser = argparse.ArgumentParser(description="Land damaged files.")
-    parser.add_argument("--seed", type=int, default=1, help="of the first trial; the next has the next")
-    parser.add_argument("--count", type=int, default=25)
-    asked, failures = parser.parse_args(), 0
     with TemporaryDirectory() as folder, session(Target(master="local[2]", driver_memory="1g"), "corpus"):
-        for seed in range(asked.seed, asked.seed + asked.count):
-            done, wrong = tried(Path(folder) / str(seed), seed)
-            failures += bool(wrong)
-            sys.stdout.write(f"{done}{f'  WRONG: {wrong}' if wrong else ''}\n")
-            sys.stdout.flush()
-    sys.stdout.write(f"{asked.count} trials from seed {asked.seed}, {failures} failures\n")
-    return 1 if failures else 0
+        for seed in asked:
+            yield tried(Path(folder) / str(seed), seed)
+
+
+def main() -> int:
+    """Run the trials; 1 if any went wrong."""
+    return told(trials(seeds("Land damaged files.", trials=25)))
 
 
 if __name__ == "__main__":

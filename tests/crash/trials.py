@@ -8,15 +8,15 @@ second trial is killed twice. It prints its seed and what came of it, and a
 failing seed alone repeats it: --trials 1 --seed S.
 """
 
-import argparse
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from e2e.project import Project, flights, land_flights
+from seeded import Result, seeds, told
 
 MONTHS, DAYS = (1, 2), (1, 2, 3)
 Evidence = dict[str, object]
@@ -61,8 +61,8 @@ def killed(project: Project, seed: int, seconds: float) -> Iterator[float]:
         yield moment
 
 
-def trial(root: Path, undisturbed: Evidence, seed: int, seconds: float) -> tuple[str, str]:
-    """(what was done, what is wrong): one project, killed and run again."""
+def trial(root: Path, undisturbed: Evidence, seed: int, seconds: float) -> Result:
+    """One project, killed and run again."""
     project = landed(root)
     moments = [f"{moment:.1f} s" for moment in killed(project, seed, seconds)]
     again = project.lakeloom_apart("run")
@@ -70,24 +70,19 @@ def trial(root: Path, undisturbed: Evidence, seed: int, seconds: float) -> tuple
     return f"seed={seed} killed after {', '.join(moments)}", wrong
 
 
-def main() -> int:
-    """Run the trials; 1 if any went wrong."""
-    parser = argparse.ArgumentParser(description="Kill runs at random moments.")
-    parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1, help="of the first trial; the next has the next")
-    asked = parser.parse_args()
-    failures = 0
+def trials(asked: Iterable[int]) -> Iterator[Result]:
+    """One undisturbed run, then a trial for each seed."""
     with TemporaryDirectory() as folder:
         project, begun = landed(Path(folder) / "undisturbed"), time.monotonic()
         project.lakeloom_apart("run")
         seconds, undisturbed = time.monotonic() - begun, evidence(project)
-        for seed in range(asked.seed, asked.seed + asked.trials):
-            done, wrong = trial(Path(folder) / str(seed), undisturbed, seed, seconds)
-            failures += bool(wrong)
-            sys.stdout.write(f"{done}: {wrong or 'as undisturbed'}\n")
-            sys.stdout.flush()
-    sys.stdout.write(f"{asked.trials} trials, {failures} failures; an undisturbed run took {seconds:.0f} s\n")
-    return 1 if failures else 0
+        for seed in asked:
+            yield trial(Path(folder) / str(seed), undisturbed, seed, seconds)
+
+
+def main() -> int:
+    """Run the trials; 1 if any went wrong."""
+    return told(trials(seeds("Kill runs at random moments.", trials=20)))
 
 
 if __name__ == "__main__":

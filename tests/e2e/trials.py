@@ -7,13 +7,14 @@ tests on them, and compares with what those tests work out by hand. It prints
 its seed and what came of it; a failing seed alone repeats it.
 """
 
-import argparse
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from seeded import Result, seeds, told
 
 from e2e import test_changes, test_snapshots, test_views
 from e2e.project import Project
@@ -66,23 +67,20 @@ def refreshed(made: Project) -> None:
 KINDS: tuple[Callable[[Path, int], bool], ...] = (changes, states, receipts)
 
 
-def main() -> int:
-    """Run the trials; 1 if any went wrong."""
-    parser = argparse.ArgumentParser(description="Deliver random data in random parts.")
-    parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1, help="of the first trial; the next has the next")
-    asked = parser.parse_args()
-    failures, spark = 0, start(Target(master="local[2]", driver_memory="2g"), "trials", brief=True)
-    for seed in range(asked.seed, asked.seed + asked.trials):
+def trials(asked: Iterable[int]) -> Iterator[Result]:
+    """Each kind of trial for each seed, in one session."""
+    spark = start(Target(master="local[2]", driver_memory="2g"), "trials", brief=True)
+    for seed in asked:
         for kind in KINDS:
             with TemporaryDirectory() as folder:
                 right = kind(Path(folder), seed)
-            failures += not right
-            sys.stdout.write(f"seed={seed} {kind.__name__}: {'as worked out' if right else 'DIFFERS'}\n")
-            sys.stdout.flush()
+            yield f"seed={seed} {kind.__name__}", "" if right else "not as worked out by hand"
     spark.stop()
-    sys.stdout.write(f"{asked.trials * len(KINDS)} trials, {failures} failures\n")
-    return 1 if failures else 0
+
+
+def main() -> int:
+    """Run the trials; 1 if any went wrong."""
+    return told(trials(seeds("Deliver random data in random parts.", trials=20)))
 
 
 if __name__ == "__main__":
