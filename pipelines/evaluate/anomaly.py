@@ -15,14 +15,15 @@ from math import pi
 from typing import Any, Self
 
 import numpy as np
-from pyspark.ml import PipelineModel, Transformer
+from pyspark.ml import PipelineModel
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
-from pipelines.evaluate.base import Counts, widened
+from pipelines.evaluate.base import Counts
 from pipelines.evaluate.binary import BINS, average_precision, curves, roc_auc
+from pipelines.evaluate.unlabelled import Unlabelled
 from pipelines.evaluate.unusual import Usual, usual
 from pipelines.spec import Feature, Model
 from pipelines.spec.settings import Anomaly as Settings
@@ -36,7 +37,7 @@ TAGS = ("contamination", "threshold", "scale")
 
 
 @dataclass(frozen=True)
-class Anomaly:
+class Anomaly(Unlabelled):
     """`score` is how far a row lies from what is usual; `predicted` is whether it lies above the threshold.
 
     Of clusters it is the distance from the nearest centre, of a mixture the negative log likelihood in nats, of the
@@ -86,19 +87,6 @@ class Anomaly:
         """Share, threshold and spread."""
         return {f"lakeloom.{name}": repr(getattr(self, name)) for name in TAGS}
 
-    @property
-    def width(self) -> int:
-        """No classes."""
-        return 0
-
-    def target(self) -> Column:
-        """Nothing to learn."""
-        return F.lit(0.0)
-
-    def closing(self) -> list[Transformer]:
-        """None."""
-        return []
-
     def answers(self, labelled: bool) -> dict[str, Column]:
         """How far, and whether that is too far."""
         assert self.usual is not None  # only a fitted pipeline answers
@@ -146,20 +134,12 @@ class Anomaly:
             found |= {"roc_auc": 0.5, "average_precision": rate, "precision": rate, "recall": share, "f1": f1}
         return found
 
-    def decided(self, counts: Counts) -> Self:
-        """Nothing: the threshold is of the training rows."""
-        return self
-
     def said(self, counts: Counts) -> dict[str, int]:
         """Rows above the threshold, those whose label is yes."""
         if not counts.size:
             return {"flagged": 0}
         known = {"positives": int(counts[:, UNUSUAL].sum())} if counts[:, USUAL:].any() else {}
         return {"flagged": int(counts[HALF:].sum()), **known}
-
-    def span(self, scored: DataFrame) -> tuple[float, float]:
-        """From the least to the greatest score. Cost: one small aggregate."""
-        return widened(*(scored.agg(F.min(SCORE), F.max(SCORE)).first() or (None, None)))
 
     def pictures(self, scored: DataFrame, counts: Counts) -> dict[str, Any]:
         """ROC, precision and recall, where labels of both kinds are known."""

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pyspark.ml import PipelineModel, Transformer
+from pyspark.ml import PipelineModel
 from pyspark.ml.functions import vector_to_array
 from pyspark.ml.stat import Summarizer
 from pyspark.sql import Column, DataFrame
@@ -20,7 +20,8 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
 from pipelines.evaluate import vectors
-from pipelines.evaluate.base import Counts, widened
+from pipelines.evaluate.base import Counts
+from pipelines.evaluate.unlabelled import Unlabelled
 from pipelines.spec import Feature, Model
 from pipelines.spec.task import FEATURES, LABEL, PREDICTED, PREDICTION, PROBABILITY, SCORE, VECTOR
 
@@ -32,7 +33,7 @@ PLAIN = ("__v_", "__h_", "__w_", "__e_")  # begin the name of a place of the vec
 
 
 @dataclass(frozen=True)
-class Clustering:
+class Clustering(Unlabelled):
     """One of some clusters, a number, as `predicted`; `score` is the distance from its centre.
 
     Of a mixture `score` is the probability of the cluster, of topics the share of the text that is of the topic; their
@@ -65,19 +66,6 @@ class Clustering:
     def tags(self) -> dict[str, str]:
         """None."""
         return {}
-
-    @property
-    def width(self) -> int:
-        """No classes."""
-        return 0
-
-    def target(self) -> Column:
-        """Nothing to learn."""
-        return F.lit(0.0)
-
-    def closing(self) -> list[Transformer]:
-        """None."""
-        return []
 
     def answers(self, labelled: bool) -> dict[str, Column]:
         """The cluster and how near it is; for counting, the features as the clusters were made of them."""
@@ -139,17 +127,9 @@ class Clustering:
         even = {"silhouette": 0.0, "smallest_cluster": 1 / max(len(_met(counts)), 1)}
         return {name: even[name] for name in self.metrics(counts)}
 
-    def decided(self, counts: Counts) -> Self:
-        """Nothing to decide."""
-        return self
-
     def said(self, counts: Counts) -> dict[str, int]:
         """Clusters that have rows."""
         return {"clusters": len(_met(counts))}
-
-    def span(self, scored: DataFrame) -> tuple[float, float]:
-        """From the least to the greatest score. Cost: one small aggregate."""
-        return widened(*(scored.agg(F.min(SCORE), F.max(SCORE)).first() or (None, None)))
 
     def pictures(self, scored: DataFrame, counts: Counts) -> dict[str, Any]:
         """Each cluster's rows, and the features that tell it from all rows, or its words. Cost: one small aggregate."""
