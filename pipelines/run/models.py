@@ -110,29 +110,58 @@ def _train(
     ctx: Context, intent: Intent, registry: Registry, slices: Slices, material: Material
 ) -> tuple[dict[str, Any], Version]:
     """Search, judge, log, load again and compare, register: in this order."""
-    model, inputs = ctx.pipeline.models[ctx.stage.name], material.inputs
+    model = ctx.pipeline.models[ctx.stage.name]
     feature = ctx.pipeline.features[model.features]
     task = evaluate.learned(model, feature, slices.train)
     place = scratch.place(ctx.warehouse, intent)
-    problem = tune.Problem(task, inputs, feature.keys, feature.as_of_time, model.pair, place)
-    learned, rows = slices.train.withColumn(TARGET, task.target()), slices.summary["train"]["rows"]
-    told = disguised(learned, inputs, base.Asked(task.kind, task.width), rows)
+    problem = tune.Problem(task, material.inputs, feature.keys, feature.as_of_time, model.pair, place)
+    told = _disguised(ctx, slices, problem)
+    found = _searched(ctx, intent, slices, problem)
+    detail = {**_said(ctx, slices, found), **_judged(ctx, registry, slices, problem, found.winner)}
+    detail |= {"features": list(material.inputs.columns), "disguised": told}
+    if model.backtest:
+        detail["backtest"] = backtest(material.rows, model, feature, problem, found.winner.candidate, ctx.tell)
+    return detail, _registered(ctx, intent, registry, slices, found.winner, detail)
+
+
+def _disguised(ctx: Context, slices: Slices, problem: tune.Problem) -> dict[str, str]:
+    """Features that tell the label by themselves, and why it seems so."""
+    task, learned = problem.task, slices.train.withColumn(TARGET, problem.task.target())
+    told = disguised(learned, problem.inputs, base.Asked(task.kind, task.width), slices.summary["train"]["rows"])
     for name, why in told.items():
         ctx.tell(f"{name} tells the label by itself: {why}; is it known in time?")
+    return told
+
+
+def _searched(ctx: Context, intent: Intent, slices: Slices, problem: tune.Problem) -> Found[tune.Trial]:
+    """The winner, and what else was tried."""
+    model, rows = ctx.pipeline.models[ctx.stage.name], slices.summary["train"]["rows"]
     kept = Kept.of(ctx.warehouse, intent) if model.searched else None
-    fit = partial(tune.trial, slices, problem)
-    found = search(model, rows, fit, kept, ctx.tell, _usd_hour(ctx, model))
-    winner, champion = found.winner, registry.champion(_name(ctx))
-    training.remember(ctx, intent, winner.told)
-    ctx.tell(f"judges {winner.candidate.kind} on {slices.summary['test']['rows']:,} rows that it has not seen")
+    found = search(model, rows, partial(tune.trial, slices, problem), kept, ctx.tell, _usd_hour(ctx, model))
+    training.remember(ctx, intent, found.winner.told)
+    return found
+
+
+def _judged(
+    ctx: Context, registry: Registry, slices: Slices, problem: tune.Problem, winner: tune.Trial
+) -> dict[str, Any]:
+    """What the test slice says of the winner, beside the champion; and which features it hangs on, where asked."""
+    model, rows = ctx.pipeline.models[ctx.stage.name], slices.summary["test"]["rows"]
+    feature, champion = ctx.pipeline.features[model.features], registry.champion(_name(ctx))
+    ctx.tell(f"judges {winner.candidate.kind} on {rows:,} rows that it has not seen")
     judged = judge(model, feature, slices, winner, Rival(registry, champion, feature) if champion else None)
-    detail = {**_said(ctx, slices, found), **judged, "features": list(inputs.columns), "disguised": told}
     if model.explain:
         ctx.tell("asks which features its answers hang on")
-        asked = Asked(slices.test, slices.summary["test"]["rows"], feature.keys, model.chosen_by, model.explain)
-        detail["explained"] = finite(explain(winner, inputs.columns, asked))
-    if model.backtest:
-        detail["backtest"] = backtest(material.rows, model, feature, problem, winner.candidate, ctx.tell)
+        asked = Asked(slices.test, rows, feature.keys, model.chosen_by, model.explain)
+        judged["explained"] = finite(explain(winner, problem.inputs.columns, asked))
+    return judged
+
+
+def _registered(
+    ctx: Context, intent: Intent, registry: Registry, slices: Slices, winner: tune.Trial, detail: dict[str, Any]
+) -> Version:
+    """The winner logged, loaded again and compared, certified, with its evidence beside it; then a version."""
+    feature = ctx.pipeline.features[ctx.pipeline.models[ctx.stage.name].features]
     run = _run(ctx, intent, detail, winner)
     logged = registry.log(ctx.pipeline.pipeline, winner.fitted, slices.train.select(*feature.outputs()), run)
     crash.point("after the model is logged", ctx.stage.id)
@@ -147,7 +176,7 @@ def _train(
         ctx.tell(f"has no ONNX graph: {certificate.why}")
     _keep(registry, logged, slices, feature, Version(_name(ctx), 0, logged.run_id, tags, intent.now))
     registry.keep(logged.run_id, "detail", detail)
-    return detail, registry.register(_name(ctx), logged, tags)
+    return registry.register(_name(ctx), logged, tags)
 
 
 def _usd_hour(ctx: Context, model: Model) -> float:
