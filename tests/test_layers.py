@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "promises drift watches trainable",
         "footer packed manifest provenance signature",
         "check plan gates cost profile",
-        "crash suggest submit outline lineage",
+        "crash suggest submit outline lineage alerts",
         "state metering log locks landing onnx spark dag",
         "adopt trials aliases spending replies",
         "tables",
