@@ -14,20 +14,20 @@ from dataclasses import dataclass, field
 
 from pipelines.columns import Columns, Origin, carry, ddl, filters, lineage, near, refuse, refuse_expression, relations
 from pipelines.errors import SpecError
+from pipelines.holdable import unholdable
 from pipelines.promises import broken
 from pipelines.spec import (
     HISTORY,
     AsOf,
     Feature,
-    Files,
     Jdbc,
     Lines,
     Model,
     Pipeline,
-    Source,
     Table,
     Window,
 )
+from pipelines.tagged import exposed
 from pipelines.trainable import absent, unfit
 from pipelines.watches import unwatchable
 
@@ -102,6 +102,7 @@ def _flaws(seen: _Seen) -> Iterator[Flaw]:
     yield from _scores(pipeline)
     for name, monitor in pipeline.monitors.items():
         yield from (Flaw(("monitors", name, *keys), sentence) for keys, sentence in unwatchable(monitor, pipeline))
+    yield from (Flaw(place, sentence) for place, sentence in exposed(pipeline, seen.tables))
 
 
 def _sources(seen: _Seen) -> Iterator[Flaw]:
@@ -112,25 +113,7 @@ def _sources(seen: _Seen) -> Iterator[Flaw]:
             yield Flaw(("sources", name, "schema"), str(error))
             continue
         seen.sources[name] = (*columns, *source.beside)
-        yield from _held(("sources", name), source, columns)
-
-
-def _held(place: Place, source: Source, columns: Mapping[str, str]) -> Iterator[Flaw]:
-    """What a kind of source can hold, and cannot."""
-    nested = [c for c, kind in columns.items() if "<" in kind or kind == "BINARY"]
-    if isinstance(source, Files) and source.format == "csv" and nested:
-        yield Flaw((*place, "schema"), f"csv cannot hold column '{nested[0]}' ({columns[nested[0]]})")
-    for column in source.beside:
-        if column in [c.lower() for c in columns]:
-            yield Flaw((*place, "schema"), f"column '{column}' is what the source says of a record; name it otherwise")
-    if isinstance(source, Jdbc):
-        if source.increment_by not in columns:
-            where = f"no column '{source.increment_by}'{near(source.increment_by, columns)}"
-            yield Flaw((*place, "increment_by"), where)
-        elif source.overlap and isinstance(source.overlap, int) != columns[source.increment_by].endswith("INT"):
-            wanted = "a length such as '10 minutes'" if isinstance(source.overlap, int) else "a number such as 1000"
-            kind = columns[source.increment_by]
-            yield Flaw((*place, "overlap"), f"behind {source.increment_by} ({kind}) should be {wanted}")
+        yield from (Flaw(("sources", name, *keys), sentence) for keys, sentence in unholdable(source, columns))
 
 
 def _order(pipeline: Pipeline) -> tuple[list[str], list[list[str]]]:

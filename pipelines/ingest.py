@@ -21,9 +21,10 @@ from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from pipelines import pii
 from pipelines.columns import backquoted, ddl
 from pipelines.drift import DRIFTED, MOST_LETTERS
-from pipelines.spec import Files
+from pipelines.spec import Files, Source
 
 ROW = "_row"
 CORRUPT = "_corrupt_record"
@@ -84,7 +85,7 @@ def _shaped(source: Files, raw: DataFrame, added: Sequence[str]) -> DataFrame:
     texts = {name: _text(raw.schema[name]) if name in raw.columns else F.lit(None).cast("string") for name in added}
     whole = raw.withColumns(texts) if texts else raw
     beyond = Beyond(added, F.col(WHY) if WHY in raw.columns else None)
-    return shaped(whole, tuple(ddl(source.ddl)), F.col(FILE), F.col(CORRUPT), beyond=beyond)
+    return shaped(whole, source, F.col(FILE), F.col(CORRUPT), beyond)
 
 
 def _text(field: T.StructField) -> Column:
@@ -95,33 +96,29 @@ def _text(field: T.StructField) -> Column:
     return F.base64(held) if isinstance(field.dataType, T.BinaryType) else held.cast("string")
 
 
-def shaped(
-    raw: DataFrame,
-    names: Sequence[str],
-    where: Column,
-    text: Column,
-    beside: Sequence[str] = (),
-    beyond: Beyond | None = None,
-) -> DataFrame:
-    """Records with their `_row`, from whatever source.
+def shaped(raw: DataFrame, source: Source, where: Column, text: Column, beyond: Beyond | None = None) -> DataFrame:
+    """Records with their `_row`, from whatever source; here, and nowhere else, its `pii` is guarded.
 
-    names : the declared columns of raw, null in a record that is refused as a whole.
-    where : becomes `_row.file`: where the record stands.
-    text  : the record as it came where it is refused as a whole, else null.
-    beside: columns of raw that are no part of the content: what the source says of a record.
+    raw  : the declared columns, null in a record that is refused as a whole, and what the source says of a record.
+    where: becomes `_row.file`: where the record stands.
+    text : the record as it came where it is refused as a whole, else null; of a source with pii it is not kept.
     """
-    more = beyond or Beyond()
+    more, names = beyond or Beyond(), tuple(ddl(source.ddl))
     well = text.isNull()
+    tokens = pii.Tokens(raw.sparkSession) if source.pii else None
+    rows = pii.guarded(raw, source, tokens) if tokens else raw
     held = [F.when(well, F.col(backquoted(n))).alias(n) for n in names]
     row = F.struct(
         where.alias("file"),
-        F.when(well, _hashed(raw, names, more.added)).otherwise(F.md5(text)).alias("hash"),
-        text.alias("text"),
+        F.when(well, _hashed(rows, names, more.added))
+        .otherwise(F.md5(tokens.of(text) if tokens else text))
+        .alias("hash"),
+        (F.when(text.isNotNull(), pii.REMOVED) if tokens else text).alias("text"),
         (F.lit(None).cast("string") if more.why is None else more.why).alias("why"),
-        F.struct(*[F.col(backquoted(n)) for n in (*names, *beside, *more.added)]).alias("record"),
+        F.struct(*[F.col(backquoted(n)) for n in (*names, *source.beside, *more.added)]).alias("record"),
         *([F.struct(*[F.when(well, F.col(n)).alias(n) for n in more.added]).alias("added")] if more.added else []),
     )
-    return raw.select(*held, *beside, row.alias(ROW))
+    return rows.select(*held, *source.beside, row.alias(ROW))
 
 
 def _scan(

@@ -30,6 +30,8 @@ def sampled(pipeline: Pipeline, target: Target, rows: int) -> Target:
     for name, source in pipeline.sources.items():
         if not isinstance(source, Files):
             raise SpecError(f"sources.{name}: a sample is taken of files, and this is {source.kind}")
+        if source.pii:
+            raise SpecError(f"sources.{name}: a sample would be a copy of its pii; try the conf with tests of its own")
         _copy(source, target.landing, root / "landing", rows)
     return apart(target, root)
 

@@ -1,10 +1,10 @@
 """The warehouse seen without a JVM: table versions, intents and run records, by delta-rs.
 
-The warehouse is the state: `_runs`, `_intents`, `_quality`, `_metrics` and `_epochs` are Delta
-tables beside the data, written by delta-rs whole: a row costs milliseconds. A
-stage is done when its row in `_runs` says so.
+The warehouse is the state: `_runs`, `_intents`, `_quality`, `_metrics`, `_epochs`
+and `_alerts` are Delta tables beside the data, written by delta-rs whole: a row
+costs milliseconds. A stage is done when its row in `_runs` says so.
 
-Layout under the warehouse: <pipeline>/<kind>/<name>, _runs, _intents, _quality, _metrics, _epochs, _locks/<stage>.
+Layout under the warehouse: <pipeline>/<kind>/<name>, <pipeline>/_runs and the others, <pipeline>/_locks/<stage>.
 """
 
 import json
@@ -136,9 +136,24 @@ class Epoch:
     ailments: dict[str, Json] = field(default_factory=dict)  # rule -> what it said
 
 
-Row = Intent | Record | Quality | Tally | Epoch
+@dataclass(frozen=True)
+class Alert:
+    """One row of `_alerts`: what was sent of which record."""
+
+    pipeline: str
+    stage: str
+    run_id: str
+    generation: int
+    batch: int
+    at: datetime  # UTC; when it was sent
+    id: str  # of what it says; the same is sent once
+    text: str
+
+
+Row = Intent | Record | Quality | Tally | Epoch | Alert
 _LOGS: dict[type[Row], str] = {
     Intent: "_intents", Record: "_runs", Quality: "_quality", Tally: "_metrics", Epoch: "_epochs",
+    Alert: "_alerts",
 }  # fmt: skip
 _TYPES: dict[Any, pa.DataType] = {
     int: pa.int64(),
@@ -174,8 +189,8 @@ class Warehouse:
         """Where the lock of a stage lies."""
         return f"{self.root}/{self.pipeline}/_locks/{stage}"
 
-    def write(self, row: Intent | Record) -> None:
-        """Append one intent or record: one commit."""
+    def write(self, row: Intent | Record | Alert) -> None:
+        """Append one intent, record or alert: one commit."""
         write_deltalake(self._log(type(row)), _table([row]), mode="append")
 
     def remember(self, found: Sequence[Quality] | Sequence[Tally] | Sequence[Epoch]) -> None:
@@ -210,6 +225,10 @@ class Warehouse:
         """The epochs of a model's trainings, oldest batch first."""
         found = (Epoch(**r) for r in self._rows(Epoch) if r["stage"] == stage)
         return tuple(sorted(found, key=lambda e: (e.generation, e.batch, e.epoch)))
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """All that was sent."""
+        return tuple(Alert(**r) for r in self._rows(Alert))
 
     def version(self, stage: str, part: str = "") -> int | None:
         """The newest version of a table; None where there is none."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from pipelines.spec import (
+    Alerts,
     AsOf,
     Backtest,
     Case,
@@ -241,6 +242,7 @@ SECTIONS: tuple[tuple[str, type[Spec], str], ...] = (
     ("`prices` of the target", Prices, "See [cost.md](cost.md)."),
     ("`lineage` of the target: `kind: file`", LineageFile, ""),
     ("`lineage` of the target: `kind: http`", LineageHttp, ""),
+    ("`alerts` of the target", Alerts, ""),
 )
 
 

@@ -23,10 +23,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors",
         "spec",
         "columns",
-        "promises drift watches trainable",
+        "promises drift watches trainable holdable tagged",
         "footer packed manifest provenance signature",
         "check plan gates cost profile",
-        "crash suggest submit outline lineage",
+        "crash suggest submit outline lineage alerts pii",
         "state metering log locks landing onnx spark dag",
         "adopt trials aliases spending replies",
         "tables",
@@ -42,7 +42,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 _ENGINE = (
-    "spark metering tables deep ingest staging features versions snapshots upkeep quality models evaluate monitor "
+    "pii spark metering tables deep ingest staging features versions snapshots upkeep quality models evaluate monitor "
     "registry tune score intake explain run lake cases"
 )
 BARRED: dict[str, frozenset[str]] = {

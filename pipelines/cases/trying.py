@@ -100,7 +100,8 @@ def _rehearsed(pipeline: Pipeline) -> Pipeline:
 
 def _landed(name: str, source: Source) -> Files:
     beside = "".join(f", {column} {ingest.BESIDE[column]}" for column in source.beside)
-    return Files.model_validate({"kind": "files", "format": "json", "path": name, "schema": source.ddl + beside})
+    told = {"kind": "files", "format": "json", "path": name, "schema": source.ddl + beside, "pii": source.pii}
+    return Files.model_validate(told)
 
 
 def _by_row(table: Table) -> Table:

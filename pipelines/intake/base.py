@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pipelines import pii
+from pipelines.errors import DataError
 from pipelines.spec import Source, Table, Target
 from pipelines.state import Json
 
@@ -64,6 +66,23 @@ class Kind(Protocol):
 
     def reading(self, asked: Asked, spark: "SparkSession", batch: Json) -> AbstractContextManager[Reading]:
         """A batch that was taken, as a frame; valid inside the context. Errors: DataError, PlatformError."""
+
+
+def keyed(asked: Asked, batch: Json) -> Json:
+    """The same batch, with the mark of the key that its tokens are made with; of a source without pii as it is.
+
+    Errors: PlatformError without a key; DataError for another than that of the batch, or of those before it.
+    """
+    if not asked.source.pii:
+        return batch
+    before = batch.get("key") or next((b["key"] for b in reversed(asked.taken) if "key" in b and not asked.anew), "")
+    mark = pii.mark(pii.key())
+    if before not in ("", mark):
+        raise DataError(
+            f"{asked.stage}: {pii.VARIABLE} is another key than the one that its tokens are made with; give that one, "
+            f"or make it anew with this one: `lakeloom run --full-refresh {asked.stage}`"
+        )
+    return {**batch, "key": mark}
 
 
 def counted(rows: int, noun: str) -> str:

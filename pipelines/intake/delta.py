@@ -197,7 +197,7 @@ def _shaped(asked: Asked, rows: "DataFrame", version: str) -> "DataFrame":
 
     from pipelines.ingest import shaped
 
-    columns, beside = ddl(_source(asked).ddl), _source(asked).beside
-    typed = rows.select(*[F.col(f"`{n}`").cast(kind).alias(n) for n, kind in columns.items()], *beside)
+    source, beside = _source(asked), _source(asked).beside
+    typed = rows.select(*[F.col(f"`{n}`").cast(kind).alias(n) for n, kind in ddl(source.ddl).items()], *beside)
     at = F.concat(F.lit("@"), F.col("commit_version")) if beside else F.lit(version)
-    return shaped(typed, tuple(columns), F.concat(F.lit(_source(asked).path), at), F.lit(None).cast("string"), beside)
+    return shaped(typed, source, F.concat(F.lit(source.path), at), F.lit(None).cast("string"))

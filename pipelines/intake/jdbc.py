@@ -214,7 +214,7 @@ def _frame(asked: Asked, spark: "SparkSession", rows: str, snapshot: str) -> "Da
     typed = [F.col(f"`{n}`").try_cast(kind).alias(n) for n, kind in columns.items()]
     whole = F.to_json(F.struct(*[F.col(f"`{n}`") for n in columns]))
     held = raw.select(*typed, F.when(_lost(columns), whole).alias(CORRUPT))
-    return shaped(held, tuple(columns), F.lit(f"{source.connection}/{source.table}"), F.col(CORRUPT))
+    return shaped(held, source, F.lit(f"{source.connection}/{source.table}"), F.col(CORRUPT))
 
 
 _IN_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '{}'"

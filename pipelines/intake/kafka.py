@@ -261,7 +261,7 @@ def _frame(asked: Asked, spark: "SparkSession", ranges: Ranges) -> "DataFrame":
     flat = parsed.select(
         *[F.col("parsed").getField(n).alias(n) for n in names], text.alias(CORRUPT), "stood", *source.beside
     )
-    return shaped(flat, names, F.col("stood"), F.col(CORRUPT), source.beside)
+    return shaped(flat, source, F.col("stood"), F.col(CORRUPT))
 
 
 def _scan(asked: Asked, spark: "SparkSession", ranges: Ranges) -> "DataFrame":

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from pipelines import log, staging, tables
 from pipelines.errors import DataError
-from pipelines.intake import KINDS
+from pipelines.intake import KINDS, keyed
 from pipelines.log import Commit
 from pipelines.run.context import Context
 from pipelines.run.order import Backfill
@@ -34,7 +34,7 @@ def asked(ctx: Context, table: Table, ask: Backfill) -> dict[str, Any]:
     if not ctx.history.taken(ctx.stage.id, table.source):
         raise DataError(f"{ctx.stage.id}: nothing of {table.source} was taken yet; `lakeloom run` takes it")
     source = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage)
-    again = KINDS[source.source.kind].again(source)
+    again = keyed(source, KINDS[source.source.kind].again(source))
     added = {"added": again["added"]} if again.get("added") else {}
     return {"since": ask.since.isoformat(), "until": ask.until.isoformat(), "again": again, **added}
 

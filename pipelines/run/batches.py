@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pipelines import adopt, crash, ingest, log, staging
 from pipelines.columns import carry, relations, replace_now
 from pipelines.errors import DataError, SpecError
-from pipelines.intake import KINDS, Reading
+from pipelines.intake import KINDS, Reading, keyed
 from pipelines.quality import fused
 from pipelines.run import backfilling, replaying, restoring
 from pipelines.run.context import Context
@@ -46,7 +46,7 @@ def intend(ctx: Context, table: Table) -> Intent:
         inputs[BACKFILL] = backfilling.asked(ctx, table, ctx.ask)
     elif table.source:
         asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.full_refresh)
-        inputs[table.source] = KINDS[asked.source.kind].take(asked)
+        inputs[table.source] = keyed(asked, KINDS[asked.source.kind].take(asked))
     return ctx.intend(inputs, new_generation=ctx.full_refresh)
 
 
@@ -90,7 +90,7 @@ def _reading(ctx: Context, table: Table, intent: Intent) -> AbstractContextManag
     if replaying.REPLAY in intent.inputs:
         return nullcontext(replaying.reading(ctx, ctx.pipeline.sources[table.source], intent))
     asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.full_refresh)
-    return KINDS[asked.source.kind].reading(asked, ctx.spark, _taken(table, intent))
+    return KINDS[asked.source.kind].reading(asked, ctx.spark, keyed(asked, _taken(table, intent)))
 
 
 def _taken(table: Table, intent: Intent) -> Json:

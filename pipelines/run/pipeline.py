@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from threading import Thread
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from pipelines import crash, locks
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, effort, same_rows, stages, verdict
+from pipelines.run.alerting import alerted
 from pipelines.run.order import Backfill, Order, Promote, Replay, Restore
 from pipelines.run.tracing import traced
 from pipelines.run.waiting import cut_off, publication, waiting
@@ -93,7 +94,9 @@ def run(pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> Iterato
         start = cache(lambda: sessions.enter_context(_session(asked)))
         for stage in selected(pipeline, order):
             decided = _decided(stage, asked)
-            yield _told(stage, asked, start) if decided.run else Outcome(decided)
+            outcome = _told(stage, asked, start) if decided.run else Outcome(decided)
+            alerted(pipeline, target, stage, partial(tell, stage))
+            yield outcome
             crash.point("between tables", stage.id)
 
 

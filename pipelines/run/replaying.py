@@ -14,7 +14,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import ingest, log, tables
+from pipelines import ingest, log, pii, tables
 from pipelines.columns import ddl, ddl_text
 from pipelines.drift import DRIFTED
 from pipelines.errors import DataError, SpecError
@@ -43,6 +43,11 @@ def asked(ctx: Context, ask: Replay) -> dict[str, Any]:
             f"`lakeloom run --full-refresh {ctx.stage.id}` makes it anew from all that its source holds"
         )
     table = ctx.pipeline.tables[ctx.stage.name]
+    if ask.repaired and ctx.pipeline.sources[str(table.source)].pii:
+        raise SpecError(
+            f"{ctx.stage.id}: {table.source} has pii, and a repaired record would be kept as it is written; "
+            f"mend it where it comes from, and let it come again"
+        )
     taken = ctx.history.taken(ctx.stage.id, str(table.source))
     added = dict.fromkeys(name for batch in taken for name in batch.get("added", ()))
     return {"upto": version, "rows": rows, "repaired": dict(ask.repaired), **({"added": list(added)} if added else {})}
@@ -52,7 +57,7 @@ def reading(ctx: Context, source: Source, intent: Intent) -> Reading:
     """The quarantine as a batch: each record as it came, or as it was repaired."""
     replay = intent.inputs[REPLAY]
     rows = tables.read(ctx.spark, ctx.path("quarantine"), replay["upto"])
-    held = _records(rows, source, replay["repaired"], replay.get("added", ()))
+    held = _records(rows, pii.kept(source), replay["repaired"], replay.get("added", ()))
     return Reading(held, replay["rows"], lambda _: Counted(replay["rows"]))
 
 
@@ -97,10 +102,11 @@ def _records(rows: DataFrame, source: Source, repaired: dict[str, str], added: S
     fields = [F.when(torn, line[n]).otherwise(whole[n]).alias(n) for n in names]
     beside = [whole[n].alias(n) for n in (*source.beside, *added)]
     unread = F.when(torn, line[ingest.CORRUPT]).otherwise(whole[ingest.CORRUPT])
-    text = F.when(F.col(ingest.WHY).isNotNull(), F.col("_record")).otherwise(unread)
+    lost = F.col(ingest.WHY).isNotNull() | (record == pii.REMOVED)
+    text = F.when(lost, record).otherwise(unread)
     flat = read.select(*fields, *beside, "_file", ingest.WHY, text.alias(ingest.CORRUPT))
     beyond = ingest.Beyond(added, F.col(ingest.WHY))
-    return ingest.shaped(flat, names, F.col("_file"), F.col(ingest.CORRUPT), source.beside, beyond)
+    return ingest.shaped(flat, source, F.col("_file"), F.col(ingest.CORRUPT), beyond)
 
 
 def _line(source: Source, added: Sequence[str]) -> Column:

@@ -1,6 +1,7 @@
 """The conf as frozen values: one file a noun, plus loading with file and line. No engine is imported here."""
 
 from pipelines.spec.airflow import Airflow
+from pipelines.spec.alerts import Alerts
 from pipelines.spec.base import Spec, length_text, length_words
 from pipelines.spec.candidate import Candidate, Isotonic, Lda, LogisticRegression, Xgboost, learners
 from pipelines.spec.case import Case, Cases
@@ -36,7 +37,7 @@ from pipelines.spec.target import REFERENCE, Target
 from pipelines.spec.task import METRICS, TASKS, Metric, Task
 
 __all__ = [
-    "HISTORY", "METRICS", "PERCENTILES", "RATES", "REFERENCE", "TASKS", "Airflow", "Application", "AsOf",
+    "HISTORY", "METRICS", "PERCENTILES", "RATES", "REFERENCE", "TASKS", "Airflow", "Alerts", "Application", "AsOf",
     "Backtest", "Candidate", "Case", "Cases", "Cost", "Databricks", "Decision", "Delta", "Expectation", "Explain",
     "Fairness", "Feature", "Files", "Freshness", "Gate", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers", "Kubernetes",
     "Lda", "LineageFile", "LineageHttp", "Lines", "Local", "LogisticRegression", "Metric", "Model", "Monitor",

@@ -79,6 +79,9 @@ class Feature(Spec):
     columns: tuple[Column, ...] = Field(default=(), description="the spine's own columns that are known at as_of_time")
     as_of: tuple[AsOf, ...] = Field(default=(), description="the newest earlier row of another table")
     windows: tuple[Window, ...] = Field(default=(), description="aggregates over the past")
+    allow_pii: tuple[Column, ...] = Field(
+        default=(), description="columns made of a source's `pii` that may be features all the same"
+    )
 
     def outputs(self) -> tuple[str, ...]:
         """All feature columns in order: spine's, as-of, windows; keys and as_of_time not among them."""

@@ -33,6 +33,16 @@ def _overlap_of(given: object) -> timedelta | int:
     return length_of(given)
 
 
+Guard = Literal["tokenize", "mask", "redact"]
+Pii = Annotated[
+    dict[Column, Guard],
+    Field(
+        description="column -> what becomes of persons' data in it before anything of a row is written: a keyed hash "
+        "(the same for the same value, so that joins hold), letters as x and digits as 9, or null"
+    ),
+]
+
+
 class Files(Spec):
     """A folder that files arrive in; each file is read once, known by its content."""
 
@@ -40,6 +50,7 @@ class Files(Spec):
     format: Literal["csv", "json", "parquet"] = Field(description="csv has a header line; json is one object a line")
     path: Folder = Field(description="folder under the target's `landing` root; no '..', no hidden folder")
     ddl: str = Field(alias="schema", description="columns as Spark DDL: 'year INT, origin STRING'")
+    pii: Pii = Field(default={})
     null: str = Field(default="", description="the text that stands for a missing value (csv)")
     on_schema_change: Literal["fail", "add_columns", "quarantine"] = Field(
         default="fail",
@@ -62,6 +73,7 @@ class Kafka(Spec):
     topic: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,249}$", description="its name")
     format: Literal["json"] = Field(default="json", description="a record's value is one JSON object")
     ddl: str = Field(alias="schema", description="columns of the value as Spark DDL: 'id INT, at TIMESTAMP'")
+    pii: Pii = Field(default={})
     most_records: int | None = Field(default=None, gt=0, description="a batch takes no more; the next goes on")
     expired: Literal["refuse", "skip"] = Field(
         default="refuse", description="records that the topic dropped before they were read: stop, or count and go on"
@@ -89,6 +101,7 @@ class Jdbc(Spec):
         "a length such as `10 minutes`, or a number",
     )
     ddl: str = Field(alias="schema", description="columns as Spark DDL; `increment_by` is one of them")
+    pii: Pii = Field(default={})
     pace: ClassVar[frozenset[str]] = frozenset({"overlap"})
 
     @property
@@ -106,6 +119,7 @@ class Delta(Spec):
         default="rows", description="rows of a table that is only appended to, or every change from its change feed"
     )
     ddl: str = Field(alias="schema", description="the columns that are read, as Spark DDL")
+    pii: Pii = Field(default={})
     pace: ClassVar[frozenset[str]] = frozenset()
 
     @property

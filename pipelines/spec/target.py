@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pipelines.spec.alerts import Alerts
 from pipelines.spec.base import Name, Spec
 from pipelines.spec.connection import Connection, Postgres
 from pipelines.spec.lineage import Lineage, LineageHttp
@@ -46,6 +47,7 @@ class Target(Spec):
 
     prices: Prices | None = Field(default=None, description="what a run costs; null: nothing is reckoned")
     lineage: Lineage | None = Field(default=None, description="where OpenLineage events go; null: nowhere")
+    alerts: Alerts | None = Field(default=None, description="who hears of what needs a look; null: nobody")
 
     @model_validator(mode="after")
     def _one_master(self) -> "Target":
@@ -63,5 +65,7 @@ class Target(Spec):
                 yield from (REFERENCE.sub(r"\1", text) for text in (connection.user, connection.password))
         if isinstance(self.lineage, LineageHttp) and self.lineage.token:
             yield self.lineage.variable
+        if self.alerts:
+            yield self.alerts.variable
         for value in self.spark.values():
             yield from REFERENCE.findall(value)

@@ -9,10 +9,12 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from e2e.project import Project, Said, project
+from pipelines import pii
 from pipelines.crash import VARIABLE
 
 pytestmark = pytest.mark.spark
 
+KEY = "0123456789abcdef0123456789abcdef"
 FEED = {"delta.enableChangeDataFeed": "true"}
 
 
@@ -61,6 +63,17 @@ def test_appended_rows_come_once_and_a_compaction_brings_none(events):
     assert counts(events) == {"rows_in": 3, "applied": 3, "versions": 3}
     assert "nothing to do" in events.lakeloom("run").out
     assert {r["_file"] for r in events.rows("tables.events")} == {"theirs@0", "theirs@1 to 3"}
+
+
+def test_persons_in_a_table_are_guarded_as_they_are_read(events, monkeypatch):
+    monkeypatch.setenv(pii.VARIABLE, KEY)
+    events.change(lambda conf: conf["sources"]["raw"].update(pii={"id": "tokenize", "kind": "mask"}))
+
+    ran(events.lakeloom("run"))
+
+    assert sorted(found(events), key=lambda r: r[1]) == [
+        (pii.token(str(i), KEY.encode()), m) for i, m in ((1, "x"), (2, "x x"))
+    ]
 
 
 def test_a_killed_batch_reads_the_same_versions_again(events):

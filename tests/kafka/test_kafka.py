@@ -7,10 +7,12 @@ from signal import SIGKILL
 import pytest
 from e2e.project import Project, Said, project
 
+from pipelines import pii
 from pipelines.crash import VARIABLE
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
+KEY = "0123456789abcdef0123456789abcdef"
 KILLED = {VARIABLE: "between clean and quarantine"}
 SELECT = "SELECT id, amount, kafka_partition AS part, kafka_offset AS at, kafka_key AS key FROM raw"
 
@@ -91,6 +93,20 @@ def test_a_value_that_is_no_object_of_the_schema_is_quarantined_as_it_came(click
     assert {**json.loads(record(2, -5)), "kafka_partition": 0, "kafka_offset": 12}.items() <= json.loads(whole).items()
     assert found(clicks) == [(1, 0, 11)]
     assert counts(clicks) == {"rows_in": 13, "applied": 1, "quarantined": 12, "offsets": 13}
+
+
+def test_persons_in_key_and_value_are_guarded_as_they_are_read(clicks, broker, monkeypatch):
+    monkeypatch.setenv(pii.VARIABLE, KEY)
+    set_source(clicks, pii={"id": "tokenize", "kafka_key": "tokenize"})
+    broker.send(topic(clicks), record(424242), record(424242, -5), '{"id": 424242, "amount": "x"}', key="ann")
+
+    ran(clicks.lakeloom("run"))
+
+    tokens = {"id": pii.token("424242", KEY.encode()), "kafka_key": pii.token("ann", KEY.encode())}
+    assert [(r["id"], r["key"]) for r in clicks.published("tables.clicks")] == [tuple(tokens.values())]
+    refused = [r["_record"] for r in clicks.rows("tables.clicks", "quarantine")]
+    assert pii.REMOVED in refused and tokens.items() <= json.loads(min(refused, key=lambda r: r[0] != "{")).items()
+    assert "424242" not in str(refused) and "ann" not in str(refused)
 
 
 def test_a_run_killed_between_clean_and_quarantine_is_made_good_by_the_same_offsets(clicks, broker):

@@ -7,11 +7,13 @@ from signal import SIGKILL
 import pytest
 from e2e.project import Project, Said, project
 
+from pipelines import pii
 from pipelines.crash import VARIABLE
 from postgres.conftest import CANARY, USER
 
 pytestmark = [pytest.mark.spark, pytest.mark.postgres]
 
+KEY = "0123456789abcdef0123456789abcdef"
 COLUMNS = "id int, revision int, amount numeric, at timestamptz"
 TARGET = (
     "{{master: 'local[2]', driver_memory: 1g, connections: {{shop: "
@@ -105,6 +107,18 @@ def test_an_overlap_is_a_length_behind_a_time(orders, database):
     assert [r[0] for r in found(orders)] == [1, 2, 3, 6]  # 7 lies further behind than the overlap
     assert counts(orders) == {"rows_in": 3, "applied": 1, "superseded": 2}
     assert [i.inputs["raw"]["upto"] for i in orders.intents("tables.orders")] == ["2024-01-01 03:00:00+00"] * 2
+
+
+def test_persons_in_a_database_are_guarded_as_they_are_read(orders, database, monkeypatch):
+    monkeypatch.setenv(pii.VARIABLE, KEY)
+    set_source(orders, pii={"id": "tokenize", "at": "redact"})
+    database.do(f"INSERT INTO {table(orders)} VALUES (424242, 40, 12345678901, NULL)")  # too great for its type
+
+    ran(orders.lakeloom("run"))
+
+    kept = sorted((r["revision"], r["id"], r["at"]) for r in orders.published("tables.orders"))
+    assert kept == [(10 * i, pii.token(str(i), KEY.encode()), None) for i in (1, 2, 3)]
+    assert [r["_record"] for r in orders.rows("tables.orders", "quarantine")] == [pii.REMOVED]
 
 
 def test_a_killed_batch_is_not_read_a_second_time_for_the_database_has_moved_on(orders, database):
