@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from numpy.typing import NDArray
 
-from pipelines.errors import ConflictError, DataError, PlatformError
+from pipelines.errors import ConflictError, PlatformError
 
 ROWS = "numOutputRows"  # of a commit that appends: the rows that it wrote
 LOOK_BACK = 200  # commits searched for a replay
@@ -76,16 +78,19 @@ def types(path: str, version: int) -> dict[str, str]:
 
 
 def files(path: str, version: int) -> list[str]:
-    """The files of a version, each of which holds rows of the table and no others, by their place in the table.
+    """The files of a version by their place in the table; `deleted` says which of their rows it has not."""
+    added = pa.table(DeltaTable(path, version=version).get_add_actions(flatten=True))
+    return [unquote(name) for name in added["path"].to_pylist()]
 
-    Errors: DataError where rows of a file are deleted by a vector, which a reader of Parquet does not see.
-    """
+
+def deleted(path: str, version: int) -> dict[str, NDArray[np.int64]]:
+    """Of each file that has a deletion vector the numbers of the rows that it takes away, from 0."""
     table = DeltaTable(path, version=version)
-    if "deletionVectors" in (table.protocol().reader_features or ()) and pa.table(table.deletion_vectors()).num_rows:
-        raise DataError(
-            f"{path}: version {version} has deletion vectors; rewrite it without them: REORG TABLE ... APPLY (PURGE)"
-        )
-    return [unquote(name) for name in pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()]
+    if "deletionVectors" not in (table.protocol().reader_features or ()):
+        return {}
+    vectors, root = pa.table(table.deletion_vectors()), table.table_uri.rstrip("/") + "/"
+    rows = zip(vectors["filepath"].to_pylist(), vectors["selection_vector"], strict=True)
+    return {unquote(name.removeprefix(root)): np.flatnonzero(~np.asarray(kept.values)) for name, kept in rows}
 
 
 def row_count(path: str, version: int) -> int:

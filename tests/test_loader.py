@@ -1,5 +1,7 @@
 """A rank's rows: each once an epoch, mixed, the same again from the same seed; what is no number is refused."""
 
+import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,44 @@ def test_each_row_comes_once_an_epoch_whole_and_mixed(tmp_path, world):
 
     assert sorted(found) == list(range(ROWS))
     assert np.abs(np.diff(found)).mean() > 50  # in order it would be 1
+
+
+Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+
+
+def vector(rows: list[int]) -> dict[str, object]:
+    """A deletion vector within the log. Source: Delta's protocol (a 64-bit Roaring bitmap, of one 16-bit array)."""
+    array = struct.pack("<IIHHI", 12346, 1, 0, len(rows) - 1, 16) + struct.pack(f"<{len(rows)}H", *rows)
+    whole = struct.pack("<IQI", 1681511377, 1, 0) + array
+    words = struct.iter_unpack(">I", whole + bytes(-len(whole) % 4))
+    text = "".join(Z85[word // 85**k % 85] for (word,) in words for k in (4, 3, 2, 1, 0))
+    return {"storageType": "i", "pathOrInlineDv": text, "sizeInBytes": len(whole), "cardinality": len(rows)}
+
+
+def deleted(path: str, rows: list[int]) -> None:
+    """Version 1 of a table of one file: without some rows, which stay in the file."""
+    log_of = Path(path) / "_delta_log"
+    actions = [json.loads(line) for line in (log_of / f"{0:020}.json").read_text().splitlines()]
+    (add,) = (action["add"] for action in actions if "add" in action)
+    has = {"readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"]}
+    made = [
+        {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **has}},
+        {"remove": {"path": add["path"], "dataChange": True, "deletionTimestamp": 1}},
+        {"add": {**add, "deletionVector": vector(rows)}},
+    ]
+    (log_of / f"{1:020}.json").write_text("\n".join(map(json.dumps, made)))
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_rows_that_a_deletion_vector_took_away_are_not_seen(tmp_path, world):
+    path, gone = laid(tmp_path / "rows"), [0, 7, 99, 100, *range(300, 400), 999]
+    deleted(path, gone)
+    of = Deck(path, 1, COLUMNS, planning.groups(path, 1), 0, 1)
+
+    found = numbers(of, world)
+
+    assert sorted(np.concatenate(found)) == [row for row in range(ROWS) if row not in gone]
+    assert of.rows == ROWS - len(gone) and max(map(len, found)) - min(map(len, found)) <= 1
 
 
 def test_all_columns_of_a_row_stay_together(tmp_path):

@@ -52,6 +52,18 @@ class Design:
         widths = (len(self.numbers) + sum(width for _, width in self.embeddings), *self.hidden, self.outputs)
         return tuple(itertools.pairwise(widths))
 
+    @property
+    def weights(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each array by the name that net.py gives it."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        shapes |= {f"embeddings.{i}.weight": shape for i, shape in enumerate(self.embeddings)}
+        for i, (inputs, outputs) in enumerate(self.layers):
+            shapes |= {f"layers.{i}.weight": (outputs, inputs), f"layers.{i}.bias": (outputs,)}
+        if self.wide:
+            shapes["line.weight"] = (self.outputs, len(self.numbers))
+            shapes |= {f"steps.{i}.weight": (values, self.outputs) for i, (_, values) in enumerate(self.categories)}
+        return shapes
+
     def as_json(self) -> dict[str, Any]:
         """To be kept with a model, and sent to ranks."""
         return asdict(self)

@@ -55,7 +55,7 @@ class NetEstimator(Estimator["NetModel"]):
                 f"tabular_net: {len(self.kinds):,} places of a vector, the most is {MOST_PLACES:,}; prepare narrower"
             )
         seen = _seen(dataset)
-        design = _design(self.spec, self.kinds, self.classes, seen)
+        design = self.design(seen)
         folder = Folder(f"{self.place or mkdtemp(prefix='lakeloom-net-')}/{self._name(design, seen)}")
         rows = _numbers(dataset, design)
         path = f"{folder.path}/{ROWS}"
@@ -68,6 +68,20 @@ class NetEstimator(Estimator["NetModel"]):
         if not self.place:
             Folder(str(Path(folder.path).parent)).remove()
         return NetModel(design, weights, told)
+
+    def design(self, seen: Json) -> Design:
+        """Of the net for these rows. seen: mean and spread of a label that is a number."""
+        goal = "regression" if not self.classes else "binary" if self.classes == 2 else "multiclass"
+        return Design(
+            goal=cast(Any, goal),
+            numbers=tuple(i for i, values in enumerate(self.kinds) if not values),
+            categories=tuple((i, values) for i, values in enumerate(self.kinds) if values),
+            hidden=self.spec.hidden,
+            outputs=self.classes if goal == "multiclass" else 1,
+            wide=self.spec.wide,
+            dropout=self.spec.dropout,
+            **({"offset": seen["mean"], "scale": seen["spread"] or 1.0} if goal == "regression" else {}),
+        )
 
     def _name(self, design: Design, seen: Json) -> str:
         """The hash of all that decides the weights, but for the number of ranks."""
@@ -85,20 +99,6 @@ def _seen(rows: DataFrame) -> Json:
     if not count or labelled < count:
         raise DataError(f"tabular_net: {count - labelled:,} of {count:,} training rows have no label")
     return {"rows": count, "mark": mark_of_all, "mean": mean, "spread": spread}
-
-
-def _design(spec: TabularNet, kinds: Sequence[int], classes: int, seen: Json) -> Design:
-    goal = "regression" if not classes else "binary" if classes == 2 else "multiclass"
-    return Design(
-        goal=cast(Any, goal),
-        numbers=tuple(i for i, values in enumerate(kinds) if not values),
-        categories=tuple((i, values) for i, values in enumerate(kinds) if values),
-        hidden=spec.hidden,
-        outputs=classes if goal == "multiclass" else 1,
-        wide=spec.wide,
-        dropout=spec.dropout,
-        **({"offset": seen["mean"], "scale": seen["spread"] or 1.0} if goal == "regression" else {}),
-    )
 
 
 def _numbers(rows: DataFrame, design: Design) -> DataFrame:

@@ -11,14 +11,17 @@ import tempfile
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipelines import log
 from pipelines.deep import shards
 from pipelines.deep.shards import Group, Part, Parts
 from pipelines.errors import DataError
@@ -154,12 +157,7 @@ class Loader:
 
     def _decode(self, group: Group) -> Block:
         """Column by column into one block. Errors: DataError for what no net can learn: nulls, NaN, infinity."""
-        with self.system.open_input_file(f"{self.place}/{group.file}") as stream:
-            table = pq.ParquetFile(stream).read_row_group(group.number, list(self.deck.columns), use_threads=False)
-        if table.num_rows != group.rows:
-            raise DataError(
-                f"{group.file}: row group {group.number} has {table.num_rows} rows, planned were {group.rows}"
-            )
+        table = self._living(group, self._read(group))
         block = np.empty((group.rows, len(self.deck.columns)), np.float32)
         for place, name in enumerate(self.deck.columns):
             column = table.column(name)
@@ -170,6 +168,28 @@ class Loader:
             odd = next(n for i, n in enumerate(self.deck.columns) if not np.isfinite(block[:, i]).all())
             raise DataError(f"{group.file}: column {odd} has a value that is no finite number in single precision")
         return block
+
+    def _read(self, group: Group) -> pa.Table:
+        with self.system.open_input_file(f"{self.place}/{group.file}") as stream:
+            table = pq.ParquetFile(stream).read_row_group(group.number, list(self.deck.columns), use_threads=False)
+        if table.num_rows != group.rows + group.gone:
+            planned = group.rows + group.gone
+            raise DataError(f"{group.file}: row group {group.number} has {table.num_rows} rows, planned were {planned}")
+        return table
+
+    def _living(self, group: Group, table: pa.Table) -> pa.Table:
+        """Without the rows that are deleted."""
+        if not group.gone:
+            return table
+        here = self.deleted[group.file] - group.first
+        kept = np.ones(table.num_rows, np.bool_)
+        kept[here[(here >= 0) & (here < len(kept))]] = False
+        return table.filter(pa.array(kept))
+
+    @cached_property
+    def deleted(self) -> dict[str, NDArray[np.int64]]:
+        """Of each file the rows that a deletion vector took away."""
+        return log.deleted(self.deck.path, self.deck.version)
 
 
 def _put(ready: Any, made: Any, over: threading.Event) -> None:

@@ -18,11 +18,13 @@ PART_ROWS = 32_768  # at most, of what is read at once and mixed with others
 
 @dataclass(frozen=True)
 class Group:
-    """A row group of a file."""
+    """A row group of a file. first: the number of its first row in the file; gone: rows that a deletion vector took."""
 
     file: str
     number: int
     rows: int
+    first: int = 0
+    gone: int = 0
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ def test_it_passes_the_gates_of_any_model(story):
 
     passed = {g["gate"]: g["passed"] for g in record.detail["gates"]}
     assert passed["loads and scores in a clean process"] and passed["loaded again it scores the same"]
+    assert passed["ONNX answers as Spark does"] and record.detail["onnx"]["rows"] == 1_000
 
 
 def test_batch_and_stream_say_the_same(story):

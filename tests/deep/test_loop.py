@@ -34,6 +34,7 @@ def test_numpy_answers_as_torch_does(tmp_path, goal, wide):
     with torch.no_grad():
         expected = trainee.net(torch.from_numpy(x)).numpy()
     assert found.dtype == np.float32 and found == pytest.approx(expected, abs=2e-6)
+    assert {name: tuple(part.shape) for name, part in trainee.net.named_parameters()} == of.design.weights
 
 
 @pytest.mark.parametrize("goal", GOALS)

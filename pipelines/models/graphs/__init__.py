@@ -2,7 +2,7 @@
 
 drawn.py       the whole: stages in, a graph and its signature out
 preparing.py   stages of the preparation; expressions.py, their SQL
-learning.py    learners; trees.py, the trees of several
+learning.py    learners; trees.py, the trees of several; nets.py, nets
 answering.py   what a task answers
 stored.py      the files that Spark has written of each stage
 draft.py       the graph while it is drawn

@@ -14,6 +14,7 @@ from pipelines.errors import DataError
 from pipelines.models.graphs.answering import ANSWERING
 from pipelines.models.graphs.draft import Draft
 from pipelines.models.graphs.learning import LEARNING
+from pipelines.models.graphs.nets import NETS
 from pipelines.models.graphs.preparing import PREPARING, labels
 from pipelines.models.graphs.stored import Stage, stages
 from pipelines.signature import MOST_TOLD, SAID, Feature, Signature
@@ -59,7 +60,7 @@ def _drawn(draft: Draft, stage: Stage) -> None:
         names = stage.params["labels"]
         draft.offers(CLASS, lambda: draft.gathered(names, draft.column(PREDICTION), "string"))
         return
-    made = PREPARING.get(stage.kind) or LEARNING.get(stage.kind)
+    made = PREPARING.get(stage.kind) or LEARNING.get(stage.kind) or NETS.get(stage.kind)
     if made is None and stage.kind not in CLUSTERS:
         raise DataError(f"{stage.kind} has no node in a graph")
     if made:

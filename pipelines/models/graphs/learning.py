@@ -22,7 +22,7 @@ LEAST = 1e-16  # of a mean of poisson or gamma, as Spark has it
 Make = Callable[[], Tensor]
 
 
-def _probability(draft: Draft, make: Make) -> None:
+def probability(draft: Draft, make: Make) -> None:
     """Probabilities, and the class that has the greatest; of equals the first."""
     draft.offers(PROBABILITY, make)
     draft.offers(PREDICTION, lambda: draft.cast(_greatest(draft, draft.column(PROBABILITY)), "double"))
@@ -60,7 +60,7 @@ def logistic(draft: Draft, stage: Stage) -> None:
             return _sided(draft, _linear(draft, x, weights[0], intercepts[0]))
         return draft.op("Softmax", _linear(draft, x, weights, intercepts), axis=1)
 
-    _probability(draft, made)
+    probability(draft, made)
 
 
 def linear(draft: Draft, stage: Stage) -> None:
@@ -110,7 +110,7 @@ def voted(draft: Draft, stage: Stage) -> None:
         axis = draft.constant([1], "int64")
         return draft.op("ReduceMean", votes, axis, made=Tensor("", "double", shares.shape[1]), keepdims=0)
 
-    _probability(draft, made)
+    probability(draft, made)
 
 
 def averaged(draft: Draft, stage: Stage) -> None:
@@ -125,7 +125,7 @@ def added(draft: Draft, stage: Stage) -> None:
 
 def added_margin(draft: Draft, stage: Stage) -> None:
     """Yes or no of boosted trees: their loss has the margin twice."""
-    _probability(draft, lambda: _sided(draft, _summed(draft, stage, mean=False), 2.0))
+    probability(draft, lambda: _sided(draft, _summed(draft, stage, mean=False), 2.0))
 
 
 def _summed(draft: Draft, stage: Stage, mean: bool) -> Tensor:
@@ -150,9 +150,9 @@ def boosters(draft: Draft, stage: Stage) -> None:
         return draft.op("Add", _column(draft, added), draft.constant(found.base[0]))
 
     if found.objective == "binary:logistic":
-        _probability(draft, lambda: _sided(draft, sums()))
+        probability(draft, lambda: _sided(draft, sums()))
     elif found.objective == "multi:softprob":
-        _probability(draft, lambda: draft.op("Softmax", sums(), axis=1))
+        probability(draft, lambda: draft.op("Softmax", sums(), axis=1))
     elif found.objective == "reg:squarederror":
         draft.offers(PREDICTION, sums)
     else:
@@ -181,7 +181,7 @@ def bayes(draft: Draft, stage: Stage) -> None:
         halves = draft.op("Mul", draft.op("Add", sums, draft.constant(logs)), draft.constant(-0.5))
         return draft.op("Softmax", draft.op("Add", halves, draft.constant(prior)), axis=1)
 
-    _probability(draft, made)
+    probability(draft, made)
 
 
 def _apart(draft: Draft, x: Tensor, points: NDArray[np.float64]) -> Tensor:
@@ -209,7 +209,7 @@ def machines(draft: Draft, stage: Stage) -> None:
     if stage.kind.startswith("FMRegression"):
         draft.offers(PREDICTION, made)
     else:
-        _probability(draft, lambda: _sided(draft, made()))
+        probability(draft, lambda: _sided(draft, made()))
 
 
 def layers(draft: Draft, stage: Stage) -> None:
@@ -226,7 +226,7 @@ def layers(draft: Draft, stage: Stage) -> None:
             x = draft.op("Sigmoid", x) if number < len(widths) - 1 else draft.op("Softmax", x, axis=1)
         return x
 
-    _probability(draft, made)
+    probability(draft, made)
 
 
 def steps(draft: Draft, stage: Stage) -> None:

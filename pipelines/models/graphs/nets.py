@@ -1,0 +1,99 @@
+"""A net as nodes: what pipelines/deep/design.py works out by numpy, in the same order and precision.
+
+Weights are stored in single precision, as they were trained, and widened when
+they are used; outputs are rounded to single precision before they become
+answers, as the model does.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load
+
+from pipelines.deep.design import Design
+from pipelines.deep.job import WEIGHTS
+from pipelines.models.graphs.draft import Draft, Tensor
+from pipelines.models.graphs.learning import probability
+from pipelines.models.graphs.stored import Stage
+from pipelines.spec.task import FEATURES, PREDICTION
+
+Weights = dict[str, Any]
+
+
+def net(draft: Draft, stage: Stage) -> None:
+    """NetModel: embeddings, layers, and the straight line beside them."""
+    design, weights = Design.of(stage.said["design"]), load((stage.folder / WEIGHTS).read_bytes())
+
+    def found() -> Tensor:
+        return _rounded(draft, _outputs(draft, design, weights))
+
+    if design.goal == "regression":
+        draft.offers(PREDICTION, lambda: _number(draft, design, found()))
+        return
+    probability(draft, lambda: _shares(draft, design, found()))
+
+
+def _outputs(draft: Draft, design: Design, weights: Weights) -> Tensor:
+    vector = draft.column(FEATURES)
+    numbers = _places(draft, vector, design.numbers)
+    kinds = [_kind(draft, vector, at, values) for at, values in design.categories]
+    embedded = [_looked_up(draft, weights[f"embeddings.{i}.weight"], kind) for i, kind in enumerate(kinds)]
+    made = Tensor("", "double", design.layers[0][0])
+    found = draft.op("Concat", *([numbers] if design.numbers else []), *embedded, made=made, axis=1)
+    last = len(design.layers) - 1
+    for i in range(last + 1):
+        found = _times(draft, found, weights[f"layers.{i}.weight"])
+        found = draft.op("Add", found, _wide(draft, weights[f"layers.{i}.bias"]))
+        found = found if i == last else draft.op("Relu", found)
+    if design.wide:
+        found = draft.op("Add", found, _times(draft, numbers, weights["line.weight"])) if design.numbers else found
+        for i, kind in enumerate(kinds):
+            found = draft.op("Add", found, _looked_up(draft, weights[f"steps.{i}.weight"], kind))
+    return found
+
+
+def _places(draft: Draft, vector: Tensor, places: tuple[int, ...]) -> Tensor:
+    made = Tensor("", "double", len(places))
+    return draft.op("Gather", vector, draft.constant(places, "int64"), made=made, axis=1)
+
+
+def _kind(draft: Draft, vector: Tensor, at: int, values: int) -> Tensor:
+    """The value of a category by its number; one beyond the last counts as that one."""
+    place = draft.op("Gather", vector, draft.constant(at, "int64"), made=Tensor(""), axis=1)
+    whole = draft.cast(place, "int64")
+    least = draft.op("Max", whole, draft.constant(0, "int64"))
+    return draft.op("Min", least, draft.constant(values - 1, "int64"))
+
+
+def _looked_up(draft: Draft, table: Any, kind: Tensor) -> Tensor:
+    return draft.cast(draft.gathered(table, kind, "float"), "double")
+
+
+def _times(draft: Draft, x: Tensor, weight: Any) -> Tensor:
+    turned = _wide(draft, np.ascontiguousarray(weight.T))
+    return draft.op("MatMul", x, turned, made=Tensor("", "double", len(weight)))
+
+
+def _wide(draft: Draft, weight: Any) -> Tensor:
+    return draft.cast(draft.constant(weight, "float"), "double")
+
+
+def _rounded(draft: Draft, found: Tensor) -> Tensor:
+    return draft.cast(draft.cast(found, "float"), "double")
+
+
+def _number(draft: Draft, design: Design, found: Tensor) -> Tensor:
+    scaled = draft.op("Mul", found, draft.constant(design.scale))
+    whole = draft.op("Add", scaled, draft.constant(design.offset))
+    return draft.op("Squeeze", whole, draft.constant([1], "int64"), made=Tensor(""))
+
+
+def _shares(draft: Draft, design: Design, found: Tensor) -> Tensor:
+    if design.goal == "binary":
+        half = draft.op("Mul", found, draft.constant(0.5))
+        found = draft.op("Concat", draft.op("Neg", half), half, made=Tensor("", "double", 2), axis=1)
+    return draft.op("Softmax", found, axis=1)
+
+
+NETS: dict[str, Callable[[Draft, Stage], None]] = {"NetModel": net}
