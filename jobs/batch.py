@@ -16,8 +16,12 @@ def main() -> None:
     parser.add_argument("--target", default="submit", help="a file of conf/targets, without .yml")
     parser.add_argument("--full-refresh", action="append", default=[], help="a stage to make anew")
     parser.add_argument("--between", nargs=2, type=_moment, default=(), help="make tables anew in this interval alone")
+    parser.add_argument(
+        "--promote", nargs=2, metavar=("MODEL@VERSION", "WHO"), help="by whose word it becomes champion"
+    )
     given = parser.parse_args()
-    sys.exit(run_stages(given.stages, given.conf, given.target, given.full_refresh, given.between))
+    asked = {"anew": given.full_refresh, "between": given.between, "promote": given.promote or ()}
+    sys.exit(run_stages(given.stages, given.conf, given.target, **asked))
 
 
 def _moment(text: str) -> datetime:

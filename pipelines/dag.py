@@ -10,10 +10,11 @@ and what the run was asked for, stands in the command it logs.
 import json
 import logging
 import os
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import (
@@ -35,13 +36,14 @@ from airflow.sdk.exceptions import (
 )
 
 from pipelines.errors import DataError, LakeloomError, SpecError
-from pipelines.outline import KEPT, UPKEEP, Outline, Task, outlines
+from pipelines.outline import KEPT, NOT_PROMOTED, UPKEEP, Outline, Task, outlines
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # or site-packages: the wheel, too, has jobs/ beside this package
 TARGET = "submit"  # conf/targets/submit.yml: the master is the Airflow connection's
 BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)  # fixed, as Airflow asks; without catch-up only the newest run is made
 FINAL = {e.exit_code for e in (SpecError, DataError, LakeloomError)}  # the same again would end the same
 NO_CRON = ("@once", "@continuous")  # Airflow's own names for schedules without intervals
+WAITS = re.compile(r'"waits": "([a-z0-9_]+@[0-9]+)"')  # as jobs/batch.py ends, where a version waits
 SENTENCE = "error: "  # before it, on a line of its own, stands nothing
 log = logging.getLogger(__name__)
 
@@ -68,21 +70,30 @@ class StageSubmit(SparkSubmitOperator):
 
     operator_extra_links = (Report(),)
 
-    def __init__(self, *, conf_file: str, stages: tuple[str, ...], target: str, intervals: bool, **settings: Any):
+    def __init__(
+        self, *, conf_file: str, stages: tuple[str, ...], target: str, intervals: bool = False, **settings: Any
+    ):
         super().__init__(**settings)
         self.conf_file, self.stages, self.target, self.intervals = conf_file, tuple(stages), target, intervals
         self.env_vars: dict[str, Any] | None
 
-    def execute(self, context: Context) -> None:
-        """Run the stages. Errors: AirflowFailException for a final failure, AirflowException for one worth a retry."""
+    def execute(self, context: Context) -> str | None:
+        """Run the stages; the version that waits for a person, as late_arrival@3, if one does.
+
+        Errors: AirflowFailException for a final failure, AirflowException for one worth a retry, AirflowSkipException
+        where a new version was refused.
+        """
         self._prepare(context)
         try:
             super().execute(context)
+            return self._waits()
         except FileNotFoundError as found:
             raise AirflowFailException(f"no {found.filename} on PATH; set PATH or LAKELOOM_SPARK_SUBMIT") from found
         except AirflowException as found:
             submitted = self._hook and self._hook._submit_sp
             said = self._sentence() or str(found)
+            if submitted and submitted.returncode == DataError.exit_code and NOT_PROMOTED in said:
+                raise AirflowSkipException(said) from found  # the champion stays, and goes on scoring
             if submitted and submitted.returncode in FINAL:
                 raise AirflowFailException(f"{self.task_id} cannot be mended by a retry: {said}") from found
             raise AirflowException(f"{self.task_id}: {said}") from found
@@ -127,11 +138,34 @@ class StageSubmit(SparkSubmitOperator):
         if found.deploy_mode == "cluster":
             self.durable = False  # a stage that is done finds nothing to do; there is no application to find again
 
+    def _waits(self) -> str | None:
+        """What spark-submit said last of a version that waits."""
+        lines = getattr(self._hook, "_last_submit_log_lines", ()) if self._hook else ()
+        found = [match[1] for line in lines if (match := WAITS.search(line))]
+        return found[-1] if found else None
+
     def _sentence(self) -> str:
         """The last `error: ...` that spark-submit said; '' where it said none."""
         lines = getattr(self._hook, "_last_submit_log_lines", ()) if self._hook else ()
         said = [line.partition(SENTENCE)[2] for line in lines if line.startswith(SENTENCE)]
         return said[-1] if said else ""
+
+
+class Promotion(StageSubmit):
+    """Makes a version champion, by the word of the person who approved it."""
+
+    def __init__(self, *, trained_by: str, approved_by: str, **settings: Any):
+        super().__init__(**settings)
+        self.trained_by, self.approved_by = trained_by, approved_by
+
+    def _options(self, context: Context, chosen: tuple[str, ...]) -> tuple[str, ...]:
+        """The version, and who agreed to it."""
+        said = {task: context["ti"].xcom_pull(task_ids=task) for task in (self.trained_by, self.approved_by)}
+        who = said[self.approved_by]["responded_by_user"] or {}
+        return "--promote", said[self.trained_by], str(who.get("name") or who.get("id") or "unknown")
+
+
+Submit = TypeVar("Submit", bound=StageSubmit)
 
 
 class Refuse(BaseOperator):
@@ -175,10 +209,11 @@ def build(outline: Outline, target: str = TARGET) -> DAG:
         return _broken(outline.name, _no_cron(outline, "schedule", found))
     with dag:
         groups: dict[str, TaskGroup] = {}
-        tasks: dict[str, StageSubmit] = {}
+        ends: dict[str, StageSubmit] = {}  # of each task what others wait for
         for task in outline.tasks:
-            tasks[task.id] = _task(outline, task, target, groups)
-            tasks[task.id].set_upstream([tasks[need] for need in task.needs])
+            made = _task(outline, task, target, groups)
+            made.set_upstream([ends[need] for need in task.needs])
+            ends[task.id] = _approved(outline, made) if task.asks else made
     return dag
 
 
@@ -253,20 +288,59 @@ def _task(outline: Outline, task: Task, target: str, groups: dict[str, TaskGroup
     kind, _, name = task.id.partition(".")
     if name and kind not in groups:
         groups[kind] = TaskGroup(kind)
-    return StageSubmit(
+    return _submit(
+        StageSubmit,
+        outline,
+        target,
         task_id=name or task.id,  # Airflow puts the group before it: tables.flights
         task_group=groups.get(kind) if name else None,
         doc_md=f"{task.doc}\n\nLook: `lakeloom show conf/{Path(outline.conf).name} {' '.join(task.stages[:1])}`",
-        name=f"lakeloom {outline.name} {' '.join(task.stages)}",
-        conf_file=outline.conf,
         stages=task.stages,
-        target=target,
         intervals=task.intervals,
         outlets=[_asset(a) for a in task.publishes],
+    )
+
+
+def _submit(kind: type[Submit], outline: Outline, target: str, *, stages: tuple[str, ...], **settings: Any) -> Submit:
+    """A task that submits stages of a conf; settings: what it has of its own."""
+    if outline.pool:
+        settings["pool"] = outline.pool
+    return kind(
+        name=f"lakeloom {outline.name} {' '.join(stages)}",
+        conf_file=outline.conf,
+        stages=stages,
+        target=target,
         spark_binary=os.environ.get("LAKELOOM_SPARK_SUBMIT"),  # None: the connection's, found on PATH
         env_vars={"PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON") or str(CHECKOUT / ".venv" / "bin" / "python")},
-        **({"pool": outline.pool} if outline.pool else {}),
+        **settings,
     )
+
+
+def _approved(outline: Outline, trained: StageSubmit) -> Promotion:
+    """After a training whose version waits: a person's word, and the promotion, which is skipped without it."""
+    from pipelines.approval import Approve
+
+    name = trained.task_id.rpartition(".")[2]
+    show = f"`lakeloom model show conf/{Path(outline.conf).name} {name}@challenger`"
+    asked = Approve(
+        task_id=f"{name}_approval",
+        task_group=trained.task_group,
+        trained_by=trained.task_id,
+        body=f"It passed its gates. Its evidence: {show}, and the report.",
+    )
+    promoted = _submit(
+        Promotion,
+        outline,
+        trained.target,
+        task_id=f"{name}_promotion",
+        task_group=trained.task_group,
+        stages=trained.stages,
+        trained_by=trained.task_id,
+        approved_by=asked.task_id,
+        trigger_rule="all_success",
+    )
+    trained >> asked >> promoted
+    return promoted
 
 
 def _no_cron(outline: Outline, key: str, found: Exception) -> str:

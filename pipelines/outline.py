@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from pipelines.plan import Stage
     from pipelines.spec import Pipeline
 
-COMPILED, FORMAT = "dags.json", 1  # beside the confs; the number rises when an outline's form changes
+COMPILED, FORMAT = "dags.json", 2  # beside the confs; the number rises when an outline's form changes
 UPKEEP = "upkeep"
+NOT_PROMOTED = "is not promoted"  # of a version that a gate refused, in the sentence of its stage
 WHAT = {
     "tables": "Reads what is new into table `{}`, judges it and publishes it.",
     "features": "Brings feature table `{}` up to date, each value as it was known at its row's time.",
@@ -43,6 +44,7 @@ class Task:
     doc: str
     publishes: tuple[str, ...] = ()  # assets: flights.tables.flights
     intervals: bool = False  # has a table of which a backfill makes an interval anew
+    asks: bool = False  # trains a model that a person has to promote
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ def _tasks(pipeline: "Pipeline") -> Iterator[Task]:
             needs=tuple(need for need in needs if need != task),
             doc="\n\n".join(WHAT[stage.kind].format(stage.name) for stage in mine),
             publishes=tuple(f"{pipeline.pipeline}.{s.id}" for s in mine if s.kind != "monitors"),
+            asks=any(s.kind == "models" and pipeline.models[s.name].promotion == "by_hand" for s in mine),
             intervals=any(s.kind == "tables" and pipeline.tables[s.name].intervals for s in mine),
         )
 

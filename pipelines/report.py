@@ -25,7 +25,7 @@ from pipelines.monitor.history import courses, newest_windows
 from pipelines.plan import stages
 from pipelines.plots import base_rate, calibration, curve, deciles, histogram, performance, swarm
 from pipelines.spec import METRICS, RATES, TASKS, Pipeline
-from pipelines.state import Json, Quality, Record
+from pipelines.state import WAITS, Json, Quality, Record
 
 FATES = ("applied", "superseded", "deleted", "quarantined", "dropped")  # of a row that came in; they add up to rows_in
 KINDS = ("sources", "tables", "features", "models", "scores", "monitors")
@@ -245,7 +245,9 @@ def _aliases(model: Past) -> list[tuple[str, int, str]]:
     """(alias, version, how it came to it), of those that point somewhere."""
     made, challenges = moves(model.records), challenger(model.records)
     found = [("champion", made[-1].version, f"{_when(made[-1].at)}, {made[-1]}")] if made else []
-    return found + ([("challenger", challenges, "refused by a gate")] if challenges is not None else [])
+    waits = any(WAITS in r.detail and r.detail["version"] == challenges for r in model.records)
+    why = "waits for a person" if waits else "refused by a gate"
+    return found + ([("challenger", challenges, why)] if challenges is not None else [])
 
 
 def _graph(pipeline: Pipeline, pasts: Mapping[str, Past]) -> Graph:

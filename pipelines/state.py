@@ -24,6 +24,7 @@ from deltalake.exceptions import TableNotFoundError
 BESIDE = ("quarantine", "deleted")  # parts that lie beside a table
 RESTORE = "restore"  # among an intent's inputs: the batch takes its table back to what a run published
 PROMOTE = "promote"  # among an intent's inputs: the batch points a model's champion at a version
+WAITS = "waits"  # in the detail of a model's record: the version that a person is asked to promote
 BACKFILL = "backfill"  # among an intent's inputs: the batch makes an interval of its table anew
 ADDED = "added"  # among an intent's inputs: to which version of a view what rows are added
 Json = Any  # what json.loads gives back

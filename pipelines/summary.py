@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.aliases import moves
 from pipelines.run.pipeline import Outcome
 from pipelines.spec import METRICS, TASKS, Pipeline, Target
-from pipelines.state import Record
+from pipelines.state import WAITS, Record
 
 REFRESHES, PROMISE = 5, 52  # shown beside each other; letters of a promise
 WHERE = ("chosen", "half")  # of the thresholds whose costs are said
@@ -53,7 +53,7 @@ def _tables(records: Sequence[Record]) -> str:
 def _model(record: Record) -> str:
     d = record.detail
     lines = [
-        f"model {_name(record)}: {d['winner']} is version {d['version']} of {d['registered']}, champion",
+        f"model {_name(record)}: {d['winner']} is version {d['version']} of {d['registered']}, {_alias(d)}",
         f"  {_sides(d)}",
         f"  {'':<20}{'model':>8}  {'95% interval':<18}{'baseline':>8}",
     ]
@@ -65,6 +65,10 @@ def _model(record: Record) -> str:
     lines += [f"  {move}" for move in moves([record]) if move.who]
     lines += [f"  gate {'passed' if g['passed'] else 'CLOSED'}: {g['gate']}: {g['why']}" for g in d["gates"]]
     return "\n".join(lines)
+
+
+def _alias(detail: Mapping[str, Any]) -> str:
+    return f"challenger; it waits for `lakeloom model promote CONF {detail[WAITS]}`" if WAITS in detail else "champion"
 
 
 def _sides(detail: Mapping[str, Any]) -> str:

@@ -27,7 +27,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "footer packed manifest provenance signature",
         "check plan gates cost profile",
         "crash suggest submit outline lineage alerts pii",
-        "state metering log locks landing onnx spark dag",
+        "state metering log locks landing onnx spark approval",
+        "dag",
         "adopt trials aliases spending replies",
         "tables",
         "versions",
@@ -50,7 +51,7 @@ BARRED: dict[str, frozenset[str]] = {
     for library, modules in {
         "pyspark": _ENGINE,
         "delta": "spark tables",
-        "airflow": "dag",
+        "airflow": "approval dag",
         "mlflow": "registry",
         "torch": "deep",
         "horovod": "deep",

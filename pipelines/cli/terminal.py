@@ -108,6 +108,8 @@ def carried_out(conf: Path, place: Any, order: Any, format: str) -> None:
 
 
 def _as_json(outcome: Any) -> dict[str, Any]:
+    from pipelines.state import WAITS
+
     record = outcome.record
     kept = (
         {k: getattr(record, k) for k in ("seconds", "published_version", "model_version", "counts", "detail")}
@@ -121,4 +123,5 @@ def _as_json(outcome: Any) -> dict[str, Any]:
         "why": verdict.why,
         "error": str(outcome.error or ""),
         **kept,
+        "waits": record.detail.get(WAITS, "") if record else "",  # the version that a person is asked to promote
     }

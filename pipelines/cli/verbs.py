@@ -327,15 +327,34 @@ def schema(
 
 
 def run_stages(
-    stages: Sequence[str], conf: Path, target: str, anew: Sequence[str] = (), between: Sequence[datetime] = ()
+    stages: Sequence[str],
+    conf: Path,
+    target: str,
+    anew: Sequence[str] = (),
+    between: Sequence[datetime] = (),
+    promote: Sequence[str] = (),
 ) -> int:
     """Stages of a conf in one session, or its upkeep, for jobs/batch.py; returns the exit code.
 
     anew: stages to make anew. between: since and until (UTC); tables that can be are made anew in that interval alone.
+    promote: a version, as late_arrival@3, and by whose word it becomes champion; then nothing else is done.
     """
     if "upkeep" in stages:
         return guarded(lambda: upkeep(conf, target, format="json"))
-    return guarded(lambda: carried_out(conf, target_of(conf, target), _order(conf, stages, anew, between), "json"))
+    made = _promotion if promote else _order
+    asked = promote or (stages, anew, between)
+    return guarded(lambda: carried_out(conf, target_of(conf, target), made(conf, *asked), "json"))
+
+
+def _promotion(conf: Path, version: str, who: str) -> Any:
+    from pipelines.registered import named
+    from pipelines.run.order import Order, Promote
+
+    model, number = named(checked(conf), version)
+    if not number.isdigit():
+        raise SpecError(f"--promote asks for a version by its number, as {model}@3, got '{version}'")
+    stage = f"models.{model}"
+    return Order((stage,), {stage: Promote(int(number), who, "approved")})
 
 
 def _order(conf: Path, stages: Sequence[str], anew: Sequence[str], between: Sequence[datetime]) -> Any:

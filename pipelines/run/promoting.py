@@ -11,15 +11,16 @@ from typing import Any
 
 from pipelines import crash
 from pipelines.errors import ConflictError, DataError
+from pipelines.outline import NOT_PROMOTED
 from pipelines.registry import Registry, Version
 from pipelines.run import proving
 from pipelines.run.context import Context
 from pipelines.run.order import Promote
-from pipelines.state import PROMOTE, Intent, Record
+from pipelines.state import PROMOTE, WAITS, Intent, Record
 
 
 def admit(ctx: Context, intent: Intent, registry: Registry, detail: dict[str, Any], version: Version) -> Record:
-    """After a training: champion if every gate passed, the clean process last; else challenger.
+    """After a training: champion if every gate passed, the clean process last, and nobody is asked; else challenger.
 
     Errors: DataError where a gate refused; the champion stays, and what cannot be loaded challenges nobody.
     """
@@ -35,12 +36,22 @@ def admit(ctx: Context, intent: Intent, registry: Registry, detail: dict[str, An
         if usable:
             registry.challenge(version)
         why = "; ".join(f"{g['gate']}: {g['why']}" for g in closed)
-        error = f"{ctx.stage.id}: version {version.number} is not promoted: {why}"
+        error = f"{ctx.stage.id}: version {version.number} {NOT_PROMOTED}: {why}"
         ctx.record(intent, "refused", counts=_counts(found), detail=found, error=error)
         raise DataError(error)
+    if ctx.pipeline.models[ctx.stage.name].promotion == "by_hand":
+        return _waits(ctx, intent, registry, found, version)
     crash.point("before the alias moves", ctx.stage.id)
     registry.promote(version)
     return ctx.record(intent, counts=_counts(found), detail=found, model_version=version.number)
+
+
+def _waits(ctx: Context, intent: Intent, registry: Registry, found: dict[str, Any], version: Version) -> Record:
+    """Nothing is wrong with it, and nothing moves before a person says so."""
+    registry.challenge(version)
+    named = f"{ctx.stage.name}@{version.number}"
+    why = f"{ctx.stage.id}: version {version.number} passed its gates and waits: `lakeloom model promote CONF {named}`"
+    return ctx.record(intent, "refused", counts=_counts(found), detail={**found, WAITS: named}, error=why)
 
 
 def asked(ctx: Context) -> bool:

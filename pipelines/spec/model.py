@@ -59,6 +59,10 @@ class Model(Spec):
         default=None, description="what a wrong yes or no costs; unless said, the best F1 decides; of task: binary"
     )
     gates: tuple[Gate, ...] = Field(default=(), description="all must hold; unless said: above baseline and champion")
+    promotion: Literal["by_gates", "by_hand"] = Field(
+        default="by_gates",
+        description="by_hand: what passed its gates waits, as challenger, for a person: `lakeloom model promote`",
+    )
     slices: tuple[Column, ...] = Field(default=(), description="feature columns whose values get metrics of their own")
 
     explain: Explain | None = Field(default=None, description="importance by permutation, and SHAP; `{}` is enough")

@@ -65,13 +65,17 @@ class Running:
         found = [*self.orphans, *(c for root in roots for c in root.children(recursive=True))]
         return [p for p in found if _says(p, words)]
 
-    def ask(self, path: str, body: Any = None) -> Any:
+    def patch(self, path: str, body: Any) -> Any:
+        """A change of something that is there."""
+        return self.ask(path, body, "PATCH")
+
+    def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
         """Airflow's own API; JSON in, JSON out."""
         headers = {"Content-Type": "application/json"}
         if "/auth/" not in path:
             headers["Authorization"] = f"Bearer {self.ask('/auth/token')['access_token']}"
         data = None if body is None else json.dumps(body).encode()
-        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers)
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method)
         with urllib.request.urlopen(asked, timeout=30) as answer:
             return json.load(answer)
 
