@@ -4,6 +4,7 @@ One story is told once; each test looks at one side of it.
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from e2e.parcels import arrive, parcels
-from e2e.project import Project, Said
+from e2e.project import LIMIT_S, Project, Said, apart
 from pipelines.crash import VARIABLE
 
 pytestmark = pytest.mark.spark
 
+ROOT = Path(__file__).parents[2]
 STAGE, SCORES = "models.late", "scores.daily"
+LATER = 2  # records of the last chapters: what waits, what was approved
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,20 @@ def chapters(project: Project) -> Iterator[tuple[str, Said]]:
     yield "touched", project.lakeloom("model promote", "late@2", "--yes")
     yield "touched show", project.lakeloom("model show", "@2")
     yield "proven", project.lakeloom("model verify", "late@champion", "--format", "json")
+    project.change(_by_hand)
+    yield "waits", project.lakeloom("run")
+    yield "waits still", project.lakeloom("run", "--format", "json")
+    door = [sys.executable, str(ROOT / "jobs" / "batch.py"), STAGE, str(project.conf), "--target", "local"]
+    yield "approved", apart([*door, "--promote", "late@3", "Ada Lovelace"], LIMIT_S)
 
 
 def _harder(conf: Any) -> None:
     conf["models"]["late"]["candidates"][0]["iterations"] = 6
     conf["models"]["late"]["gates"] = [{"metric": "roc_auc", "min": 0.999}]
+
+
+def _by_hand(conf: Any) -> None:
+    conf["models"]["late"] |= {"gates": [], "promotion": "by_hand"}
 
 
 def _touch(project: Project) -> None:
@@ -148,7 +160,7 @@ def test_a_rollback_goes_back_once(story):
     assert story.aliases["back"] == story.aliases["back again"] == {"champion": 1}
     assert story.said["back again"].error == ""
     assert "parcels.late: it is rolled back to version 1 already" in story.said["back again"].err
-    assert len(story.project.records(STAGE)) == 4
+    assert len(story.project.records(STAGE)) == 4 + LATER
 
 
 def test_scores_go_on_with_the_version_that_was_rolled_back_to(story):
@@ -160,7 +172,7 @@ def test_scores_go_on_with_the_version_that_was_rolled_back_to(story):
     assert "after tables.parcels" in why["features.sendings"] or "went from version" in why["features.sendings"]
     assert after.why == "features.sendings went from version 0 to 1; scored by version 1"
     assert {r["model_version"] for r in story.project.rows(SCORES)} == {1}
-    assert len(story.project.records(STAGE)) == 4
+    assert len(story.project.records(STAGE)) == 4 + LATER
 
 
 def test_versions_are_listed_with_evidence(story):
@@ -226,3 +238,22 @@ def test_a_version_proves_itself_in_a_clean_process(story):
         True,
         "5 rows as at training",
     )
+
+
+def test_what_waits_for_a_person_is_challenger_and_no_failure(story):
+    record = story.project.records(STAGE)[-2]
+
+    assert story.said["waits"].code == 0 and story.aliases["waits"] == {"champion": 1, "challenger": 3}
+    assert "is version 3 of parcels.late, challenger; it waits for `lakeloom model promote" in story.said["waits"].out
+    assert (record.status, record.detail["waits"], record.model_version) == ("refused", "late@3", None)
+    assert all(gate["passed"] for gate in record.detail["gates"])
+    (still,) = [o for o in story.json("waits still") if o["stage"] == STAGE]
+    assert not still["ran"] and "version 3 passed its gates and waits" in still["why"]
+
+
+def test_an_approval_through_the_door_of_spark_submit_names_who_approved(story):
+    record = story.project.records(STAGE)[-1]
+
+    assert story.said["approved"].error == "" and story.aliases["approved"] == {"champion": 3}
+    assert (record.status, record.model_version) == ("ok", 3)
+    assert (record.detail["moved"]["who"], record.detail["moved"]["reason"]) == ("Ada Lovelace", "approved")
