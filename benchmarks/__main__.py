@@ -29,6 +29,7 @@ MODULES = {
     "b02": "benchmarks.b02_quality",
     "b03": "benchmarks.b03_increments",
     "b04": "benchmarks.b04_asof",
+    "b06": "benchmarks.b06_loader",
     "b11a": "benchmarks.b11a_end_to_end",
 }
 TARGETS = Path(__file__).with_name("targets.toml")
