@@ -29,6 +29,7 @@ MODULES = {
     "b02": "benchmarks.b02_quality",
     "b03": "benchmarks.b03_increments",
     "b04": "benchmarks.b04_asof",
+    "b05": "benchmarks.b05_training",
     "b06": "benchmarks.b06_loader",
     "b11a": "benchmarks.b11a_end_to_end",
 }

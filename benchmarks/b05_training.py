@@ -26,7 +26,7 @@ from pipelines import tune
 from pipelines.models import learners
 from pipelines.models.base import Asked, Inputs
 from pipelines.spec.candidate import Xgboost
-from pipelines.spec.task import TARGET
+from pipelines.spec.task import PROBABILITY, TARGET
 
 SEED = 5
 FEATURES = tuple(f"x{i}" for i in range(28))
@@ -137,4 +137,4 @@ def _ours(spark: SparkSession, train: Path) -> boosting.Score:
         fitted = learners.fit(candidate, dealt, Inputs.of(rows, FEATURES), Asked("binary", 2, (KEY,)))
     finally:
         dealt.unpersist()
-    return lambda test: boosting.in_order(fitted.pipeline.transform(spark.read.parquet(str(test))), KEY)
+    return lambda test: boosting.in_order(fitted.pipeline.transform(spark.read.parquet(str(test))), KEY, PROBABILITY)

@@ -1,4 +1,4 @@
-"""Every arm of b02, b03 and b04 runs on a few rows, and all of them come to one answer. Nothing is timed."""
+"""Every arm of b02 to b05 runs on a few rows, and all of them come to one answer. Nothing is timed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from benchmarks import b02_quality, b03_increments, b04_asof, lineitem
+from benchmarks import b02_quality, b03_increments, b04_asof, b05_training, lineitem
 from benchmarks.measure import Answer, Arm
 from benchmarks.project import project
 
@@ -100,3 +100,21 @@ def test_all_ways_to_join_as_of_a_moment_find_the_same(spark: SparkSession, tmp_
     assert list(answers) == ["ours", "range join", "K joins"]
     assert len(set(answers.values())) == 1
     assert answers["ours"].rows == 200
+
+
+def test_all_ways_to_train_learn_from_a_few_rows(spark: SparkSession, tmp_path: Path) -> None:
+    b05_training.make(tmp_path / "rows", 3_000, 1_000)
+
+    answers = told(b05_training.arms(spark, tmp_path / "rows"))
+
+    assert list(answers) == ["ours", "XGBoost alone", "Spark ML GBT"]
+    assert {answer.rows for answer in answers.values()} == {1_000}
+    assert all(0.75 < float(answer.hash) < 0.9 for answer in answers.values())  # chance is 0.5
+
+
+def test_ways_are_alike_within_the_difference_that_is_allowed() -> None:
+    skill = b05_training.Skill
+
+    assert skill(9, "0.8000") == skill(9, "0.8019")
+    assert skill(9, "0.8000") != skill(9, "0.8030")
+    assert skill(9, "0.8000") != skill(8, "0.8000")

@@ -50,9 +50,9 @@ def gbt(spark: SparkSession, train: Path, how: How) -> Score:
     return lambda test: in_order(fitted.transform(assembler.transform(spark.read.parquet(str(test)))), "id")
 
 
-def in_order(scored: DataFrame, key: str) -> NDArray[np.float64]:
+def in_order(scored: DataFrame, key: str, probability: str = "probability") -> NDArray[np.float64]:
     """The chance of a yes, in the order of the key."""
-    found = scored.select(key, vector_to_array(F.col("probability"))[1].alias("yes")).orderBy(key).toArrow()
+    found = scored.select(key, vector_to_array(F.col(probability))[1].alias("yes")).orderBy(key).toArrow()
     return np.asarray(found["yes"].to_numpy(), np.float64)
 
 
