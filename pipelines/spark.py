@@ -8,10 +8,11 @@ there), so no session pays for a resolver.
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any, cast
 
 from pyspark.sql import SparkSession
 
@@ -83,6 +84,41 @@ def start(target: Target, name: str, brief: bool = False) -> SparkSession:
             f"Spark did not start: {_first_line(found)}; `lakeloom doctor` tells what to type"
         ) from found
     return spark
+
+
+@contextmanager
+def heeding(spark: SparkSession, act: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM to Spark's JVM, which would end the session amid a batch, calls `act` while the block runs.
+
+    Under spark-submit it is the JVM that is told, and elsewhere it is told as well where a whole group of processes is.
+    """
+    from pyspark import java_gateway
+
+    callbacks, gateway = cast(Any, java_gateway), cast(Any, spark.sparkContext._gateway)
+    callbacks.ensure_callback_server_started(gateway)
+    signals, named = gateway.jvm.sun.misc.Signal, gateway.jvm.sun.misc.Signal("TERM")
+    before = signals.handle(named, _Handler(act))
+    try:
+        yield
+    finally:
+        with suppress(Exception):  # there is no JVM any more
+            signals.handle(named, before)
+
+
+class _Handler:
+    """What Java calls when a signal comes."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self.act = act
+
+    def handle(self, signal: object) -> None:
+        """As sun.misc.SignalHandler has it."""
+        self.act()
+
+    class Java:
+        """For py4j."""
+
+        implements = ("sun.misc.SignalHandler",)
 
 
 def _told(option: str, value: str) -> str:

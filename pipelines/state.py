@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, date, datetime, time
-from typing import Any, Literal, get_origin
+from typing import Any, Literal, TypeVar, get_origin
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -152,6 +152,8 @@ class Alert:
 
 
 Row = Intent | Record | Quality | Tally | Epoch | Alert
+Known = TypeVar("Known", Intent, Record)
+FILE = "__filename"  # the name under which pyarrow tells where a row lies
 _LOGS: dict[type[Row], str] = {
     Intent: "_intents", Record: "_runs", Quality: "_quality", Tally: "_metrics", Epoch: "_epochs",
     Alert: "_alerts",
@@ -207,11 +209,11 @@ class Warehouse:
 
     def records(self) -> tuple[Record, ...]:
         """All run records of the pipeline, oldest first."""
-        return tuple(Record(**r) for r in self._rows(Record))
+        return tuple(sorted(self._held_rows(Record), key=lambda r: (r.generation, r.batch, r.started_at)))
 
     def intents(self) -> tuple[Intent, ...]:
         """The intents of the pipeline, oldest first; of a batch that was taken anew the newest."""
-        found = [Intent(**r) for r in self._rows(Intent)]
+        found = sorted(self._held_rows(Intent), key=lambda i: (i.generation, i.batch, i.now))
         return tuple({(i.stage, i.generation, i.batch): i for i in found}.values())
 
     def quality(self) -> tuple[Quality, ...]:
@@ -275,10 +277,38 @@ class Warehouse:
             rows = dataset(DeltaTable(self._log(kind))).to_table().to_pylist()
         except TableNotFoundError:
             return
-        held = {f.name for f in fields(kind) if get_origin(f.type) is dict}
-        when = next(k for k in ("started_at", "now", "at") if k in {f.name for f in fields(kind)})
-        for row in sorted(rows, key=lambda r: (r["generation"], r["batch"], r[when])):
-            yield {k: json.loads(v) if k in held else v for k, v in row.items()}
+        for row in sorted(rows, key=lambda r: (r["generation"], r["batch"], r["at"])):
+            yield _parsed(row, kind)
+
+    def _held_rows(self, kind: type[Known]) -> Iterator[Known]:
+        """All rows of a small log, in no order. A file of it is read once in a process, for no file ever changes."""
+        try:
+            rows = dataset(DeltaTable(self._log(kind)))
+        except TableNotFoundError:
+            return
+        parts, known = list(rows.get_fragments()), _READ.get(self._log(kind), {})
+        new = _by_file(rows, [part for part in parts if part.path not in known])
+        read = {name: [kind(**_parsed(row, kind)) for row in found] for name, found in new.items()}
+        _READ[self._log(kind)] = {part.path: known.get(part.path) or read.get(part.path, []) for part in parts}
+        for found in _READ[self._log(kind)].values():
+            yield from found
+
+
+_READ: dict[str, dict[str, list[Any]]] = {}  # rows of `_runs` and `_intents`: log -> file -> rows
+
+
+def _by_file(rows: pads.Dataset, parts: Sequence[pads.Fragment]) -> dict[str, list[dict[str, Json]]]:
+    """The rows of some files, read at once."""
+    found: dict[str, list[dict[str, Json]]] = {part.path: [] for part in parts}
+    some = pads.FileSystemDataset(parts, rows.schema, rows.format, rows.filesystem)
+    for row in some.to_table(columns=[*rows.schema.names, FILE]).to_pylist() if parts else ():
+        found[row.pop(FILE)].append(row)
+    return found
+
+
+def _parsed(row: Mapping[str, Json], kind: type[Row]) -> dict[str, Json]:
+    held = {f.name for f in fields(kind) if get_origin(f.type) is dict}
+    return {k: json.loads(v) if k in held else v for k, v in row.items()}
 
 
 def moment(value: date) -> datetime:

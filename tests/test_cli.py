@@ -20,6 +20,7 @@ VERBS = (
     "backfill",
     "restore",
     "show",
+    "score",
     "monitor",
     "report",
     "validate",

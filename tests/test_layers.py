@@ -34,17 +34,17 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "versions",
         "deep",
         "ingest staging features snapshots upkeep sample quality models evaluate monitor registry sampler serve plots",
-        "tune search score intake",
+        "tune search score sinks intake",
         "explain",
         "run",
         "card",
-        "report summary scaffold doctor show lake cases vintage registered export",
+        "report summary scaffold doctor show lake cases vintage registered export vitals",
         "cli",
     )
 )
 _ENGINE = (
     "pii spark metering tables deep ingest staging features versions snapshots upkeep quality models evaluate monitor "
-    "registry tune score intake explain run lake cases"
+    "registry tune score sinks intake explain run lake cases"
 )
 BARRED: dict[str, frozenset[str]] = {
     library: frozenset(modules.split())
@@ -63,7 +63,7 @@ BARRED: dict[str, frozenset[str]] = {
         "fastapi": "serve",
         "starlette": "serve",
         "uvicorn": "serve",
-        "prometheus_client": "serve",
+        "prometheus_client": "serve vitals",
         "sqlglot": "columns",
         "ruamel": "spec",
         "pydantic": "spec",

@@ -1,18 +1,20 @@
 """Sources and connections as a conf and a target name them: what is refused, in which words, and what is repeated."""
 
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipelines.check import check
 from pipelines.errors import LakeloomError, PlatformError
-from pipelines.intake import KINDS, Asked
+from pipelines.intake import KINDS, Asked, files
 from pipelines.intake.kafka import _limited
 from pipelines.intake.servers import connection, secret
 from pipelines.plan import Stage, definition
-from pipelines.spec import Pipeline, Postgres, load, load_lines, load_target
+from pipelines.spec import Pipeline, Postgres, Target, load, load_lines, load_target
 
 CANARY = "hunter2-canary"
 KAFKA = "{kind: kafka, connection: events, topic: t, schema: 'id INT, at TIMESTAMP'}"
@@ -112,6 +114,24 @@ def test_the_pace_of_a_source_is_no_part_of_a_definition(tmp_path):
     assert defined(KAFKA) == defined(KAFKA.replace("}", ", most_records: 5, expired: skip}"))
     assert defined(JDBC) == defined(JDBC.replace("}", ", overlap: 7}"))
     assert defined(KAFKA) != defined(KAFKA.replace("topic: t", "topic: u"))
+
+
+def test_a_batch_of_files_takes_those_that_were_written_first_and_says_how_many_are_left(tmp_path):
+    source = "{kind: files, format: csv, path: raw, schema: 'id INT', most_files: 2}"
+    pipeline = load(conf(tmp_path, source))
+    for number, name in enumerate(("c", "a", "b")):
+        file = tmp_path / "raw" / f"{name}.csv"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"id\n{number}\n")
+        os.utime(file, ns=(number * 10**9, number * 10**9))
+    of = Asked("tables.t", pipeline.tables["t"], "raw", pipeline.sources["raw"], Target(landing=str(tmp_path)))
+
+    first = files.take(of)
+    second = files.take(replace(of, taken=(first,)))
+
+    assert files.news(of) == "3 new files of raw, 0.0 MB, of which a batch takes 2"
+    assert [[Path(f["path"]).stem for f in batch["files"]] for batch in (first, second)] == [["c", "a"], ["b"]]
+    assert [batch["behind"] for batch in (first, second)] == [1, 0]
 
 
 @pytest.mark.parametrize(

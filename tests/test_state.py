@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -46,6 +47,22 @@ def test_what_is_written_is_read_back_whole(warehouse):
 
     assert warehouse.intents() == (meant,)
     assert warehouse.records() == (done,)
+
+
+def test_a_file_of_the_records_is_read_once_and_the_same_is_told_when_they_were_compacted(warehouse):
+    first, second = record(0), record(1)
+    warehouse.write(first)
+    assert warehouse.records() == (first,)
+    (file,) = Path(warehouse.root, "flights", "_runs").glob("*.parquet")
+    whole = file.read_bytes()
+    file.write_bytes(b"unreadable")
+    warehouse.write(second)
+
+    assert warehouse.records() == (first, second)
+
+    file.write_bytes(whole)
+    warehouse.compact()
+    assert warehouse.records() == (first, second)
 
 
 def found(batch: int, label: str, unexpected: int, stage: str = FLIGHTS) -> Quality:

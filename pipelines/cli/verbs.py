@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli import cluster, dag, lineage, model, quarantine, spending, suite, vintage
+from pipelines.cli import cluster, dag, lineage, model, quarantine, spending, streaming, suite, vintage
 from pipelines.cli.cases import carried_out_tests
 from pipelines.cli.terminal import (
     Conf,
@@ -230,6 +230,7 @@ def report(
     out.print(str(file))
 
 
+app.command()(streaming.score)
 app.command()(suite.validate)
 app.command()(vintage.features)
 app.command()(model.reproduce)

@@ -56,7 +56,10 @@ class Kind(Protocol):
         """What is new, in words for `plan`; '' for nothing. No JVM. Errors: SpecError, PlatformError."""
 
     def take(self, asked: Asked) -> dict[str, Json]:
-        """What the next batch reads, fixed for the intent: JSON. Errors: DataError where it cannot be taken whole."""
+        """What the next batch reads, fixed for the intent: JSON; `behind`: how much is left to those after it.
+
+        Errors: DataError where it cannot be taken whole.
+        """
 
     def stands(self, asked: Asked, batch: Json) -> bool:
         """Whether a batch that was taken and not yet read can still be read as it was; else it is taken anew."""

@@ -51,7 +51,7 @@ def take(asked: Asked) -> dict[str, Json]:
     _refuse_columns(asked, table)
     for version in range(after + 1, upto + 1) if after >= 0 else ():
         _rows(asked, version)  # refuses what cannot be read, before it is taken
-    return {"id": known, "after": after, "upto": upto}
+    return {"id": known, "after": after, "upto": upto, "behind": 0}
 
 
 def stands(asked: Asked, batch: Json) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import landing
 from pipelines.drift import quoted
 from pipelines.errors import DataError
-from pipelines.intake.base import Asked, Counted, Reading
+from pipelines.intake.base import Asked, Counted, Reading, counted
 from pipelines.spec import Files
 from pipelines.state import Json
 
@@ -30,16 +30,20 @@ def news(asked: Asked) -> str:
     before = {} if asked.anew else _added(asked)
     more = [name for name in landing.coming(_source(asked), new) if name not in before]
     adds = f"; adds column{'s' if len(more) > 1 else ''} {', '.join(more)}" if more else ""
-    return f"{len(new)} new file{'s' if len(new) > 1 else ''} of {asked.name}, {size:.1f} MB{adds}" if new else ""
+    most = _source(asked).most_files
+    part = f", of which a batch takes {most}" if most is not None and len(new) > most else ""
+    return f"{counted(len(new), 'new file')} of {asked.name}, {size:.1f} MB{part}{adds}" if new else ""
 
 
 def take(asked: Asked) -> dict[str, Json]:
     """The census of the new files; a file whose content was taken before is marked, and will not be read.
 
+    behind: files that are left to the next batch.
     Errors: DataError where a file cannot be taken, or the columns of two files cannot stand in one table.
     """
     taken = _taken(asked)
-    new = landing.arrivals(_source(asked), asked.target.landing) if asked.anew else _fresh(asked)
+    waiting = landing.arrivals(_source(asked), asked.target.landing) if asked.anew else _fresh(asked)
+    new = _limited(waiting, None if asked.anew else _source(asked).most_files)
     before = set() if asked.anew else {f["content"] for f in taken}
     found = landing.census(_source(asked), new)
     if asked.anew:
@@ -51,7 +55,8 @@ def take(asked: Asked) -> dict[str, Json]:
         marked.append({**vars(file), "duplicate": file.content in before})
         before.add(file.content)
     added = _grown({} if asked.anew else _added(asked), [f for f in marked if not f["duplicate"]])
-    return {"files": marked, **({"added": added} if added else {}), **_strictness(_source(asked))}
+    more = {"added": added} if added else {}
+    return {"files": marked, "behind": len(waiting) - len(new), **more, **_strictness(_source(asked))}
 
 
 def stands(asked: Asked, batch: Json) -> bool:
@@ -120,6 +125,12 @@ def _strictness(source: Files) -> dict[str, bool]:
 def _fresh(asked: Asked) -> tuple[landing.Arrival, ...]:
     seen = {f["path"]: f["stamp"] for f in _taken(asked)}
     return landing.fresh(landing.arrivals(_source(asked), asked.target.landing), seen)
+
+
+def _limited(waiting: Sequence[landing.Arrival], most: int | None) -> Sequence[landing.Arrival]:
+    """So many of those that were written first."""
+    first = sorted(waiting, key=lambda a: (a.modified_us, a.path))
+    return waiting if most is None or len(first) <= most else first[:most]
 
 
 def _refuse_loss(stage: str, taken: Sequence[Any], held: set[str]) -> None:

@@ -52,7 +52,8 @@ def take(asked: Asked) -> dict[str, Json]:
         (upto,) = _row(database, f"SELECT max({_increment(asked)})::text FROM {_relation(asked)}")
         upto = last if upto is None else upto
         tail = _count(asked, database, _tail(asked, kind, upto)) if upto is not None else 0
-    return {"after": last, "upto": upto, "overlap": _source(asked).model_dump()["overlap"], "type": kind, "tail": tail}
+    overlap = _source(asked).model_dump()["overlap"]
+    return {"after": last, "upto": upto, "overlap": overlap, "type": kind, "tail": tail, "behind": 0}
 
 
 def stands(asked: Asked, batch: Json) -> bool:

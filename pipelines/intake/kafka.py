@@ -39,11 +39,17 @@ def news(asked: Asked) -> str:
 
 
 def take(asked: Asked) -> dict[str, Json]:
-    """The next range of each partition. Errors: DataError where records expired before they were read."""
+    """The next range of each partition; behind: offsets that are left to the next batch.
+
+    Errors: DataError where records expired before they were read.
+    """
     bounds, known = _bounds(asked), _id(asked)
     _refuse_loss(asked, known, bounds)
-    ranges = _limited(_new(asked, bounds), _source(asked).most_records)
-    return {"topic": _source(asked).topic, "id": known, "partitions": {str(p): list(r) for p, r in ranges.items()}}
+    waiting = _new(asked, bounds)
+    ranges = _limited(waiting, _source(asked).most_records)
+    parts = {str(p): list(r) for p, r in ranges.items()}
+    behind = _span(waiting) - _span(ranges)
+    return {"topic": _source(asked).topic, "id": known, "partitions": parts, "behind": behind}
 
 
 def stands(asked: Asked, batch: Json) -> bool:

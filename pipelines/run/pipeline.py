@@ -5,8 +5,8 @@ One session serves all stages, and none is started where nothing has to run.
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib import import_module
@@ -56,6 +56,18 @@ class Run:
     order: Order
     tell: Tell
     run_id: str
+    loaded: dict[str, Any] = field(default_factory=dict)  # models, so that one is loaded once
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> "Run":
+        """A new one. Errors: SpecError for what the conf or its history has not."""
+        asked = cls(pipeline, target, order, tell, _new_id())
+        _refuse_unknown(asked)
+        return asked
+
+    def again(self) -> "Run":
+        """The same, asked once more."""
+        return replace(self, run_id=_new_id())
 
     @property
     def warehouse(self) -> Warehouse:
@@ -86,18 +98,32 @@ def run(pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> Iterato
     A stage whose data or model is refused ends with its error; what needs it goes on with what was published before.
     Errors: any other failure of a stage is recorded as 'failed' and raised.
     """
-    asked = Run(pipeline, target, order, tell, f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}")
-    _refuse_unknown(asked)
+    asked = Run.of(pipeline, target, order, tell)
     if target.prices and target.prices.budget_usd is not None:
         refuse_over_budget(History.of(asked.warehouse), planned(pipeline, target, order), target)
+    with opened(asked) as start:
+        yield from once(asked, start)
+
+
+@contextmanager
+def opened(asked: Run) -> Iterator[Callable[[], Any]]:
+    """What starts the session where something has to run, and ends it."""
     with ExitStack() as sessions:
-        start = cache(lambda: sessions.enter_context(_session(asked)))
-        for stage in selected(pipeline, order):
-            decided = _decided(stage, asked)
-            outcome = _told(stage, asked, start) if decided.run else Outcome(decided)
-            alerted(pipeline, target, stage, partial(tell, stage))
-            yield outcome
-            crash.point("between tables", stage.id)
+        yield cache(lambda: sessions.enter_context(_session(asked)))
+
+
+def once(asked: Run, start: Callable[[], Any]) -> Iterator[Outcome]:
+    """Each stage once, in order."""
+    for stage in selected(asked.pipeline, asked.order):
+        decided = _decided(stage, asked)
+        outcome = _told(stage, asked, start) if decided.run else Outcome(decided)
+        alerted(asked.pipeline, asked.target, stage, partial(asked.tell, stage))
+        yield outcome
+        crash.point("between tables", stage.id)
+
+
+def _new_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 def _refuse_unknown(asked: Run) -> None:
@@ -136,10 +162,10 @@ def _alone(stage: Stage, asked: Run, start: Callable[[], Any]) -> Outcome:
 def _of_the_platform(error: Exception) -> bool:
     """Spark, its JVM, delta-rs or the system failed, and not a decision of ours."""
     from deltalake.exceptions import DeltaError
-    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+    from py4j.protocol import Py4JJavaError, Py4JNetworkError  # type: ignore[import-untyped]
     from pyspark.errors import PySparkException
 
-    return isinstance(error, PySparkException | Py4JJavaError | OSError | DeltaError)
+    return isinstance(error, PySparkException | Py4JJavaError | Py4JNetworkError | OSError | DeltaError)
 
 
 def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
@@ -188,6 +214,7 @@ def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks
         tell=lambda text: asked.tell(stage, text),
         lock=lock,
         meter=reading(spark) if spark else None,
+        loaded=asked.loaded,
     )
     module, name = ENTRY[stage.kind]
     try:

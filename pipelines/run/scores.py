@@ -1,4 +1,8 @@
-"""Publish scores: in batch, or as a stream of what the feature table gains. Both call the one scoring function."""
+"""Publish scores: in batch, or as a stream of what the feature table gains. Both call the one scoring function.
+
+A stream is the same batches, begun where the model went live, and each row is kept as it was first answered. What
+makes it live is the loop that asks for them (streaming.py).
+"""
 
 from datetime import datetime
 from typing import Any
@@ -6,8 +10,8 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import crash, evaluate, log, tables
-from pipelines.log import Commit, Transaction
+from pipelines import crash, evaluate, log, sinks, tables
+from pipelines.log import Commit
 from pipelines.models import ahead
 from pipelines.registry import Version
 from pipelines.run.context import Context
@@ -23,7 +27,9 @@ NEVER = "1900-01-01T00:00:00+00:00"
 def publish(ctx: Context) -> Record:
     """Score what is new. Errors: DataError where there is no champion."""
     score = ctx.pipeline.scores[ctx.stage.name]
-    scorer, version = champion(ctx.pipeline, ctx.target, score.model)
+    for sink in score.sinks:
+        sinks.brokers(ctx.target, ctx.stage.id, sink)  # refused before anything is written
+    scorer, version = champion(ctx.pipeline, ctx.target, score.model, ctx.loaded)
     intent = ctx.history.open_intent(ctx.stage.id)
     if intent is None or ctx.full_refresh:
         intent = _intend(ctx, score, version)
@@ -44,10 +50,9 @@ def _intend(ctx: Context, score: Score, version: Version) -> Intent:
     begin = -1 if score.mode == "batch" else upto
     after = last.inputs[features]["upto"] if last else begin
     since = version.tags["lakeloom.cutoff"] if score.mode == "batch" else NEVER
-    start = last.inputs[features]["start"] if last else after
     before = ctx.warehouse.version(ctx.stage.id)
     keeps = rebuilt and not ctx.full_refresh and before is not None
-    read = {"after": after, "upto": upto, "since": since, "start": start, "before": -1 if before is None else before}
+    read = {"after": after, "upto": upto, "since": since, "before": -1 if before is None else before}
     return ctx.intend({features: {**read, "generation": made, "keeps": keeps}}, new_generation=anew)
 
 
@@ -72,6 +77,7 @@ def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record
     held = log.row_count(ctx.path(), commit.version)
     detail = {**_said(ctx, scorer), "rows": held, **_seen(ctx, score, written, scorer, intent.now)}
     counts = dict.fromkeys(("rows_in", "scored"), sum(detail["histogram"]))
+    counts |= _sent(ctx, score, scorer, written, counts["scored"])
     return ctx.record(intent, counts=counts, detail=detail, published_version=commit.version)
 
 
@@ -93,41 +99,36 @@ def _write(ctx: Context, scorer: Scorer, intent: Intent, rows: DataFrame, fresh:
 
 
 def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:
-    """Structured Streaming over the feature table's change feed until it has caught up, each micro-batch once."""
+    """Rows of (after, upto], each as often as it was changed: appended, so that what was answered stays."""
     read = intent.inputs[f"features.{score.of}"]
     before = read["before"]
     if read["keeps"]:
         kept = _kept(ctx, score, scorer, read)
         before = tables.overwrite(kept, ctx.path(), ctx.transaction(intent, "kept")).version
-    if read["upto"] > read["start"]:
-        _catch_up(ctx, score, scorer, intent, read["start"])
+    sent: dict[str, int] = {}
+    if read["upto"] > read["after"]:
+        ctx.tell(f"scores by version {scorer.model_version}")
+        new = tables.changes(ctx.spark, ctx.warehouse.path(f"features.{score.of}"), read["after"], read["upto"])
+        commit = tables.append(scorer.score(new, intent.now), ctx.path(), ctx.transaction(intent, "scores"))
+        crash.point("between scores and their progress", ctx.stage.id)
+        written = tables.changes(ctx.spark, ctx.path(), commit.version - 1, commit.version)
+        sent = _sent(ctx, score, scorer, written, commit.applied)
     version = ctx.warehouse.version(ctx.stage.id)
     rows = log.row_count(ctx.path(), version) if version is not None else 0
     done = -1 if version is None else version  # counted from the log: a replay finds what the cut-off attempt wrote
     scored = log.applied(ctx.path(), before, done)
-    detail = {**_said(ctx, scorer), "rows": rows, "micro_batches": done - before}
-    return ctx.record(intent, counts={"rows_in": scored, "scored": scored}, detail=detail, published_version=version)
+    counts = {"rows_in": scored, "scored": scored, **sent}
+    return ctx.record(intent, counts=counts, detail={**_said(ctx, scorer), "rows": rows}, published_version=version)
 
 
-def _catch_up(ctx: Context, score: Score, scorer: Scorer, intent: Intent, start: int) -> None:
-    app = f"{intent.pipeline}/{intent.stage}/stream/{intent.generation}"
-
-    def publish_once(rows: DataFrame, number: int) -> None:
-        kept = rows.where(F.col("_change_type").isin("insert", "update_postimage")).drop(*tables.CHANGE)
-        tables.append(scorer.score(kept, intent.now), ctx.path(), Transaction(app, number))
-        crash.point("between scores and their progress", ctx.stage.id)
-
-    feed = ctx.spark.readStream.format("delta").option("readChangeFeed", "true").option("startingVersion", start + 1)
-    checkpoint = f"{ctx.warehouse.root}/{ctx.pipeline.pipeline}/_checkpoints/{ctx.stage.name}/{intent.generation}"
-    query = (
-        feed.load(ctx.warehouse.path(f"features.{score.of}"))
-        .writeStream.foreachBatch(publish_once)
-        .option("checkpointLocation", checkpoint)
-        .queryName(ctx.stage.name)
-        .trigger(availableNow=True)
-        .start()
-    )
-    query.awaitTermination()
+def _sent(ctx: Context, score: Score, scorer: Scorer, rows: DataFrame, count: int) -> dict[str, int]:
+    """Rows of a commit to all sinks; how many each got, for the record. Nothing where there is no sink or no row."""
+    if not score.sinks or not count:
+        return {}
+    for sink in score.sinks:
+        ctx.tell(f"sends {count:,} rows to {sink.topic}")
+        sinks.send(rows, scorer.keys, sinks.brokers(ctx.target, ctx.stage.id, sink), sink.topic)
+    return {"sent": count}
 
 
 def _said(ctx: Context, scorer: Scorer) -> dict[str, Any]:

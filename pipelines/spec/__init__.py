@@ -14,10 +14,11 @@ from pipelines.spec.feature import PERCENTILES, AsOf, Feature, Window, reach_tex
 from pipelines.spec.gate import Gate, smaller_is_better
 from pipelines.spec.lineage import LineageFile, LineageHttp
 from pipelines.spec.load import Lines, load, load_cases, load_lines, load_target
-from pipelines.spec.model import Model, Score
+from pipelines.spec.model import Model
 from pipelines.spec.monitor import Monitor
 from pipelines.spec.pipeline import Pipeline
 from pipelines.spec.prices import Prices
+from pipelines.spec.score import KafkaSink, Score
 from pipelines.spec.search import Range, Search
 from pipelines.spec.source import Delta, Files, Jdbc, Kafka, Source
 from pipelines.spec.split import Backtest, Split
@@ -39,10 +40,10 @@ from pipelines.spec.task import METRICS, TASKS, Metric, Task
 __all__ = [
     "HISTORY", "METRICS", "PERCENTILES", "RATES", "REFERENCE", "TASKS", "Airflow", "Alerts", "Application", "AsOf",
     "Backtest", "Candidate", "Case", "Cases", "Cost", "Databricks", "Decision", "Delta", "Expectation", "Explain",
-    "Fairness", "Feature", "Files", "Freshness", "Gate", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers", "Kubernetes",
-    "Lda", "LineageFile", "LineageHttp", "Lines", "Local", "LogisticRegression", "Metric", "Model", "Monitor",
-    "Pipeline", "Postgres", "Prices", "Range", "Score", "Search", "Size", "Source", "Spec", "Split", "Standalone",
-    "Submit", "Table", "Target", "Task", "Volume", "Window", "Workload", "Xgboost", "Yarn", "learners",
-    "length_text", "length_words", "load", "load_cases", "load_lines", "load_target", "reach_text",
+    "Fairness", "Feature", "Files", "Freshness", "Gate", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers", "KafkaSink",
+    "Kubernetes", "Lda", "LineageFile", "LineageHttp", "Lines", "Local", "LogisticRegression", "Metric", "Model",
+    "Monitor", "Pipeline", "Postgres", "Prices", "Range", "Score", "Search", "Size", "Source", "Spec", "Split",
+    "Standalone", "Submit", "Table", "Target", "Task", "Volume", "Window", "Workload", "Xgboost", "Yarn",
+    "learners", "length_text", "length_words", "load", "load_cases", "load_lines", "load_target", "reach_text",
     "smaller_is_better",
 ]  # fmt: skip

@@ -138,11 +138,3 @@ class Model(Spec):
         }
         fields = [f.alias or name for name, f in type(self).model_fields.items()]
         return {k: {**said, **changed}[k] for k in fields if k in said or k in changed}
-
-
-class Score(Spec):
-    """A published prediction: `of` feature rows by the model's champion, in batch or as a stream."""
-
-    model: Name
-    of: Name
-    mode: Literal["batch", "stream"]

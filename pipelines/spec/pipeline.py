@@ -5,8 +5,9 @@ from pydantic import Field
 from pipelines.spec.airflow import Airflow
 from pipelines.spec.base import Name, Spec
 from pipelines.spec.feature import Feature
-from pipelines.spec.model import Model, Score
+from pipelines.spec.model import Model
 from pipelines.spec.monitor import Monitor
+from pipelines.spec.score import Score
 from pipelines.spec.source import Source
 from pipelines.spec.table import Table
 

@@ -57,7 +57,10 @@ class Files(Spec):
         description="a file whose columns are not the schema's stops the table, brings its new columns as text, or "
         "is refused row by row; keys beyond the schema (json) are ignored, added or refused; order is no change",
     )
-    pace: ClassVar[frozenset[str]] = frozenset({"on_schema_change"})
+    most_files: int | None = Field(
+        default=None, gt=0, description="a batch takes no more, those that were written first; the next goes on"
+    )
+    pace: ClassVar[frozenset[str]] = frozenset({"on_schema_change", "most_files"})
 
     @property
     def beside(self) -> tuple[str, ...]:

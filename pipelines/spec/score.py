@@ -1,0 +1,24 @@
+"""A published prediction: which rows, by which model, and who else is told of each."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipelines.spec.base import Name, Spec
+
+
+class KafkaSink(Spec):
+    """A topic that each published row is sent to: at least once, and equal byte by byte where twice."""
+
+    kind: Literal["kafka"]
+    connection: Name = Field(description="a `kind: kafka` connection of the target, which names the brokers")
+    topic: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,249}$", description="its name; it has to be there")
+
+
+class Score(Spec):
+    """A published prediction: `of` feature rows by the model's champion, in batch or as a stream."""
+
+    model: Name
+    of: Name
+    mode: Literal["batch", "stream"]
+    sinks: tuple[KafkaSink, ...] = Field(default=(), description="where the rows go beside their table")
