@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from e2e.project import apart
 from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 from safetensors.numpy import save
 
+from deep import trials
 from deep.crews import alone, features, job, label, together
 from pipelines import evaluate
 from pipelines.deep import launch as launching
@@ -182,32 +182,10 @@ def test_a_rank_that_hangs_is_ended_and_named_and_the_next_run_goes_on(spark, tm
     assert launch(of)[1] == together(job(tmp_path / "other"), 2)[0].trained()
 
 
-ELASTIC = """
-import sys
-from pipelines.deep.job import Job
-from pipelines.deep.launch import launch
-from pipelines.spark import session
-from pipelines.spec import Target
+def test_an_executor_that_is_killed_is_done_without_and_the_training_ends(tmp_path):
+    _, wrong = trials.trial(1, tmp_path)
 
-with session(Target(master="local[2,8]", driver_memory="1g"), "elastic"):
-    launch(Job.of(open(sys.argv[1]).read()))
-"""
-
-
-def test_a_rank_that_is_killed_is_done_without_and_the_training_ends(tmp_path):
-    of = job(tmp_path, launcher="horovod_elastic", processes=2, epochs=60, stall_s=200.0)
-    folder = Folder(of.folder)
-    folder.say("kill.json", {"rank": 1, "epoch": 3, "step": 2, "signal": "SIGKILL"})
-    (tmp_path / "job.json").write_text(of.text())
-
-    ended = apart([sys.executable, "-c", ELASTIC, str(tmp_path / "job.json")], 400, PYTHONPATH=os.getcwd())
-
-    assert ended.code == 0, ended.err[-3000:]
-    told, _ = finished(folder) or ({}, b"")
-    assert folder.read("killed") is not None
-    ranks = [len(e["rows"]) for e in told["epochs"]]
-    assert len(ranks) == 60 and ranks[:3] == [2, 2, 2] and 1 in ranks[3:]
-    assert told["epochs"][-1]["loss"] < told["epochs"][0]["loss"]
+    assert wrong == ""
 
 
 def _let_go(folder: Folder) -> None:
