@@ -31,6 +31,7 @@ TYPES: dict[str, Any] = {  # of a tensor -> of a column
     "tensor(bool)": np.bool_,
     "tensor(string)": np.object_,
 }
+OPSET = 21  # of the operators of every graph of ours
 ERRORS_ONLY = 3  # of onnxruntime's log: its warnings are about its own speed
 Column = NDArray[Any]
 

@@ -32,6 +32,7 @@ class Problem:
     time: str = ""  # as_of_time
     pair: tuple[str, ...] = ()  # user and item, of a recommendation
     scratch: str = ""  # a folder that all machines see
+    extensions: tuple[str, ...] = ()  # modules that hold nets of a team's own
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def dealt(df: DataFrame, rows: int, candidate: Candidate, keys: Sequence[str]) -
 
 def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, problem: Problem) -> Trial:
     begun, task = time.monotonic(), problem.task
-    asked = Asked(task.kind, task.width, problem.keys, tuple(task.closing()), problem.pair, problem.scratch)
+    place = problem.scratch, problem.extensions
+    asked = Asked(task.kind, task.width, problem.keys, tuple(task.closing()), problem.pair, *place)
     rows = train.withColumn(TARGET, task.target()).persist(StorageLevel.MEMORY_AND_DISK)  # read by every step
     try:
         fitted = learners.fit(candidate, rows, problem.inputs, asked)

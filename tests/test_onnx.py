@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from online import graph
+from onnx import TensorProto, helper, numpy_helper
 
 from pipelines.columns import trees
 from pipelines.errors import DataError, PlatformError
-from pipelines.models.graphs.draft import Draft
+from pipelines.models.graphs.draft import Draft, Tensor
 from pipelines.models.graphs.expressions import compiled
 from pipelines.onnx import Graph
 from pipelines.signature import NO_TIME
@@ -98,3 +99,33 @@ def test_parts_of_a_time_are_those_of_the_calendar():
     rows = [tuple(int(found[name][i]) for name in names) for i in range(len(moments))]
     assert rows == [(m.hour, m.minute, m.weekday(), m.timetuple().tm_yday, m.month) for m in moments]
     assert all(np.isnan(found[name][-1]) for name in names)
+
+
+def doubled(opset: int = 21) -> bytes:
+    """A graph that is not ours: of each row of a matrix its double, in single precision; names as ours have them."""
+    made = helper.make_node("Mul", ["x", "constant_0"], ["y"], name="mul_0")
+    two = numpy_helper.from_array(np.array(2.0, np.float32), "constant_0")
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in ("x", "y")]
+    graph = helper.make_graph([made], "own", ports[:1], ports[1:], [two])
+    content: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]).SerializeToString()
+    return content
+
+
+def test_a_graph_within_another_answers_as_it_does_alone():
+    draft = Draft()
+    column = draft.matrix(draft.feature("wind", "number"))
+    both = draft.op(
+        "Concat", column, draft.op("Mul", column, draft.constant(3.0)), made=Tensor("", "double", 2), axis=1
+    )
+
+    found = draft.within(doubled(), {"x": both}, "y", Tensor("", "", 2))
+
+    graph = Graph.opened(draft.finished({"score": found}, {}))
+    assert graph.score({"wind": [1.0, 2.5]})["score"].tolist() == [[2.0, 6.0], [5.0, 15.0]]
+
+
+def test_a_graph_of_other_operators_is_not_taken_in():
+    draft = Draft()
+
+    with pytest.raises(DataError, match=r"^a graph of opset 15 does not fit into one of 21$"):
+        draft.within(doubled(opset=15), {"x": draft.matrix(draft.feature("wind", "number"))}, "y", Tensor(""))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Goal = Literal["binary", "multiclass", "regression"]
 Matrix = NDArray[Any]
 WIDEST_EMBEDDING = 50
+INPUT, OUTPUT = "vector", "outputs"  # of the graph that is a team's own net
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Design:
     """numbers: their places of the vector; categories: (place, values) of each; outputs: of the last layer.
 
     offset, scale: of a number that is learned: the label is offset + scale * output.
+    module: of a team's own net its name; what it is made of then stands in an ONNX graph, not in arrays.
     """
 
     goal: Goal
@@ -35,6 +37,7 @@ class Design:
     dropout: float = 0.0
     offset: float = 0.0
     scale: float = 1.0
+    module: str = ""
 
     @property
     def width(self) -> int:
@@ -51,6 +54,11 @@ class Design:
         """(in, out) of each layer, the last one included."""
         widths = (len(self.numbers) + sum(width for _, width in self.embeddings), *self.hidden, self.outputs)
         return tuple(itertools.pairwise(widths))
+
+    @property
+    def file(self) -> str:
+        """What it has learned is stored under this name."""
+        return "net.onnx" if self.module else "weights.safetensors"
 
     @property
     def weights(self) -> dict[str, tuple[int, ...]]:

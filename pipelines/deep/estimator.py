@@ -10,6 +10,8 @@ safetensors file, and scores with numpy where its rows are.
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, cast
@@ -25,12 +27,13 @@ from safetensors.numpy import load
 
 from pipelines import tables
 from pipelines.deep import planning
-from pipelines.deep.design import Design, answers, outputs
-from pipelines.deep.job import WEIGHTS, Folder, Job, Json
+from pipelines.deep.design import INPUT, OUTPUT, Design, Matrix, answers, outputs
+from pipelines.deep.job import Folder, Job, Json
 from pipelines.deep.launch import launch
 from pipelines.deep.loader import Deck
 from pipelines.errors import DataError, SpecError
 from pipelines.log import Transaction
+from pipelines.onnx import Graph
 from pipelines.spec.candidate import TabularNet
 from pipelines.spec.task import FEATURES, PREDICTION, PROBABILITY, RAW, TARGET
 
@@ -44,9 +47,18 @@ DECIDES = {"hidden", "wide", "epochs", "batch", "learning_rate", "weight_decay",
 class NetEstimator(Estimator["NetModel"]):
     """kinds: for each place of the vector the values of a category that stands there as an index, 0 for a number."""
 
-    def __init__(self, spec: TabularNet, kinds: Sequence[int], classes: int, seed: int, place: str) -> None:
+    def __init__(
+        self,
+        spec: TabularNet,
+        kinds: Sequence[int],
+        classes: int,
+        seed: int,
+        place: str,
+        extensions: tuple[str, ...] = (),
+    ) -> None:
         super().__init__()
         self.spec, self.kinds, self.classes, self.seed, self.place = spec, tuple(kinds), classes, seed, place
+        self.extensions = extensions
 
     def _fit(self, dataset: DataFrame) -> "NetModel":
         """Cost: an aggregate, a write of all rows, the training. Errors: as of `launch`; SpecError: too wide."""
@@ -63,7 +75,7 @@ class NetEstimator(Estimator["NetModel"]):
         every = round(1 / self.spec.holdout) if self.spec.holdout else 0
         groups = planning.groups(path, version)
         deck = Deck(path, version, tuple(rows.columns), groups, every, self.seed)
-        told, weights = launch(Job(deck, design, self.spec, self.seed, folder.path))
+        told, weights = launch(Job(deck, design, self.spec, self.seed, folder.path, self.extensions))
         folder.remove(ROWS)
         if not self.place:
             Folder(str(Path(folder.path).parent)).remove()
@@ -80,13 +92,22 @@ class NetEstimator(Estimator["NetModel"]):
             outputs=self.classes if goal == "multiclass" else 1,
             wide=self.spec.wide,
             dropout=self.spec.dropout,
+            module=self.spec.module or "",
             **({"offset": seen["mean"], "scale": seen["spread"] or 1.0} if goal == "regression" else {}),
         )
 
     def _name(self, design: Design, seen: Json) -> str:
         """The hash of all that decides the weights, but for the number of ranks."""
         told = {**self.spec.model_dump(mode="json", include=DECIDES), **design.as_json(), **seen, "seed": self.seed}
+        told |= {"code": _code(self.extensions)} if design.module else {}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _code(modules: Sequence[str]) -> Json:
+    """The hash of each module's file, so that a training of other code is another."""
+    found = {name: find_spec(name) for name in modules}
+    files = {name: Path(each.origin) for name, each in found.items() if each and each.origin}
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
 
 
 def _seen(rows: DataFrame) -> Json:
@@ -143,15 +164,26 @@ class NetModel(Model, MLReadable["NetModel"], MLWritable):
 
 def _scored(design: Design, weights: bytes) -> Any:
     """A function of vectors as arrays: raw outputs, then probabilities, one after the other."""
-    arrays = load(weights)
+    work = partial(_drawn, weights) if design.module else partial(outputs, design, load(weights))
 
     def score(vectors: pa.Array) -> pa.Array:
         values = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, design.width)
-        found = np.concatenate(answers(design, outputs(design, arrays, values)), axis=1)
+        found = np.concatenate(answers(design, work(values)), axis=1)
         ends = np.arange(len(found) + 1, dtype=np.int32) * found.shape[1]
         return pa.ListArray.from_arrays(pa.array(ends), pa.array(found.reshape(-1)))
 
     return cast(Any, F).arrow_udf(score, "array<double>")  # pyspark 4.2 has it, its stub has not
+
+
+def _drawn(graph: bytes, vector: Matrix) -> Matrix:
+    """What the graph of a team's own net gives."""
+    found = _opened(graph).score({INPUT: vector})[OUTPUT]
+    return found.reshape(len(vector), -1).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _opened(graph: bytes) -> Graph:
+    return Graph.opened(graph)
 
 
 class _Writer(MLWriter):
@@ -162,18 +194,19 @@ class _Writer(MLWriter):
     def saveImpl(self, path: str) -> None:
         told = {"design": self.model.design.as_json(), "sha256": hashlib.sha256(self.model.weights).hexdigest()}
         DefaultParamsWriter.saveMetadata(self.model, path, self.sparkSession, extraMetadata=told)
-        _put(self.sparkSession, f"{path}/{WEIGHTS}", self.model.weights)
+        _put(self.sparkSession, f"{path}/{self.model.design.file}", self.model.weights)
 
 
 class _Reader(MLReader[NetModel]):
     def load(self, path: str) -> NetModel:
         """Errors: DataError where the weights are not those that were written."""
         told = DefaultParamsReader.loadMetadata(path, self.sparkSession)
-        (row,) = self.sparkSession.read.format("binaryFile").load(f"{path}/{WEIGHTS}").select("content").collect()
+        design = Design.of(told["design"])
+        (row,) = self.sparkSession.read.format("binaryFile").load(f"{path}/{design.file}").select("content").collect()
         weights = bytes(row.content)
         if hashlib.sha256(weights).hexdigest() != told["sha256"]:
             raise DataError(f"{path}: the weights of the net are not those that were trained; it is not loaded")
-        model = NetModel(Design.of(told["design"]), weights)
+        model = NetModel(design, weights)
         model._resetUid(told["uid"])
         return model
 

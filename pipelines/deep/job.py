@@ -1,7 +1,7 @@
 """What the driver asks of ranks, and what they say, as files in a folder that all of them see.
 
 A rank writes where it is (`rank-0.json`, every few seconds), why it broke off (`error-0.json`), and
-rank 0 the trained weights (`weights.safetensors`) and then `done.json`, which
+rank 0 the trained weights (`weights`) and then `done.json`, which
 has their hash; a file is written whole or not at all. So a training is over when `done.json`
 is there, whatever its launcher made of it.
 """
@@ -19,7 +19,7 @@ from pipelines.deep.loader import Deck
 from pipelines.spec.candidate import TabularNet
 
 Json = dict[str, Any]
-WEIGHTS, DONE = "weights.safetensors", "done.json"
+WEIGHTS, DONE = "weights", "done.json"
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Job:
     spec: TabularNet
     seed: int
     folder: str
+    extensions: tuple[str, ...] = ()  # modules that hold nets of a team's own
 
     def text(self) -> str:
         """To be sent to ranks."""
@@ -39,14 +40,15 @@ class Job:
             "design": self.design.as_json(),
             "spec": self.spec.model_dump(mode="json"),
         }
-        return json.dumps({**parts, "seed": self.seed, "folder": self.folder})
+        return json.dumps({**parts, "seed": self.seed, "folder": self.folder, "extensions": self.extensions})
 
     @classmethod
     def of(cls, text: str) -> "Job":
         """What was sent."""
         told = json.loads(text)
         spec = TabularNet.model_validate({k: v for k, v in told["spec"].items() if k != "ranges"})
-        return cls(Deck.of(told["deck"]), Design.of(told["design"]), spec, told["seed"], told["folder"])
+        deck, design, extensions = Deck.of(told["deck"]), Design.of(told["design"]), tuple(told["extensions"])
+        return cls(deck, design, spec, told["seed"], told["folder"], extensions)
 
     def batch(self, world: int) -> int:
         """Rows of a step of one rank, at most: a step of all has `spec.batch`."""

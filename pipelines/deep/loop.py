@@ -36,7 +36,7 @@ class Account:
         self.loss, self.rows, self.left_out = 0.0, 0, 0
         self.norms: list[tuple[float, float, float]] = []
         self.classes = np.zeros(max(trainee.job.design.outputs, 2) if trainee.job.design.goal != "regression" else 0)
-        self.awake = torch.zeros(sum(trainee.job.design.hidden)).double()
+        self.awake = torch.zeros(0 if trainee.job.design.module else sum(trainee.job.design.hidden)).double()
         trainee.seconds = {"forward": 0.0, "backward": 0.0}
 
     def timed(self, blocks: Iterator[Block]) -> Iterator[Block]:

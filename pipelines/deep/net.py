@@ -1,14 +1,19 @@
 """The net as torch trains it: embeddings and layers with ReLU between them, and a straight line beside it where asked.
 
 The names of its weights are those that design.py reads. It knows nothing of
-rows, ranks or Spark.
+rows, ranks or Spark. A team's own takes its place by the same contract: made
+of a Design, from vectors to outputs.
 """
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from pipelines.deep.design import Design
+from pipelines.errors import SpecError
 
 UNWEIGHTED = 0.05  # spread of embeddings at the start
 
@@ -45,6 +50,35 @@ class Net(nn.Module):  # type: ignore[misc]  # where torch is not installed it h
             for table, kind in zip(self.steps, kinds, strict=True):
                 found = found + table(kind)
         return found, hidden
+
+
+def made(design: Design, extensions: Sequence[str]) -> nn.Module:
+    """The net of a design: ours, or a team's own by its name in NETS of a module that the target names.
+
+    Errors: SpecError where there is none of that name, or where it has more than weights to be kept in step.
+    """
+    if not design.module:
+        return Net(design)
+    there = {name: net for module in extensions for name, net in _nets(module).items()}
+    if design.module not in there:
+        known = f"there are {', '.join(sorted(there)) or 'none'}" if extensions else "the target names no extensions"
+        raise SpecError(f"module: {design.module} is in NETS of no extension; {known}")
+    net: nn.Module = there[design.module](design)
+    kept = [name for name, _ in net.named_buffers()]
+    if kept:
+        raise SpecError(
+            f"module: {design.module} has the buffer {kept[0]}, which no process tells the others; "
+            "take a layer without one, such as LayerNorm in place of BatchNorm"
+        )
+    return net
+
+
+def _nets(module: str) -> Mapping[str, Callable[[Design], nn.Module]]:
+    try:
+        found: Mapping[str, Callable[[Design], nn.Module]] = getattr(import_module(module), "NETS", {})
+    except ImportError as error:
+        raise SpecError(f"extensions: {module} cannot be imported here: {error}") from error
+    return found
 
 
 def _begin(part: nn.Module) -> None:

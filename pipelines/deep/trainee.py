@@ -14,9 +14,10 @@ import torch
 from safetensors.numpy import save
 from torch import Tensor
 
+from pipelines.deep import exported
 from pipelines.deep.job import Job
 from pipelines.deep.loader import Block
-from pipelines.deep.net import Net, loss
+from pipelines.deep.net import loss, made
 
 MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}  # of Adam, as checkpoints and torch call them
 Json = dict[str, Any]
@@ -27,8 +28,9 @@ class Trainee:
 
     def __init__(self, job: Job) -> None:
         torch.manual_seed(job.seed)
-        self.job, self.net = job, Net(job.design)
+        self.job, self.net = job, made(job.design, job.extensions)
         self.weights, self.slope = _flattened(self.net)
+        self.layers = _layers(self.net)
         options = {"lr": job.spec.learning_rate, "weight_decay": job.spec.weight_decay, "foreach": False}
         self.optimizer = torch.optim.AdamW([self.weights], **options)
         zeros = {name: torch.zeros_like(self.weights.data) for name in MOMENTS.values()}
@@ -85,14 +87,16 @@ class Trainee:
         return found
 
     def awake(self, rows: Block) -> Tensor:
-        """For each hidden unit, in the order of layers: 1 where any of the rows moves it."""
+        """For each hidden unit, in the order of layers: 1 where any of the rows moves it. A team's own net has none."""
+        if self.job.design.module:
+            return torch.zeros(0).double()
         with torch.no_grad():
             _, hidden = self.net.followed(torch.from_numpy(np.ascontiguousarray(rows))[:, :-1])
         return torch.cat([(layer > 0).any(dim=0).double() for layer in hidden] or [torch.zeros(0).double()])
 
     def norms(self) -> tuple[float, float, float]:
         """Of the gradient: whole, of the first layer's weights, of the last layer's."""
-        ends = (self.net.layers[0].weight.grad, self.net.layers[-1].weight.grad)
+        ends = (self.layers[0].grad, self.layers[-1].grad)
         return (float(self.slope.norm()), *(float(part.norm()) for part in ends))  # type: ignore[return-value]
 
     def arrays(self) -> dict[str, Any]:
@@ -120,9 +124,14 @@ class Trainee:
         self.history, self.best_loss = list(position["history"]), position["best_loss"]
 
     def trained(self) -> bytes:
-        """The weights by name: those of the last epoch, or of the best one where a patience was given."""
+        """The weights by name: those of the last epoch, or of the best one where a patience was given.
+
+        Of a team's own net: an ONNX graph, so that to score it takes neither torch nor their code.
+        """
         if self.job.spec.patience is not None:
             self.weights.data.copy_(self.best)
+        if self.job.design.module:
+            return exported.graph(self.net, self.job.design)
         return save({name: part.detach().numpy().copy() for name, part in self.net.named_parameters()})
 
     @property
@@ -132,7 +141,7 @@ class Trainee:
         return float(int.from_bytes(told.digest()[:4]))
 
 
-def _flattened(net: Net) -> tuple[torch.nn.Parameter, Tensor]:
+def _flattened(net: torch.nn.Module) -> tuple[torch.nn.Parameter, Tensor]:
     """All parameters as one, and their gradients; the net's own become views."""
     parts = list(net.parameters())
     flat = torch.nn.Parameter(torch.cat([part.detach().reshape(-1) for part in parts]))
@@ -143,6 +152,14 @@ def _flattened(net: Net) -> tuple[torch.nn.Parameter, Tensor]:
         part.data, part.grad = flat.data[place].view_as(part), slope[place].view_as(part)
         at += part.numel()
     return flat, slope
+
+
+def _layers(net: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """The weights of its layers, the first one first: of a team's own net all that have two sides."""
+    ours = getattr(net, "layers", None)
+    if isinstance(ours, torch.nn.ModuleList) and all(hasattr(layer, "weight") for layer in ours):
+        return [layer.weight for layer in ours]
+    return [part for part in net.parameters() if part.dim() > 1] or list(net.parameters())
 
 
 WARM = 0.05  # of a training: so long the rate rises

@@ -114,6 +114,7 @@ class Asked:
     closing: tuple[Transformer, ...] = ()  # stages that end the pipeline
     pair: tuple[str, ...] = ()  # user and item, of a recommendation
     scratch: str = ""  # a folder that all machines see, for what is in between
+    extensions: tuple[str, ...] = ()  # modules that hold nets of a team's own
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,7 @@ def _xgboost(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
 def _net(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
     """Indexes become embeddings, all else is a number."""
     kinds = [values for b in prepared.blocks for values in ([b.values] if b.values else [0] * b.width)]
-    return [NetEstimator(spec, kinds, asked.classes, SEED, asked.scratch)]
+    return [NetEstimator(spec, kinds, asked.classes, SEED, asked.scratch, asked.extensions)]
 
 
 def _kmeans(spec: Any, asked: Asked, prepared: Prepared) -> Stages:

@@ -113,8 +113,8 @@ def _train(
     model = ctx.pipeline.models[ctx.stage.name]
     feature = ctx.pipeline.features[model.features]
     task = evaluate.learned(model, feature, slices.train)
-    place = scratch.place(ctx.warehouse, intent)
-    problem = tune.Problem(task, material.inputs, feature.keys, feature.as_of_time, model.pair, place)
+    place = scratch.place(ctx.warehouse, intent), ctx.target.extensions
+    problem = tune.Problem(task, material.inputs, feature.keys, feature.as_of_time, model.pair, *place)
     told = _disguised(ctx, slices, problem)
     found = _searched(ctx, intent, slices, problem)
     detail = {**_said(ctx, slices, found), **_judged(ctx, registry, slices, problem, found.winner)}

@@ -44,7 +44,7 @@ def reproduce(pipeline: Pipeline, target: Target, version: Version, stage: Stage
     _refuse_other(pipeline, model, version, intent)
     _refuse_gone(warehouse, version, intent)
     with session(target, f"reproduce {version.name}") as spark:
-        found = _again(spark, warehouse, pipeline, model, (intent, tell))
+        found = _again(spark, warehouse, pipeline, model, (intent, target.extensions, tell))
     return _compared(version, registry.detail(version), found, model.candidates[0])
 
 
@@ -82,10 +82,10 @@ def _again(
     warehouse: Warehouse,
     pipeline: Pipeline,
     model: Model,
-    made: tuple[Intent, Callable[[str], None]],
+    made: tuple[Intent, tuple[str, ...], Callable[[str], None]],
 ) -> Json:
     """Fit the winner again and judge it. Cost: as a training of one candidate."""
-    intent, tell = made
+    intent, extensions, tell = made
     feature, place = pipeline.features[model.features], f"{scratch.place(warehouse, intent)}-again"
     rows = labelled(spark, warehouse, pipeline, model, intent).persist(StorageLevel.MEMORY_AND_DISK)
     try:
@@ -93,7 +93,8 @@ def _again(
         tell(f"fits {model.candidates[0].kind} on {slices.summary['train']['rows']:,} rows")
         task = evaluate.learned(model, feature, slices.train)
         inputs = Inputs.of(rows, feature.outputs(), model.prepare)
-        problem = tune.Problem(task, inputs, feature.keys, pair=model.pair, scratch=place)
+        given = {"pair": model.pair, "scratch": place, "extensions": extensions}
+        problem = tune.Problem(task, inputs, feature.keys, **given)  # type: ignore[arg-type]  # each of its own type
         done = tune.trial(slices, problem, model.candidates[0])
         return {**judge(model, feature, slices, done, None), "validate": done.metrics, "splits": slices.summary}
     finally:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from pipelines.spec.base import Column
+from pipelines.spec.base import Column, Name
 from pipelines.spec.search import Searched
 from pipelines.spec.task import Task
 
@@ -182,6 +182,7 @@ class TabularNet(Learned):
         default=(256, 128), min_length=1, max_length=16, description="widths of the layers between features and answer"
     )
     wide: bool = Field(default=False, description="a linear model of the same features beside it")
+    module: Name | None = Field(default=None, description="a net of your own by its name, of the target's `extensions`")
     epochs: int = Field(default=5, gt=0, le=10_000, description="how often each row is seen")
     batch: int = Field(default=1_024, gt=0, le=10_000_000, description="rows of a step, of all processes together")
     learning_rate: float = Field(default=1e-3, gt=0, le=10, description="of AdamW; rises at first, then falls to 0")
@@ -208,6 +209,10 @@ class TabularNet(Learned):
         if self.launcher == "single" and self.processes > 1:
             raise ValueError(
                 f"launcher: single is one process, got {self.processes}; take horovod or torch_distributor"
+            )
+        if self.module and self.wide:
+            raise ValueError(
+                f"wide is of the net that comes with Lakeloom, and module says {self.module}; leave one out"
             )
         return self
 

@@ -27,6 +27,7 @@ def _without_literal_secret(options: dict[str, str]) -> dict[str, str]:
     return options
 
 
+Extension = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)]
 Option = Annotated[str, Field(pattern=r"^spark\.[A-Za-z0-9_.-]+$")]
 
 
@@ -42,6 +43,10 @@ class Target(Spec):
     connections: dict[Name, Connection] = Field(default={}, description="servers that sources read from, by name")
     spark: Annotated[dict[Option, str], AfterValidator(_without_literal_secret)] = Field(
         default={}, description="Spark options, passed through as they are; a secret as `${env:NAME}`"
+    )
+    extensions: tuple[Extension, ...] = Field(
+        default=(),
+        description="Python modules of your own, trusted like the code: what their `NETS` names a conf may ask for",
     )
     submit: Submit | None = Field(default=None, description="how `lakeloom submit` and Airflow reach a cluster")
 

@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, compose, helper, numpy_helper
 
 from pipelines.errors import DataError
+from pipelines.onnx import OPSET
 
 ML, CONTRIB = "ai.onnx.ml", "com.microsoft"  # trees and texts; what onnxruntime brings beside the standard
-OPSETS = {"": 21, ML: 5, CONTRIB: 1}
+OPSETS = {"": OPSET, ML: 5, CONTRIB: 1}
 IR = 10
 ELEMENTS = {
     "double": TensorProto.DOUBLE, "float": TensorProto.FLOAT, "int64": TensorProto.INT64, "bool": TensorProto.BOOL,
     "string": TensorProto.STRING, "int32": TensorProto.INT32, "uint32": TensorProto.UINT32,
 }  # fmt: skip
+_ELEMENT_NAMES = {number: name for name, number in ELEMENTS.items()}
 ENTERS = {"number": "double", "category": "string", "text": "string", "time": "int64"}  # by the kind of a feature
 
 
@@ -83,6 +86,26 @@ class Draft:
         names = [t.name for t in inputs]
         self._nodes.append(helper.make_node(kind, names, [out.name], name=out.name, domain=domain, **attributes))
         return out
+
+    def within(self, content: bytes, inputs: Mapping[str, Tensor], output: str, made: Tensor) -> Tensor:
+        """One output of another graph over values of this one, its nodes beside ours.
+
+        Errors: DataError where it has operators that this one has in another version.
+        """
+        model = compose.add_prefix(onnx.load_model_from_string(content), f"within_{len(self._nodes)}_")
+        for opset in model.opset_import:
+            if OPSETS.get(opset.domain or "") != opset.version:
+                raise DataError(f"a graph of opset {opset.version} does not fit into one of {OPSETS.get(opset.domain)}")
+        ports = {port.name.split("_", 2)[2]: port for port in (*model.graph.input, *model.graph.output)}
+        for name, value in inputs.items():
+            fed = self.cast(value, _ELEMENT_NAMES[ports[name].type.tensor_type.elem_type])
+            self._nodes.append(
+                helper.make_node("Identity", [fed.name], [ports[name].name], name=f"to_{ports[name].name}")
+            )
+        self._nodes.extend(model.graph.node)
+        self._initializers.extend(model.graph.initializer)
+        port = ports[output]
+        return Tensor(port.name, _ELEMENT_NAMES[port.type.tensor_type.elem_type], made.places)
 
     def cast(self, value: Tensor, type: str) -> Tensor:
         """The same values of another type."""

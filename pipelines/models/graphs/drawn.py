@@ -14,14 +14,14 @@ from pipelines.errors import DataError
 from pipelines.models.graphs.answering import ANSWERING
 from pipelines.models.graphs.draft import Draft
 from pipelines.models.graphs.learning import LEARNING
-from pipelines.models.graphs.nets import NETS
+from pipelines.models.graphs.nets import NETS, is_own
 from pipelines.models.graphs.preparing import PREPARING, labels
 from pipelines.models.graphs.stored import Stage, stages
 from pipelines.signature import MOST_TOLD, SAID, Feature, Signature
 from pipelines.spec.task import CLASS, PREDICTION
 
 TASK = "lakeloom.task"
-DOUBLE, SINGLE = 1e-6, 1e-5  # XGBoost adds up its trees in single precision
+DOUBLE, SINGLE = 1e-6, 1e-5  # XGBoost adds up its trees in single precision, and a net of your own may
 CLUSTERS = ("KMeansModel", "BisectingKMeansModel", "GaussianMixtureModel")  # answering.py reads them itself
 TELLING = ("boolean", "string", "date", "tinyint", "smallint", "int", "bigint")  # categories with one text a value
 
@@ -51,7 +51,7 @@ def drawn(folder: Path, tags: Mapping[str, str], types: Mapping[str, str], besid
     unread = tuple(c for c in dict.fromkeys((*beside, *types)) if c not in draft.inputs)
     signature = Signature(features, unread)
     said = {**signature.as_json(), "task": tags[TASK], "classes": _classes(found)}
-    single = any(stage.kind.startswith("SparkXGB") for stage in found)
+    single = any(stage.kind.startswith("SparkXGB") or is_own(stage) for stage in found)
     return Drawn(draft.finished(answers, {SAID: json.dumps(said)}), signature, SINGLE if single else DOUBLE)
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load
 
-from pipelines.deep.design import Design
-from pipelines.deep.job import WEIGHTS
+from pipelines.deep.design import INPUT, OUTPUT, Design
 from pipelines.models.graphs.draft import Draft, Tensor
 from pipelines.models.graphs.learning import probability
 from pipelines.models.graphs.stored import Stage
@@ -23,15 +22,29 @@ Weights = dict[str, Any]
 
 def net(draft: Draft, stage: Stage) -> None:
     """NetModel: embeddings, layers, and the straight line beside them."""
-    design, weights = Design.of(stage.said["design"]), load((stage.folder / WEIGHTS).read_bytes())
+    design = Design.of(stage.said["design"])
+    content = (stage.folder / design.file).read_bytes()
 
     def found() -> Tensor:
-        return _rounded(draft, _outputs(draft, design, weights))
+        if design.module:
+            return draft.cast(_own(draft, content, design), "double")
+        return _rounded(draft, _outputs(draft, design, load(content)))
 
     if design.goal == "regression":
         draft.offers(PREDICTION, lambda: _number(draft, design, found()))
         return
     probability(draft, lambda: _shares(draft, design, found()))
+
+
+def is_own(stage: Stage) -> bool:
+    """True of a net that a team has made."""
+    return stage.kind == "NetModel" and bool(Design.of(stage.said["design"]).module)
+
+
+def _own(draft: Draft, content: bytes, design: Design) -> Tensor:
+    """A team's own net: its graph within this one."""
+    made = Tensor("", "", design.outputs)
+    return draft.cast(draft.within(content, {INPUT: draft.column(FEATURES)}, OUTPUT, made), "float")
 
 
 def _outputs(draft: Draft, design: Design, weights: Weights) -> Tensor:
