@@ -10,10 +10,20 @@ from pipelines.plan import Stage, Verdict
 from pipelines.run.pipeline import Outcome
 from pipelines.run.streaming import IDLE_S, TROUBLED_S, Pace, Round, _Waits, needed, rounds
 from pipelines.spec import Target, load
+from pipelines.state import Warehouse
 
 CONF = load(Path(__file__).parents[1] / "conf" / "flights.yml")
 TAKEN = {"flights_raw": {"files": 1, "behind": 3}}
 IDLE = Round((), 0.1)
+NOBODY = {"kind": "kafka", "brokers": "127.0.0.1:1"}
+CLICKS = """
+pipeline: p
+sources: {raw: {kind: kafka, connection: events, topic: t, schema: "id INT, at TIMESTAMP, y BOOLEAN"}}
+tables: {t: {from: raw, keys: [id], event_time: at, select: "SELECT id, at, y FROM raw"}}
+features: {f: {spine: t, keys: [id], as_of_time: at, columns: [id]}}
+models: {m: {features: f, label: y, task: binary, candidates: [{kind: logistic_regression}]}}
+scores: {live: {model: m, of: f, mode: stream}}
+"""
 
 
 def outcome(stage: str, **found: object) -> Outcome:
@@ -38,6 +48,20 @@ def test_without_a_champion_nothing_is_begun(tmp_path):
 
     with pytest.raises(DataError, match="late_arrival has no champion to score with; `lakeloom run` trains one"):
         next(rounds(CONF, place, "late_arrival_live", print, Pace()))
+
+
+def test_a_broker_that_does_not_answer_keeps_no_other_stage_from_its_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.intake.kafka.WAIT_S", 1)
+    conf = tmp_path / "p.yml"
+    conf.write_text(CLICKS)
+    place = Target.model_validate({"warehouse": str(tmp_path), "connections": {"events": NOBODY}})
+    Warehouse(str(tmp_path), "p").write(record(0, stage="models.m", model_version=1))
+
+    (found,) = rounds(load(conf), place, "live", print, Pace())
+
+    assert str(found.error).startswith("sources.raw: 127.0.0.1:1 does not answer: ")
+    assert [o.verdict.stage.id for o in found.outcomes] == ["features.f", "scores.live"]
+    assert not found.idle
 
 
 def test_a_round_counts_what_came_from_sources_and_what_was_scored():

@@ -12,7 +12,7 @@ refused, another run holds a lock, or a server does not answer. A session that d
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from threading import Event
 from typing import Any
@@ -117,18 +117,20 @@ def _heeding(spark: Any, heeded: ExitStack, stop: Event) -> Any:
 
 
 def _round(asked: Run, start: Callable[[], Any], pace: Pace) -> Round:
-    """Each stage once; where it is to stop, no further than the stage that is being done."""
-    begun, outcomes = time.monotonic(), list[Outcome]()
-    error: LakeloomError | None = None
-    try:
-        for outcome in once(asked, start):
-            outcomes.append(outcome)
-            error = error or outcome.error
-            if pace.stop.is_set():
-                break
-    except (PlatformError, ConflictError) as found:
-        error = found
-    return Round(tuple(outcomes), time.monotonic() - begun, error)
+    """Each stage once; where it is to stop, no further than the stage that is being done.
+
+    What does not answer, or is locked, keeps no other stage from what was published before.
+    """
+    begun, outcomes, errors = time.monotonic(), list[Outcome](), list[LakeloomError]()
+    for stage in asked.order.select:
+        if pace.stop.is_set():
+            break
+        try:
+            outcomes += once(replace(asked, order=Order((stage,))), start)
+        except (PlatformError, ConflictError) as found:
+            errors.append(found)
+    errors += [o.error for o in outcomes if o.error]
+    return Round(tuple(outcomes), time.monotonic() - begun, next(iter(errors), None))
 
 
 def _compact(asked: Run) -> None:
