@@ -6,7 +6,7 @@ The label and the feature table are checked where all names are (check.py).
 from collections.abc import Collection, Iterator
 
 from pipelines.columns import near
-from pipelines.spec import METRICS, TASKS, Gate, Isotonic, Lda, Model, learners
+from pipelines.spec import METRICS, TASKS, Gate, ImageNet, Isotonic, Lda, Model, learners
 
 Found = Iterator[tuple[tuple[str | int, ...], str]]  # (keys within the model, sentence)
 
@@ -77,7 +77,7 @@ def absent(model: Model, outputs: Collection[str], spine: Collection[str]) -> Fo
 def _named(model: Model) -> Found:
     """What has to be a feature."""
     yield from ((("slices", i), column) for i, column in enumerate(model.slices))
-    asked = ((i, c) for i, c in enumerate(model.candidates) if isinstance(c, Isotonic | Lda))
+    asked = ((i, c) for i, c in enumerate(model.candidates) if isinstance(c, ImageNet | Isotonic | Lda))
     yield from ((("candidates", i, "feature"), c.feature) for i, c in asked)
     yield from ((("gates", i, "slice"), gate.slice) for i, gate in enumerate(model.gates) if gate.slice)
     yield from ((("prepare", column), column) for column in model.prepare)

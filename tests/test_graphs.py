@@ -63,7 +63,7 @@ LEARNED = [
     ("kmeans", "clustering"), ("kmeans", "anomaly"), ("gaussian_mixture", "anomaly"),
     ("tabular_net", "binary"), ("tabular_net", "multiclass"), ("tabular_net", "regression"),
 ]  # fmt: skip
-UNLIKE = ("bisecting_kmeans", "lda", "als")  # learners that have no nodes
+UNLIKE = ("bisecting_kmeans", "lda", "als", "image_net")  # learners that have no nodes
 NOTES = ("Late again", "on TIME, again!", "", None, "a bird: b_2 strike", "Übergröße naïve", "ice")
 
 

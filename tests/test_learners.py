@@ -223,7 +223,7 @@ def test_what_draws_lots_is_as_good_as_its_twin(table, slices, task, kind):
 
 def test_every_kind_is_tried_for_every_task_that_it_learns():
     tried = {*EXACT, *ALIKE, *((task, "xgboost") for task in LABELS), ("regression", "isotonic")}
-    tried |= {(task, "tabular_net") for task in LABELS}  # in tests/deep, where torch is
+    tried |= {(task, net) for task in LABELS for net in ("tabular_net", "image_net")}  # in tests/deep, where torch is
 
     assert tried == {(task, kind) for task in LABELS for kind in learners(task)}
     assert set(LEARNERS) == set(SPECS)

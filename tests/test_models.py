@@ -194,11 +194,14 @@ def test_text_and_booleans_are_categories_and_the_rest_are_numbers(frame):
     assert Inputs.of(df, list("hgfedcba")) == Inputs(("b", "a"), ("h", "g", "f", "e", "d", "c"))
 
 
-def test_bytes_are_no_feature(frame):
+def test_a_list_is_no_feature(frame):
     with pytest.raises(SpecError) as caught:
-        Inputs.of(frame([], "a string, at binary"), ["a", "at"])
+        Inputs.of(frame([], "a string, at array<int>"), ["a", "at"])
 
-    assert str(caught.value) == "feature at is binary; a feature is text, number, boolean, timestamp or date"
+    assert (
+        str(caught.value)
+        == "feature at is array<int>; a feature is text, number, boolean, timestamp, date or a picture"
+    )
 
 
 def test_shares_of_nothing_are_nothing():

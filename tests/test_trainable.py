@@ -184,7 +184,8 @@ def test_a_forecast_is_held_against_the_past_and_explained(tmp_path):
             [("task: binary", "task: multiclass"), ("roc_auc, min: 0.65", "accuracy, min: 0.65"),
              ("{kind: logistic_regression}", "{kind: isotonic, feature: distance}")],
             "models.late_arrival.candidates.0.kind: isotonic learns no task multiclass; there is "
-            "logistic_regression, decision_tree, random_forest, naive_bayes, mlp, xgboost, tabular_net",
+            "logistic_regression, decision_tree, random_forest, naive_bayes, mlp, xgboost, tabular_net, "
+            "image_net",
         ),
         (
             [*NUMBER, ("metric: rmse", "metric: roc_auc")],

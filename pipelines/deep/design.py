@@ -1,28 +1,34 @@
 """What a net is made of, and what it answers: numbers in, numbers out, by numpy alone.
 
 A net takes the vector that preparation makes: numbers as they stand, and
-categories as indexes, each of which becomes an embedding. Answers are worked out
-in double precision and given in single, so that a row has the same answer in
-whatever batch it comes.
+categories as indexes, each of which becomes an embedding. Or it takes a picture,
+as its pixels one after the other. Answers are worked out in double precision and
+given in single, so that a row has the same answer in whatever batch it comes.
 """
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Goal = Literal["binary", "multiclass", "regression"]
 Matrix = NDArray[Any]
 WIDEST_EMBEDDING = 50
+SIDE = 3  # of a filter, in pixels
+PICTURES = 256  # worked out at once
 INPUT, OUTPUT = "vector", "outputs"  # of the graph that is a team's own net
 
 
 @dataclass(frozen=True)
 class Design:
     """numbers: their places of the vector; categories: (place, values) of each; outputs: of the last layer.
+
+    picture: channels, height, width; filters: of each step, which halves the sides; feature: the column of pictures.
 
     offset, scale: of a number that is learned: the label is offset + scale * output.
     module: of a team's own net its name; what it is made of then stands in an ONNX graph, not in arrays.
@@ -38,10 +44,15 @@ class Design:
     offset: float = 0.0
     scale: float = 1.0
     module: str = ""
+    picture: tuple[int, int, int] | None = None
+    filters: tuple[int, ...] = ()
+    feature: str = ""
 
     @property
     def width(self) -> int:
         """Places of the vector."""
+        if self.picture:
+            return math.prod(self.picture)
         return len(self.numbers) + len(self.categories)
 
     @property
@@ -52,8 +63,20 @@ class Design:
     @property
     def layers(self) -> tuple[tuple[int, int], ...]:
         """(in, out) of each layer, the last one included."""
-        widths = (len(self.numbers) + sum(width for _, width in self.embeddings), *self.hidden, self.outputs)
-        return tuple(itertools.pairwise(widths))
+        return tuple(itertools.pairwise((self._seen, *self.hidden, self.outputs)))
+
+    @property
+    def _seen(self) -> int:
+        """Numbers that come to the first layer."""
+        if self.picture:
+            _, height, width = (side >> len(self.filters) for side in self.picture)
+            return self.filters[-1] * height * width
+        return len(self.numbers) + sum(width for _, width in self.embeddings)
+
+    @property
+    def kernels(self) -> tuple[tuple[int, int], ...]:
+        """(in, out) of each step of filters."""
+        return tuple(itertools.pairwise((self.picture[0], *self.filters))) if self.picture else ()
 
     @property
     def file(self) -> str:
@@ -65,6 +88,8 @@ class Design:
         """The shape of each array by the name that net.py gives it."""
         shapes: dict[str, tuple[int, ...]] = {}
         shapes |= {f"embeddings.{i}.weight": shape for i, shape in enumerate(self.embeddings)}
+        for i, (inputs, outputs) in enumerate(self.kernels):
+            shapes |= {f"filters.{i}.weight": (outputs, inputs, SIDE, SIDE), f"filters.{i}.bias": (outputs,)}
         for i, (inputs, outputs) in enumerate(self.layers):
             shapes |= {f"layers.{i}.weight": (outputs, inputs), f"layers.{i}.bias": (outputs,)}
         if self.wide:
@@ -79,10 +104,10 @@ class Design:
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> "Design":
         """What was kept."""
+        lists = {name: tuple(told.get(name, ())) for name in ("numbers", "hidden", "filters")}
         categories = tuple((place, values) for place, values in told["categories"])
-        return cls(
-            **{**told, "numbers": tuple(told["numbers"]), "hidden": tuple(told["hidden"]), "categories": categories}
-        )
+        picture = tuple(told["picture"]) if told.get("picture") else None
+        return cls(**{**told, **lists, "categories": categories, "picture": picture})
 
 
 def outputs(design: Design, weights: Mapping[str, Matrix], vector: Matrix) -> Matrix:
@@ -90,18 +115,41 @@ def outputs(design: Design, weights: Mapping[str, Matrix], vector: Matrix) -> Ma
 
     weights: by the names that net.py gives. A category beyond the last value counts as that one.
     """
+    if design.picture:
+        parts = [vector[i : i + PICTURES] for i in range(0, len(vector), PICTURES)]
+        made = [_layered(design, weights, _filtered(design, weights, part)).astype(np.float32) for part in parts]
+        return np.concatenate([*made, np.empty((0, design.outputs), np.float32)])
     numbers = vector[:, list(design.numbers)].astype(np.float64)
     kinds = [np.clip(vector[:, at].astype(np.int64), 0, values - 1) for at, values in design.categories]
     embedded = [weights[f"embeddings.{i}.weight"].astype(np.float64)[kind] for i, kind in enumerate(kinds)]
-    found = np.concatenate([numbers, *embedded], axis=1)
-    last = len(design.layers) - 1
-    for i in range(last + 1):
-        found = found @ weights[f"layers.{i}.weight"].astype(np.float64).T + weights[f"layers.{i}.bias"]
-        found = found if i == last else np.maximum(found, 0.0)
+    found = _layered(design, weights, np.concatenate([numbers, *embedded], axis=1))
     if design.wide:
         found += numbers @ weights["line.weight"].astype(np.float64).T
         found += sum(weights[f"steps.{i}.weight"].astype(np.float64)[kind] for i, kind in enumerate(kinds))
     return found.astype(np.float32)
+
+
+def _layered(design: Design, weights: Mapping[str, Matrix], found: Matrix) -> Matrix:
+    last = len(design.layers) - 1
+    for i in range(last + 1):
+        found = found @ weights[f"layers.{i}.weight"].astype(np.float64).T + weights[f"layers.{i}.bias"]
+        found = found if i == last else np.maximum(found, 0.0)
+    return found
+
+
+def _filtered(design: Design, weights: Mapping[str, Matrix], vector: Matrix) -> Matrix:
+    """Of pictures what the filters make of them: each step looks at 3 x 3 pixels, and keeps the most of 2 x 2."""
+    assert design.picture
+    found = vector.reshape(-1, *design.picture).astype(np.float64)
+    for i, (_, outputs) in enumerate(design.kernels):
+        rows, inputs, height, width = found.shape
+        seen = sliding_window_view(np.pad(found, ((0, 0), (0, 0), (1, 1), (1, 1))), (SIDE, SIDE), axis=(2, 3))
+        flat = seen.transpose(0, 2, 3, 1, 4, 5).reshape(rows * height * width, inputs * SIDE * SIDE)
+        weight = weights[f"filters.{i}.weight"].astype(np.float64).reshape(outputs, -1)
+        made = np.maximum(flat @ weight.T + weights[f"filters.{i}.bias"], 0.0).reshape(rows, height, width, outputs)
+        even = made[:, : height // 2 * 2, : width // 2 * 2].reshape(rows, height // 2, 2, width // 2, 2, outputs)
+        found = even.max(axis=(2, 4)).transpose(0, 3, 1, 2)
+    return found.reshape(len(found), -1)
 
 
 def answers(design: Design, found: Matrix) -> tuple[Matrix, Matrix]:

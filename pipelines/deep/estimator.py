@@ -4,12 +4,13 @@ Rows go to the ranks through a Delta table of floats that lies in a folder which
 all machines see, named by what decides the weights: the same rows and options
 find the same folder, and in it the checkpoints of a training that was cut off.
 The model holds its weights itself; it is saved as Spark's metadata beside one
-safetensors file, and scores with numpy where its rows are.
+file, and scores with numpy where its rows are.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +27,7 @@ from pyspark.sql import functions as F
 from safetensors.numpy import load
 
 from pipelines import tables
-from pipelines.deep import planning
+from pipelines.deep import pictures, planning
 from pipelines.deep.design import INPUT, OUTPUT, Design, Matrix, answers, outputs
 from pipelines.deep.job import Folder, Job, Json
 from pipelines.deep.launch import launch
@@ -34,7 +35,7 @@ from pipelines.deep.loader import Deck
 from pipelines.errors import DataError, SpecError
 from pipelines.log import Transaction
 from pipelines.onnx import Graph
-from pipelines.spec.candidate import TabularNet
+from pipelines.spec.candidate import ImageNet, TabularNet, Trained
 from pipelines.spec.task import FEATURES, PREDICTION, PROBABILITY, RAW, TARGET
 
 MOST_PLACES = 4_096  # of a vector: each is a column of the table that ranks read
@@ -49,7 +50,7 @@ class NetEstimator(Estimator["NetModel"]):
 
     def __init__(
         self,
-        spec: TabularNet,
+        spec: Trained,
         kinds: Sequence[int],
         classes: int,
         seed: int,
@@ -66,35 +67,51 @@ class NetEstimator(Estimator["NetModel"]):
             raise SpecError(
                 f"tabular_net: {len(self.kinds):,} places of a vector, the most is {MOST_PLACES:,}; prepare narrower"
             )
-        seen = _seen(dataset)
+        seen = self._seen(dataset)
         design = self.design(seen)
         folder = Folder(f"{self.place or mkdtemp(prefix='lakeloom-net-')}/{self._name(design, seen)}")
-        rows = _numbers(dataset, design)
+        rows = _laid(dataset, design)
         path = f"{folder.path}/{ROWS}"
         version = tables.overwrite(rows, path, Transaction(path, 0)).version
         every = round(1 / self.spec.holdout) if self.spec.holdout else 0
         groups = planning.groups(path, version)
-        deck = Deck(path, version, tuple(rows.columns), groups, every, self.seed)
+        deck = Deck(path, version, tuple(rows.columns), groups, every, self.seed, design.picture)
         told, weights = launch(Job(deck, design, self.spec, self.seed, folder.path, self.extensions))
         folder.remove(ROWS)
         if not self.place:
             Folder(str(Path(folder.path).parent)).remove()
         return NetModel(design, weights, told)
 
+    def _seen(self, rows: DataFrame) -> Json:
+        """How many rows there are, a checksum of them in any order, mean and spread of the label. Cost: one scan."""
+        feature = self.spec.feature if isinstance(self.spec, ImageNet) else ""
+        mark = F.xxhash64(F.col(feature) if feature else vector_to_array(F.col(FEATURES)), TARGET)
+        parts = (F.count(F.lit(1)), F.bit_xor(mark), F.avg(TARGET), F.stddev_pop(TARGET), F.count(TARGET))
+        found = rows.agg(*[part.alias(f"_{i}") for i, part in enumerate(parts)]).first()
+        assert found is not None
+        count, mark_of_all, mean, spread, labelled = found
+        if not count or labelled < count:
+            raise DataError(f"{self.spec.named()}: {count - labelled:,} of {count:,} training rows have no label")
+        return {"rows": count, "mark": mark_of_all, "mean": mean, "spread": spread}
+
     def design(self, seen: Json) -> Design:
         """Of the net for these rows. seen: mean and spread of a label that is a number."""
         goal = "regression" if not self.classes else "binary" if self.classes == 2 else "multiclass"
-        return Design(
+        scale = {"offset": seen["mean"], "scale": seen["spread"] or 1.0} if goal == "regression" else {}
+        plain = Design(
             goal=cast(Any, goal),
             numbers=tuple(i for i, values in enumerate(self.kinds) if not values),
             categories=tuple((i, values) for i, values in enumerate(self.kinds) if values),
             hidden=self.spec.hidden,
             outputs=self.classes if goal == "multiclass" else 1,
-            wide=self.spec.wide,
             dropout=self.spec.dropout,
-            module=self.spec.module or "",
-            **({"offset": seen["mean"], "scale": seen["spread"] or 1.0} if goal == "regression" else {}),
+            **scale,
         )
+        if isinstance(self.spec, ImageNet):
+            sides = self.spec.channels, self.spec.size, self.spec.size
+            return replace(plain, picture=sides, filters=self.spec.filters, feature=self.spec.feature)
+        assert isinstance(self.spec, TabularNet)
+        return replace(plain, wide=self.spec.wide, module=self.spec.module or "")
 
     def _name(self, design: Design, seen: Json) -> str:
         """The hash of all that decides the weights, but for the number of ranks."""
@@ -110,24 +127,16 @@ def _code(modules: Sequence[str]) -> Json:
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
 
 
-def _seen(rows: DataFrame) -> Json:
-    """How many rows there are, a checksum of them in any order, mean and spread of the label. Cost: one aggregate."""
-    mark = F.xxhash64(vector_to_array(F.col(FEATURES)), TARGET)
-    parts = (F.count(F.lit(1)), F.bit_xor(mark), F.avg(TARGET), F.stddev_pop(TARGET), F.count(TARGET))
-    found = rows.agg(*[part.alias(f"_{i}") for i, part in enumerate(parts)]).first()
-    assert found is not None
-    count, mark_of_all, mean, spread, labelled = found
-    if not count or labelled < count:
-        raise DataError(f"tabular_net: {count - labelled:,} of {count:,} training rows have no label")
-    return {"rows": count, "mark": mark_of_all, "mean": mean, "spread": spread}
+def _laid(rows: DataFrame, design: Design) -> DataFrame:
+    """What ranks read: single precision for each place of the vector, or pictures as they are; the label last.
 
-
-def _numbers(rows: DataFrame, design: Design) -> DataFrame:
-    """A column of single precision for each place of the vector, the label last; a number in units of its spread."""
-    places = rows.select(vector_to_array(F.col(FEATURES), "float32").alias("x"), F.col(TARGET).alias(LABEL))
-    label = (F.col(LABEL) - F.lit(design.offset)) / F.lit(design.scale)
-    made = [F.col("x")[i].cast("float").alias(f"x{i}") for i in range(design.width)]
-    return places.select(*made, label.cast("float").alias(LABEL))
+    A label that is a number is in units of its spread.
+    """
+    label = ((F.col(TARGET) - F.lit(design.offset)) / F.lit(design.scale)).cast("float").alias(LABEL)
+    if design.picture:
+        return rows.select(F.col(design.feature).alias("x"), label)
+    places = rows.select(vector_to_array(F.col(FEATURES), "float32").alias("x"), label)
+    return places.select(*[F.col("x")[i].cast("float").alias(f"x{i}") for i in range(design.width)], LABEL)
 
 
 class NetModel(Model, MLReadable["NetModel"], MLWritable):
@@ -139,7 +148,8 @@ class NetModel(Model, MLReadable["NetModel"], MLWritable):
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         """With PREDICTION; of classes with PROBABILITY and RAW as well. Lazy; Arrow to numpy and back, no pandas."""
-        raw = _scored(self.design, self.weights)(vector_to_array(F.col(FEATURES)))
+        seen = F.col(self.design.feature) if self.design.picture else vector_to_array(F.col(FEATURES))
+        raw = _scored(self.design, self.weights)(seen)
         made = dataset.withColumn("__net", raw)
         number = max(self.design.outputs, 2)
         if self.design.goal == "regression":
@@ -163,11 +173,14 @@ class NetModel(Model, MLReadable["NetModel"], MLWritable):
 
 
 def _scored(design: Design, weights: bytes) -> Any:
-    """A function of vectors as arrays: raw outputs, then probabilities, one after the other."""
+    """A function of vectors as arrays, or of pictures: raw outputs, then probabilities, one after the other."""
     work = partial(_drawn, weights) if design.module else partial(outputs, design, load(weights))
 
-    def score(vectors: pa.Array) -> pa.Array:
-        values = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, design.width)
+    def score(rows: pa.Array) -> pa.Array:
+        if design.picture:
+            values = pictures.seen(rows.to_pylist(), design.picture)
+        else:
+            values = rows.flatten().to_numpy(zero_copy_only=False).reshape(-1, design.width)
         found = np.concatenate(answers(design, work(values)), axis=1)
         ends = np.arange(len(found) + 1, dtype=np.int32) * found.shape[1]
         return pa.ListArray.from_arrays(pa.array(ends), pa.array(found.reshape(-1)))

@@ -16,9 +16,10 @@ import pyarrow.fs as pafs
 
 from pipelines.deep.design import Design
 from pipelines.deep.loader import Deck
-from pipelines.spec.candidate import TabularNet
+from pipelines.spec.candidate import ImageNet, TabularNet, Trained
 
 Json = dict[str, Any]
+SPECS: dict[str, type[Trained]] = {kind.named(): kind for kind in (TabularNet, ImageNet)}
 WEIGHTS, DONE = "weights", "done.json"
 
 
@@ -28,7 +29,7 @@ class Job:
 
     deck: Deck
     design: Design
-    spec: TabularNet
+    spec: Trained
     seed: int
     folder: str
     extensions: tuple[str, ...] = ()  # modules that hold nets of a team's own
@@ -46,7 +47,7 @@ class Job:
     def of(cls, text: str) -> "Job":
         """What was sent."""
         told = json.loads(text)
-        spec = TabularNet.model_validate({k: v for k, v in told["spec"].items() if k != "ranges"})
+        spec = SPECS[told["spec"]["kind"]].model_validate({k: v for k, v in told["spec"].items() if k != "ranges"})
         deck, design, extensions = Deck.of(told["deck"]), Design.of(told["design"]), tuple(told["extensions"])
         return cls(deck, design, spec, told["seed"], told["folder"], extensions)
 

@@ -55,7 +55,7 @@ def _refuse_absent(job: Job) -> None:
     """Errors: PlatformError with what to type; SpecError where there are fewer cores than ranks."""
     if find_spec("torch") is None:
         raise PlatformError(
-            f"tabular_net wants torch, and this environment has none; type '{BOOTSTRAP}' and run this again"
+            f"{job.spec.named()} wants torch, and this environment has none; type '{BOOTSTRAP}' and run this again"
         )
     if job.spec.launcher.startswith("horovod") and find_spec("horovod") is None:
         raise PlatformError(
@@ -65,7 +65,9 @@ def _refuse_absent(job: Job) -> None:
     alone = job.spec.launcher == "single"
     cores = 1 if alone else SparkSession.active().sparkContext.defaultParallelism
     if cores < job.spec.processes:
-        raise SpecError(f"tabular_net: {job.spec.processes} processes want as many cores of Spark, and it has {cores}")
+        raise SpecError(
+            f"{job.spec.named()}: {job.spec.processes} processes want as many cores of Spark, and it has {cores}"
+        )
 
 
 def _why(folder: Folder, job: Job, error: Exception | None) -> LakeloomError:

@@ -5,6 +5,7 @@ that was allocated before, which is then kept on this machine's disk and mapped
 from there in every later epoch. No pandas, no Python object for a row.
 """
 
+import math
 import queue
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from pipelines import log
 from pipelines.deep import shards
+from pipelines.deep.pictures import Shape, decoded
 from pipelines.deep.shards import Group, Part, Parts
 from pipelines.errors import DataError
 
@@ -36,8 +38,8 @@ Block = NDArray[np.float32]
 class Deck:
     """The rows that are dealt: a version of a Delta table of floats, its row groups, and which rows do not train.
 
-    columns: in the order of the vector, the label last. every: each so-many-th row of a row group is kept out of
-    training; 0: none.
+    columns: in the order of the vector, the label last; or a column of pictures and the label. every: each so-many-th
+    row of a row group is kept out of training; 0: none.
     """
 
     path: str
@@ -46,6 +48,12 @@ class Deck:
     groups: tuple[Group, ...]
     every: int
     seed: int
+    picture: Shape | None = None
+
+    @property
+    def width(self) -> int:
+        """Numbers of a row, the label included."""
+        return math.prod(self.picture) + 1 if self.picture else len(self.columns)
 
     @property
     def rows(self) -> int:
@@ -64,7 +72,8 @@ class Deck:
     def of(cls, told: dict[str, Any]) -> "Deck":
         """What was sent."""
         groups = tuple(Group(**group) for group in told["groups"])
-        return cls(**{**told, "columns": tuple(told["columns"]), "groups": groups})
+        picture = tuple(told["picture"]) if told["picture"] else None
+        return cls(**{**told, "columns": tuple(told["columns"]), "groups": groups, "picture": picture})
 
 
 class Loader:
@@ -102,14 +111,14 @@ class Loader:
     def held(self) -> Block:
         """The rows of this rank that do not train, the first of them where they are many."""
         if not self.deck.every:
-            return np.empty((0, len(self.deck.columns)), np.float32)
+            return np.empty((0, self.deck.width), np.float32)
         found, rows = [], 0
         for part in self.parts:
             found.append(self._rows(part)[_kept_out(part, self.deck.every)])
             rows += len(found[-1])
             if rows >= MOST_HELD:
                 break
-        return np.concatenate([*found, np.empty((0, len(self.deck.columns)), np.float32)])[:MOST_HELD]
+        return np.concatenate([*found, np.empty((0, self.deck.width), np.float32)])[:MOST_HELD]
 
     def _fill(self, ready: Any, over: threading.Event, epoch: int, skip: int) -> None:
         try:
@@ -123,7 +132,7 @@ class Loader:
 
     def _cut(self, epoch: int, skip: int) -> Iterator[Block]:
         """Mixed pools, cut into steps; what is over in one pool begins the next."""
-        pools, rest = self._pools(epoch), np.empty((0, len(self.deck.columns)), np.float32)
+        pools, rest = self._pools(epoch), np.empty((0, self.deck.width), np.float32)
         for number, size in enumerate(shards.sizes(self.rows, self.steps)):
             while len(rest) < size:
                 rest = np.concatenate([rest, next(pools)])
@@ -158,16 +167,31 @@ class Loader:
     def _decode(self, group: Group) -> Block:
         """Column by column into one block. Errors: DataError for what no net can learn: nulls, NaN, infinity."""
         table = self._living(group, self._read(group))
-        block = np.empty((group.rows, len(self.deck.columns)), np.float32)
-        for place, name in enumerate(self.deck.columns):
+        block = np.empty((group.rows, self.deck.width), np.float32)
+        pictures = self.deck.columns[:1] if self.deck.picture else ()
+        for name in pictures:
+            block[:, :-1] = self._pictures(group, table.column(name))
+        for place, name in enumerate(
+            self.deck.columns[len(pictures) :], self.deck.width - len(self.deck.columns) + len(pictures)
+        ):
             column = table.column(name)
             if column.null_count:
                 raise DataError(f"{group.file}: column {name} has {column.null_count} nulls; a net wants numbers")
             block[:, place] = column.to_numpy()
-        if not np.isfinite(block).all():
-            odd = next(n for i, n in enumerate(self.deck.columns) if not np.isfinite(block[:, i]).all())
-            raise DataError(f"{group.file}: column {odd} has a value that is no finite number in single precision")
+            if not np.isfinite(block[:, place]).all():
+                raise DataError(f"{group.file}: column {name} has a value that is no finite number in single precision")
         return block
+
+    def _pictures(self, group: Group, column: pa.ChunkedArray) -> Block:
+        """Errors: DataError for one that is no picture."""
+        assert self.deck.picture
+        made = np.empty((len(column), self.deck.width - 1), np.float32)
+        for row, content in enumerate(column):
+            try:
+                made[row] = decoded(content.as_py(), self.deck.picture)
+            except ValueError as error:
+                raise DataError(f"{group.file}: row {row} of row group {group.number} is {error}") from error
+        return made
 
     def _read(self, group: Group) -> pa.Table:
         with self.system.open_input_file(f"{self.place}/{group.file}") as stream:

@@ -1,4 +1,5 @@
-"""The net as torch trains it: embeddings and layers with ReLU between them, and a straight line beside it where asked.
+"""The net as torch trains it: embeddings and layers with ReLU between them, and a straight line beside it where asked;
+of pictures filters before the layers.
 
 The names of its weights are those that design.py reads. It knows nothing of
 rows, ranks or Spark. A team's own takes its place by the same contract: made
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from pipelines.deep.design import Design
+from pipelines.deep.design import SIDE, Design
 from pipelines.errors import SpecError
 
 UNWEIGHTED = 0.05  # spread of embeddings at the start
@@ -25,6 +26,7 @@ class Net(nn.Module):  # type: ignore[misc]  # where torch is not installed it h
         super().__init__()
         self.design = design
         self.embeddings = nn.ModuleList(nn.Embedding(values, width) for values, width in design.embeddings)
+        self.filters = nn.ModuleList(nn.Conv2d(inputs, made, SIDE, padding=1) for inputs, made in design.kernels)
         self.layers = nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in design.layers)
         if design.wide:
             self.line = nn.Linear(len(design.numbers), design.outputs, bias=False)
@@ -37,19 +39,32 @@ class Net(nn.Module):  # type: ignore[misc]  # where torch is not installed it h
 
     def followed(self, vector: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The outputs, and what each hidden layer gave."""
+        if self.design.picture:
+            return self._layered(self._filtered(vector))
         numbers = vector[:, list(self.design.numbers)]
         kinds = [vector[:, at].long().clamp(0, values - 1) for at, values in self.design.categories]
         found = torch.cat([numbers, *(table(k) for table, k in zip(self.embeddings, kinds, strict=True))], dim=1)
-        hidden: list[Tensor] = []
-        for layer in self.layers[:-1]:
-            hidden.append(fn.relu(layer(found)))
-            found = fn.dropout(hidden[-1], self.design.dropout, self.training)
-        found = self.layers[-1](found)
+        found, hidden = self._layered(found)
         if self.design.wide:
             found = found + self.line(numbers)
             for table, kind in zip(self.steps, kinds, strict=True):
                 found = found + table(kind)
         return found, hidden
+
+    def _filtered(self, vector: Tensor) -> Tensor:
+        """Pictures step by step, and what the last one makes of them side by side."""
+        assert self.design.picture
+        found = vector.reshape(-1, *self.design.picture)
+        for step in self.filters:
+            found = fn.max_pool2d(fn.relu(step(found)), 2)
+        return found.flatten(1)
+
+    def _layered(self, found: Tensor) -> tuple[Tensor, list[Tensor]]:
+        hidden: list[Tensor] = []
+        for layer in self.layers[:-1]:
+            hidden.append(fn.relu(layer(found)))
+            found = fn.dropout(hidden[-1], self.design.dropout, self.training)
+        return self.layers[-1](found), hidden
 
 
 def made(design: Design, extensions: Sequence[str]) -> nn.Module:
@@ -83,7 +98,7 @@ def _nets(module: str) -> Mapping[str, Callable[[Design], nn.Module]]:
 
 def _begin(part: nn.Module) -> None:
     """He's start for layers (He and others 2015), a little noise for embeddings."""
-    if isinstance(part, nn.Linear):
+    if isinstance(part, nn.Linear | nn.Conv2d):
         nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
         if part.bias is not None:
             nn.init.zeros_(part.bias)

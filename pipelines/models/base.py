@@ -20,8 +20,11 @@ from pipelines.spec.task import KNOWN, LABEL, LIKELIHOOD, NAIVE, OURS, PREDICTED
 
 SEED = 20130101
 logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)  # it tells of every fit and every batch
+PARTS = ("categories", "numbers", "times", "texts", "pictures")  # what columns are taken for
 RESERVED = frozenset({LABEL, KNOWN, TARGET, SCORE, PREDICTED, LIKELIHOOD, NAIVE, VECTOR})
-Shape = Literal["linear", "trees", "boosted", "net", "pairs", "words"]  # of features, as a learner wants them
+Shape = Literal[
+    "linear", "trees", "boosted", "net", "pairs", "words", "pictures"
+]  # of features, as a learner wants them
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Inputs:
     numbers: tuple[str, ...]
     times: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
     how: Mapping[str, Preparation] = field(default_factory=dict)
 
     @classmethod
@@ -42,7 +46,7 @@ class Inputs:
         kinds = {name: kind.partition("(")[0] for name, kind in df.dtypes}
         if PREDICTION in kinds:
             raise SpecError(f"column {PREDICTION} has the name of a column that a model makes; name it otherwise")
-        found: dict[str, list[str]] = {part: [] for part in ("categories", "numbers", "times", "texts")}
+        found: dict[str, list[str]] = {part: [] for part in PARTS}
         for column in columns:
             if column in RESERVED or column.startswith(OURS):
                 raise SpecError(f"feature {column} has the name of a column that a model makes; name it otherwise")
@@ -52,8 +56,8 @@ class Inputs:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All of them, in the order of the vector."""
-        return (*self.categories, *self.texts, *self.numbers, *self.times)
+        """All of them, in the order of the vector; no picture is in it."""
+        return (*self.categories, *self.texts, *self.numbers, *self.times, *self.pictures)
 
     @property
     def quantiles(self) -> tuple[str, ...]:
@@ -62,8 +66,7 @@ class Inputs:
 
     def only(self, columns: Collection[str]) -> "Inputs":
         """Those that are named."""
-        parts = {"categories": self.categories, "numbers": self.numbers, "times": self.times, "texts": self.texts}
-        kept = {part: tuple(c for c in names if c in columns) for part, names in parts.items()}
+        kept = {part: tuple(c for c in getattr(self, part) if c in columns) for part in PARTS}
         return Inputs(**kept, how={c: each for c, each in self.how.items() if c in columns})
 
     def prepared(self, how: Mapping[str, Preparation]) -> "Inputs":
@@ -76,7 +79,9 @@ def _part(column: str, kind: str, asked: Preparation | None) -> str:
     fitting = [part for part, kinds in TYPES.items() if kind in kinds]
     if asked is None:
         if not fitting:
-            raise SpecError(f"feature {column} is {kind}; a feature is text, number, boolean, timestamp or date")
+            raise SpecError(
+                f"feature {column} is {kind}; a feature is text, number, boolean, timestamp, date or a picture"
+            )
         return fitting[0]
     wanted = _PARTS.get(asked.kind, "categories")
     if wanted not in fitting:
@@ -90,6 +95,7 @@ TYPES = {  # what a column can be, by its type; the first is what it is unless s
     "times": ("timestamp", "timestamp_ntz", "date"),
     "categories": ("string", "boolean", *_NUMBERS, "date"),
     "texts": ("string",),
+    "pictures": ("binary",),
 }
 _PARTS = {"number": "numbers", "cycle": "numbers", "quantiles": "numbers", "text": "texts", "time": "times"}
 

@@ -18,9 +18,9 @@ from pyspark.sql import functions as F
 from pipelines.deep.estimator import NetEstimator
 from pipelines.errors import DataError, SpecError
 from pipelines.models import pairs, words
-from pipelines.models.base import SEED, Asked, Fitted, Inputs, Shape, shares
+from pipelines.models.base import SEED, Asked, Block, Fitted, Inputs, Shape, shares
 from pipelines.models.preparation import Prepared, prepare
-from pipelines.spec import Candidate, Isotonic, Lda
+from pipelines.spec import Candidate, ImageNet, Isotonic, Lda
 from pipelines.spec.task import FEATURES, PREDICTION, PROBABILITY, RAW, TARGET
 
 Stages = Sequence["Estimator[Any] | _Likeliest | _Checkpointed"]
@@ -67,13 +67,22 @@ def _prepared(candidate: Candidate, train: DataFrame, inputs: Inputs, asked: Ask
         return pairs.prepare(train, asked.pair)
     if isinstance(candidate, Lda):
         return words.prepare(train, candidate.feature, candidate.words, candidate.min_rows)
+    if isinstance(candidate, ImageNet):
+        return _pictured(candidate, train, inputs)
     return prepare(train, _seen(candidate, inputs), shape, asked)
 
 
+def _pictured(candidate: ImageNet, train: DataFrame, inputs: Inputs) -> Prepared:
+    """Nothing is prepared: who trains decodes. Errors: SpecError where the feature is no column of pictures."""
+    if candidate.feature not in inputs.pictures:
+        raise SpecError(f"image_net: feature {candidate.feature} is no binary column of pictures")
+    return Prepared((), (Block(candidate.feature, candidate.feature),), (), train)
+
+
 def _seen(candidate: Candidate, inputs: Inputs) -> Inputs:
-    """The features that a candidate wants: all, or the one that it names."""
+    """The features that a candidate wants: all but pictures, or the one that it names."""
     if not isinstance(candidate, Isotonic):
-        return inputs
+        return inputs.only(set(inputs.columns) - set(inputs.pictures))
     if candidate.feature not in inputs.numbers:
         raise SpecError(f"isotonic: feature {candidate.feature} is no number")
     return inputs.only([candidate.feature])
@@ -215,6 +224,10 @@ def _net(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
     return [NetEstimator(spec, kinds, asked.classes, SEED, asked.scratch, asked.extensions)]
 
 
+def _image(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    return [NetEstimator(spec, (), asked.classes, SEED, asked.scratch)]
+
+
 def _kmeans(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
     return [clustering.KMeans(**CLUSTER, k=spec.k, maxIter=spec.iterations)]
 
@@ -318,6 +331,7 @@ LEARNERS: dict[str, Learner] = {
     "isotonic": Learner("trees", _isotonic),
     "xgboost": Learner("boosted", _xgboost, _gain),
     "tabular_net": Learner("net", _net),
+    "image_net": Learner("pictures", _image),
     "kmeans": Learner("linear", _kmeans, _centres),
     "bisecting_kmeans": Learner("linear", _bisecting, _centres),
     "gaussian_mixture": Learner("linear", _mixture, _means),

@@ -3,7 +3,7 @@
 from pipelines.spec.airflow import Airflow
 from pipelines.spec.alerts import Alerts
 from pipelines.spec.base import Spec, length_text, length_words
-from pipelines.spec.candidate import Candidate, Isotonic, Lda, LogisticRegression, Xgboost, learners
+from pipelines.spec.candidate import Candidate, ImageNet, Isotonic, Lda, LogisticRegression, Xgboost, learners
 from pipelines.spec.case import Case, Cases
 from pipelines.spec.connection import KafkaBrokers, Postgres
 from pipelines.spec.decision import Cost, Decision
@@ -40,10 +40,10 @@ from pipelines.spec.task import METRICS, TASKS, Metric, Task
 __all__ = [
     "HISTORY", "METRICS", "PERCENTILES", "RATES", "REFERENCE", "TASKS", "Airflow", "Alerts", "Application", "AsOf",
     "Backtest", "Candidate", "Case", "Cases", "Cost", "Databricks", "Decision", "Delta", "Expectation", "Explain",
-    "Fairness", "Feature", "Files", "Freshness", "Gate", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers", "KafkaSink",
-    "Kubernetes", "Lda", "LineageFile", "LineageHttp", "Lines", "Local", "LogisticRegression", "Metric", "Model",
-    "Monitor", "Pipeline", "Postgres", "Prices", "Range", "Score", "Search", "Size", "Source", "Spec", "Split",
-    "Standalone", "Submit", "Table", "Target", "Task", "Volume", "Window", "Workload", "Xgboost", "Yarn",
+    "Fairness", "Feature", "Files", "Freshness", "Gate", "ImageNet", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers",
+    "KafkaSink", "Kubernetes", "Lda", "LineageFile", "LineageHttp", "Lines", "Local", "LogisticRegression", "Metric",
+    "Model", "Monitor", "Pipeline", "Postgres", "Prices", "Range", "Score", "Search", "Size", "Source", "Spec",
+    "Split", "Standalone", "Submit", "Table", "Target", "Task", "Volume", "Window", "Workload", "Xgboost", "Yarn",
     "learners", "length_text", "length_words", "load", "load_cases", "load_lines", "load_target", "reach_text",
     "smaller_is_better",
 ]  # fmt: skip

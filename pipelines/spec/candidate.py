@@ -165,6 +165,10 @@ class Xgboost(Learned):
     workers: int = Field(default=1, gt=0, le=1_000, description="Spark tasks that train together; one is deterministic")
 
 
+Hidden = Annotated[
+    tuple[Annotated[int, Field(gt=0, le=8_192)], ...],
+    Field(min_length=1, max_length=16, description="widths of the layers before the answer"),
+]
 Launcher = Literal["single", "horovod", "horovod_elastic", "torch_distributor"]
 Ailment = Literal[
     "not_finite", "not_learning", "exploding_gradients", "vanishing_gradients", "dead_units", "overfitting",
@@ -172,17 +176,12 @@ Ailment = Literal[
 ]  # fmt: skip
 
 
-class TabularNet(Learned):
-    """A neural network over columns, each category as a short vector that it learns; on one machine or on executors."""
+class Trained(Learned):
+    """What nets have in common: how they are trained."""
 
     tasks: ClassVar[tuple[Task, ...]] = (*CLASSES, *NUMBERS)
     SEARCHED = ("epochs", "batch", "learning_rate", "weight_decay", "dropout")
-    kind: Literal["tabular_net"]
-    hidden: tuple[Annotated[int, Field(gt=0, le=8_192)], ...] = Field(
-        default=(256, 128), min_length=1, max_length=16, description="widths of the layers between features and answer"
-    )
-    wide: bool = Field(default=False, description="a linear model of the same features beside it")
-    module: Name | None = Field(default=None, description="a net of your own by its name, of the target's `extensions`")
+    hidden: Hidden = (256, 128)
     epochs: int = Field(default=5, gt=0, le=10_000, description="how often each row is seen")
     batch: int = Field(default=1_024, gt=0, le=10_000_000, description="rows of a step, of all processes together")
     learning_rate: float = Field(default=1e-3, gt=0, le=10, description="of AdamW; rises at first, then falls to 0")
@@ -210,10 +209,40 @@ class TabularNet(Learned):
             raise ValueError(
                 f"launcher: single is one process, got {self.processes}; take horovod or torch_distributor"
             )
+        return self
+
+
+class TabularNet(Trained):
+    """A neural network over columns, each category as a short vector that it learns; on one machine or on executors."""
+
+    kind: Literal["tabular_net"]
+    wide: bool = Field(default=False, description="a linear model of the same features beside it")
+    module: Name | None = Field(default=None, description="a net of your own by its name, of the target's `extensions`")
+
+    @model_validator(mode="after")
+    def _of_one_make(self) -> Self:
         if self.module and self.wide:
             raise ValueError(
                 f"wide is of the net that comes with Lakeloom, and module says {self.module}; leave one out"
             )
+        return self
+
+
+class ImageNet(Trained):
+    """A convolutional network over one column of pictures, PNG or JPEG; each process decodes its own."""
+
+    kind: Literal["image_net"]
+    feature: Column = Field(description="the one feature that it sees, BINARY")
+    size: int = Field(default=32, ge=4, le=512, description="pixels of each side, to which pictures are brought")
+    channels: Literal[1, 3] = Field(default=1, description="1: shades of grey, 3: colours")
+    filters: tuple[Annotated[int, Field(gt=0, le=1_024)], ...] = Field(
+        default=(16, 32), min_length=1, max_length=8, description="of each step; a step halves the sides"
+    )
+
+    @model_validator(mode="after")
+    def _large_enough(self) -> Self:
+        if not self.size >> len(self.filters):
+            raise ValueError(f"size: {self.size} is not to be halved {len(self.filters)} times; take fewer filters")
         return self
 
 
@@ -275,13 +304,13 @@ class Als(Learned):
 
 KINDS: tuple[type[Learned], ...] = (
     LogisticRegression, LinearRegression, GeneralizedLinearRegression, DecisionTree, RandomForest, Gbt, LinearSvc,
-    NaiveBayes, FactorizationMachines, Mlp, Isotonic, Xgboost, TabularNet, Kmeans, BisectingKmeans, GaussianMixture,
-    Lda, Als,
+    NaiveBayes, FactorizationMachines, Mlp, Isotonic, Xgboost, TabularNet, ImageNet, Kmeans, BisectingKmeans,
+    GaussianMixture, Lda, Als,
 )  # fmt: skip
 Candidate = Annotated[
     LogisticRegression | LinearRegression | GeneralizedLinearRegression | DecisionTree | RandomForest | Gbt | LinearSvc
-    | NaiveBayes | FactorizationMachines | Mlp | Isotonic | Xgboost | TabularNet | Kmeans | BisectingKmeans
-    | GaussianMixture | Lda | Als,
+    | NaiveBayes | FactorizationMachines | Mlp | Isotonic | Xgboost | TabularNet | ImageNet | Kmeans
+    | BisectingKmeans | GaussianMixture | Lda | Als,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

@@ -50,10 +50,16 @@ def struck(driver: subprocess.Popen[bytes], folder: Folder, dice: random.Random)
     while driver.poll() is None and time.monotonic() < until and reached(folder) < epoch:
         time.sleep(0.01)
     time.sleep(dice.uniform(0, 0.2))
-    below = psutil.Process(driver.pid).children(recursive=True)
-    executors = [p for p in below if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline()) and "java" in p.name()]
+    executors = [p for p in psutil.Process(driver.pid).children(recursive=True) if _executes(p)]
     executors[number].kill()
     return f"executor {number} of {len(executors)} killed after epoch {reached(folder)}"
+
+
+def _executes(process: psutil.Process) -> bool:
+    try:
+        return "java" in process.name() and "CoarseGrainedExecutorBackend" in " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def reached(folder: Folder) -> int:

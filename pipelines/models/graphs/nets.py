@@ -12,6 +12,7 @@ import numpy as np
 from safetensors.numpy import load
 
 from pipelines.deep.design import INPUT, OUTPUT, Design
+from pipelines.errors import DataError
 from pipelines.models.graphs.draft import Draft, Tensor
 from pipelines.models.graphs.learning import probability
 from pipelines.models.graphs.stored import Stage
@@ -23,6 +24,8 @@ Weights = dict[str, Any]
 def net(draft: Draft, stage: Stage) -> None:
     """NetModel: embeddings, layers, and the straight line beside them."""
     design = Design.of(stage.said["design"])
+    if design.picture:
+        raise DataError("a net of pictures has no node in a graph: it reads files, not numbers")
     content = (stage.folder / design.file).read_bytes()
 
     def found() -> Tensor:
