@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli import cluster, dag, lineage, model, quarantine, spending, streaming, suite, vintage
+from pipelines.cli import cluster, dag, forget, lineage, model, quarantine, spending, streaming, suite, vintage
 from pipelines.cli.cases import carried_out_tests
 from pipelines.cli.terminal import (
     Conf,
@@ -237,6 +237,7 @@ app.command()(model.reproduce)
 app.command()(cluster.submit)
 app.command()(lineage.lineage)
 app.command()(spending.cost)
+app.command()(forget.forget)
 
 
 @app.command()
