@@ -18,7 +18,7 @@ pytestmark = pytest.mark.spark
 
 KEY = "canary-key-5d9f2a48367b1e0c-canary"
 ANN = ("--key", "email=ann@example.org", "--key", "visitor=ann@example.org")
-CANARIES = ("example.org", "Lovelace", "555", "canary")  # of an address, a name, a number; of the key
+CANARIES = ("example.org", "Lovelace", "555000112233", "canary")  # of an address, a name, a number; of the key
 PEOPLE = {
     "kind": "files", "format": "json", "path": "people", "schema": "email STRING, name STRING, phone BIGINT, at INT",
     "pii": {"email": "tokenize", "name": "mask", "phone": "redact"},
@@ -34,7 +34,7 @@ def token(value: str) -> str:
 
 
 def person(who: str, at: int = 1) -> str:
-    return json.dumps({"email": f"{who}@example.org", "name": f"{who} Lovelace", "phone": 5550001, "at": at})
+    return json.dumps({"email": f"{who}@example.org", "name": f"{who} Lovelace", "phone": 555000112233, "at": at})
 
 
 def few(most: int) -> list[dict[str, object]]:
