@@ -21,6 +21,8 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
+from pipelines.told import Alert, Forgotten
+
 BESIDE = ("quarantine", "deleted")  # parts that lie beside a table
 RESTORE = "restore"  # among an intent's inputs: the batch takes its table back to what a run published
 PROMOTE = "promote"  # among an intent's inputs: the batch points a model's champion at a version
@@ -136,35 +138,6 @@ class Epoch:
     seconds: float
     account: dict[str, Json] = field(default_factory=dict)  # gradients, units, classes, seconds by phase and rank
     ailments: dict[str, Json] = field(default_factory=dict)  # rule -> what it said
-
-
-@dataclass(frozen=True)
-class Alert:
-    """One row of `_alerts`: what was sent of which record."""
-
-    pipeline: str
-    stage: str
-    run_id: str
-    generation: int
-    batch: int
-    at: datetime  # UTC; when it was sent
-    id: str  # of what it says; the same is sent once
-    text: str
-
-
-@dataclass(frozen=True)
-class Forgotten:
-    """One row of `_forgotten`: a person whose rows were erased, known by tokens alone, and the proof."""
-
-    pipeline: str
-    stage: str  # '' for all
-    run_id: str
-    generation: int
-    batch: int
-    at: datetime  # UTC; when it was done
-    tokens: dict[str, Json]  # column -> token
-    erased: dict[str, Json]  # table -> rows that were erased, and what is left on disk
-    models: dict[str, Json]  # model and version -> rows of the person in the feature table that it learned from
 
 
 Row = Intent | Record | Quality | Tally | Epoch | Alert | Forgotten

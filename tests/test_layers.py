@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "promises drift watches trainable holdable tagged",
         "footer packed manifest provenance signature",
         "check plan gates cost profile",
-        "crash suggest submit outline lineage alerts pii subject",
+        "crash suggest submit outline lineage alerts pii subject told",
         "state metering log locks landing onnx spark approval",
         "dag",
         "adopt trials aliases spending replies",

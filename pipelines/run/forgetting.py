@@ -24,8 +24,9 @@ from pipelines.run.order import Forget, Order
 from pipelines.run.pipeline import run
 from pipelines.run.waiting import cut_off
 from pipelines.spec import Pipeline, Target
-from pipelines.state import BESIDE, FORGET, Forgotten, History, Json, Warehouse, dataset
+from pipelines.state import BESIDE, FORGET, History, Json, Warehouse, dataset
 from pipelines.subject import Held, held
+from pipelines.told import Forgotten
 
 Tell = Callable[[Stage, str], None]
 
