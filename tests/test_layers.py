@@ -38,7 +38,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "explain",
         "run",
         "card",
-        "report summary scaffold doctor show lake cases vintage registered export vitals",
+        "report gauges summary scaffold doctor show lake cases vintage registered export vitals",
         "cli",
     )
 )
