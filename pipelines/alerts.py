@@ -38,7 +38,7 @@ def said(record: "Record", asked: Alerts) -> Said | None:
     if record.status != "ok" or not decision or decision["verdict"] not in asked.on:
         return None
     window = decision["reasons"][0].partition(":")[0]
-    return _said(record, decision["verdict"], window, "\n".join(decision["reasons"]))
+    return _said(record, decision["verdict"], window, "\n".join([*decision["reasons"], *decision.get("causes", ())]))
 
 
 def _said(record: "Record", event: str, known_by: str, why: str) -> Said:

@@ -26,6 +26,7 @@ POINTS = (  # in the order in which a run comes by
     "before the run record",
     "after the run record",
     "between the parts of a restore",
+    "between the parts of an erasure",
     "between compaction and vacuum",
     "between tables",
 )

@@ -1,7 +1,7 @@
 """The warehouse seen without a JVM: table versions, intents and run records, by delta-rs.
 
-The warehouse is the state: `_runs`, `_intents`, `_quality`, `_metrics`, `_epochs`
-and `_alerts` are Delta tables beside the data, written by delta-rs whole: a row
+The warehouse is the state: `_runs`, `_intents`, `_quality`, `_metrics`, `_epochs`,
+`_alerts` and `_forgotten` are Delta tables beside the data, written by delta-rs whole: a row
 costs milliseconds. A stage is done when its row in `_runs` says so.
 
 Layout under the warehouse: <pipeline>/<kind>/<name>, <pipeline>/_runs and the others, <pipeline>/_locks/<stage>.
@@ -21,11 +21,14 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
+from pipelines.told import Alert, Forgotten
+
 BESIDE = ("quarantine", "deleted")  # parts that lie beside a table
 RESTORE = "restore"  # among an intent's inputs: the batch takes its table back to what a run published
 PROMOTE = "promote"  # among an intent's inputs: the batch points a model's champion at a version
 WAITS = "waits"  # in the detail of a model's record: the version that a person is asked to promote
 BACKFILL = "backfill"  # among an intent's inputs: the batch makes an interval of its table anew
+FORGET = "forget"  # among an intent's inputs: the batch erases a person's rows, and later ones let none in
 ADDED = "added"  # among an intent's inputs: to which version of a view what rows are added
 Json = Any  # what json.loads gives back
 Status = Literal["ok", "refused", "failed"]
@@ -137,26 +140,12 @@ class Epoch:
     ailments: dict[str, Json] = field(default_factory=dict)  # rule -> what it said
 
 
-@dataclass(frozen=True)
-class Alert:
-    """One row of `_alerts`: what was sent of which record."""
-
-    pipeline: str
-    stage: str
-    run_id: str
-    generation: int
-    batch: int
-    at: datetime  # UTC; when it was sent
-    id: str  # of what it says; the same is sent once
-    text: str
-
-
-Row = Intent | Record | Quality | Tally | Epoch | Alert
+Row = Intent | Record | Quality | Tally | Epoch | Alert | Forgotten
 Known = TypeVar("Known", Intent, Record)
 FILE = "__filename"  # the name under which pyarrow tells where a row lies
 _LOGS: dict[type[Row], str] = {
     Intent: "_intents", Record: "_runs", Quality: "_quality", Tally: "_metrics", Epoch: "_epochs",
-    Alert: "_alerts",
+    Alert: "_alerts", Forgotten: "_forgotten",
 }  # fmt: skip
 _TYPES: dict[Any, pa.DataType] = {
     int: pa.int64(),
@@ -192,8 +181,8 @@ class Warehouse:
         """Where the lock of a stage lies."""
         return f"{self.root}/{self.pipeline}/_locks/{stage}"
 
-    def write(self, row: Intent | Record | Alert) -> None:
-        """Append one intent, record or alert: one commit."""
+    def write(self, row: Intent | Record | Alert | Forgotten) -> None:
+        """Append one row: one commit."""
         write_deltalake(self._log(type(row)), _table([row]), mode="append")
 
     def remember(self, found: Sequence[Quality] | Sequence[Tally] | Sequence[Epoch]) -> None:
@@ -232,6 +221,10 @@ class Warehouse:
     def alerts(self) -> tuple[Alert, ...]:
         """All that was sent."""
         return tuple(Alert(**r) for r in self._rows(Alert))
+
+    def forgotten(self) -> tuple[Forgotten, ...]:
+        """All who were forgotten, by token, oldest first."""
+        return tuple(Forgotten(**r) for r in self._rows(Forgotten))
 
     def version(self, stage: str, part: str = "") -> int | None:
         """The newest version of a table; None where there is none."""

@@ -251,7 +251,8 @@ def _watched(m: Mapping[str, Any]) -> str:
         f"{'window':<20}{'model':>6}{'rows':>10}{'labelled':>10}  {metric:<24}{'estimated':>9}{'drifted':>9}  verdict"
     )
     d = m["decision"]
-    last = [f"{d['verdict']}: {d['reasons'][0]}", *[f"  {reason}" for reason in d["reasons"][1:]]]
+    why = [*d["reasons"][1:], *d.get("causes", ())]
+    last = [f"{d['verdict']}: {d['reasons'][0]}", *[f"  {reason}" for reason in why]]
     return "\n".join([f"{m['monitor']}: {m['scores']}", head, *[_window(w) for w in m["windows"]], *last])
 
 

@@ -30,6 +30,7 @@ VERBS = (
     "export",
     "serve",
     "upkeep",
+    "forget",
     "features",
     "reproduce",
     "submit",

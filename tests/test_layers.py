@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "promises drift watches trainable holdable tagged",
         "footer packed manifest provenance signature",
         "check plan gates cost profile",
-        "crash suggest submit outline lineage alerts pii",
+        "crash suggest submit outline lineage alerts pii subject told",
         "state metering log locks landing onnx spark approval",
         "dag",
         "adopt trials aliases spending replies",
@@ -38,7 +38,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "explain",
         "run",
         "card",
-        "report summary scaffold doctor show lake cases vintage registered export vitals",
+        "report gauges summary scaffold doctor show lake cases vintage registered export vitals",
         "cli",
     )
 )

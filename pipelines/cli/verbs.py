@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli import cluster, dag, lineage, model, quarantine, spending, streaming, suite, vintage
+from pipelines.cli import cluster, dag, forget, lineage, model, quarantine, spending, streaming, suite, vintage
 from pipelines.cli.cases import carried_out_tests
 from pipelines.cli.terminal import (
     Conf,
@@ -216,17 +216,28 @@ def monitor(
 def report(
     conf: Conf,
     target: TargetName = "local",
-    to: Annotated[Path, typer.Option(help="the HTML file; default: beside the warehouse", show_default=False)] = Path(),
+    to: Annotated[Path, typer.Option(help="the file; default: beside the warehouse", show_default=False)] = Path(),
+    format: Annotated[str, typer.Option(help="html, or prometheus: gauges for a textfile collector")] = "html",
 ) -> None:
     """Write one HTML page: graph, quality, metrics, curves, run times. It needs no network to be read."""
+    from pipelines.gauges import prometheus
     from pipelines.report import report as page
     from pipelines.state import Warehouse
 
+    if format not in ("html", "prometheus"):
+        raise SpecError(f"--format {format}: can be html or prometheus")
     pipeline, place = checked(conf), target_of(conf, target)
-    file = to if to.name else Path(place.warehouse).parent / f"{pipeline.pipeline}.html"
+    suffix = "html" if format == "html" else "prom"
+    file = to if to.name else Path(place.warehouse).parent / f"{pipeline.pipeline}.{suffix}"
     file.parent.mkdir(parents=True, exist_ok=True)
     warehouse = Warehouse(place.warehouse, pipeline.pipeline)
-    file.write_text(page(pipeline, warehouse.records(), warehouse.quality()), encoding="utf-8")
+    records, quality = warehouse.records(), warehouse.quality()
+    text = (
+        page(pipeline, records, quality) if suffix == "html" else prometheus(pipeline, records, quality, place.prices)
+    )
+    written = file.with_name(f".{file.name}.part")  # a collector never reads half of it
+    written.write_text(text, encoding="utf-8")
+    written.replace(file)
     out.print(str(file))
 
 
@@ -237,6 +248,7 @@ app.command()(model.reproduce)
 app.command()(cluster.submit)
 app.command()(lineage.lineage)
 app.command()(spending.cost)
+app.command()(forget.forget)
 
 
 @app.command()

@@ -7,5 +7,6 @@ statistics.py  how far two histograms are apart, and whether that is chance
 comparing.py   all features of a window against their reference
 estimating.py  how good scores are before a label is known
 deciding.py    retrain, investigate or wait, with reasons
+causes.py      the tables behind a drift, and the promise that moved with it
 history.py     what the records say of all windows
 """

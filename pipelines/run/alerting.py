@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pipelines import alerts
 from pipelines.plan import Stage
 from pipelines.spec import Alerts, Pipeline, Target
-from pipelines.state import Alert, Warehouse
+from pipelines.state import Warehouse
+from pipelines.told import Alert
 
 
 def alerted(pipeline: Pipeline, target: Target, stage: Stage, tell: Callable[[str], None]) -> None:

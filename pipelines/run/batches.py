@@ -7,6 +7,8 @@ counts for nothing; they are held against the source's own witness.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -17,7 +19,7 @@ from pipelines.columns import carry, relations, replace_now
 from pipelines.errors import DataError, SpecError
 from pipelines.intake import KINDS, Reading, keyed
 from pipelines.quality import fused
-from pipelines.run import backfilling, replaying, restoring
+from pipelines.run import backfilling, erasing, replaying, restoring
 from pipelines.run.context import Context
 from pipelines.run.order import Backfill, Replay, Restore
 from pipelines.run.selecting import selected, sides
@@ -130,8 +132,10 @@ def _flagged(ctx: Context, table: Table, intent: Intent, raw: DataFrame, rules: 
     row = F.col(ingest.ROW)
     made = selected(ctx.spark, select, {table.source: raw, **sides(ctx, intent)})
     _refuse_no_condition(ctx.stage.id, table, made)
-    flagged = fused.flag(made, rules, malformed=row.text.isNotNull())
-    refused = F.when(F.col(fused.FLAWS) != 0, F.coalesce(row.text, F.to_json(row.record, ingest.AS_JSON)))
+    gone = reduce(or_, erasing.forgotten(ctx.spark, ctx.pipeline, ctx.history, ctx.stage.name).values(), F.lit(False))
+    flagged = fused.flag(made, rules, malformed=row.text.isNotNull() | gone)
+    came = F.coalesce(row.text, F.to_json(row.record, ingest.AS_JSON))
+    refused = F.when((F.col(fused.FLAWS) != 0) & ~gone, came)
     outputs = [F.col(f"`{c}`") for c in made.columns if c != ingest.ROW]
     _refuse_twice(ctx.stage.id, table, made.columns, intent.added)
     return flagged.select(
@@ -142,8 +146,8 @@ def _flagged(ctx: Context, table: Table, intent: Intent, raw: DataFrame, rules: 
         F.lit(intent.now).alias("_arrived_at"),
         fused.FLAWS,
         refused.alias("_record"),
-        row.why.alias(fused.WHY),
-        _fate(table, rules),
+        F.when(gone, erasing.WHY).otherwise(row.why).alias(fused.WHY),
+        F.when(gone, "drop").otherwise(_fate(table, rules)).alias(fused.FATE),
     )
 
 

@@ -16,7 +16,7 @@ from pipelines.plan import Stage, definition
 from pipelines.run import waiting
 from pipelines.run.order import Ask, FullRefresh
 from pipelines.spec import Pipeline, Target
-from pipelines.state import History, Intent, Record, Status, Warehouse
+from pipelines.state import BESIDE, FORGET, History, Intent, Record, Status, Warehouse
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Context:
     def path(self, part: str = "") -> str:
         """Of the stage's own table."""
         return self.warehouse.path(self.stage.id, part)
+
+    def beside(self) -> dict[str, int]:
+        """The versions of what lies beside the stage's table, for a record: what a restore would go back to."""
+        found = {part: self.warehouse.version(self.stage.id, part) for part in BESIDE}
+        return {part: version for part, version in found.items() if version is not None}
 
     def published(self, stage: str) -> int | None:
         """The version that readers of another stage's table see."""
@@ -132,4 +137,5 @@ class Context:
 def _without_files(inputs: dict[str, Any]) -> dict[str, Any]:
     """A record names versions and columns; the files, and what was taken before, stand in the intent."""
     counted = {k: {**v, "files": len(v["files"])} if "files" in v else v for k, v in inputs.items()}
-    return {k: {n: part for n, part in v.items() if n not in ("taken", "again")} for k, v in counted.items()}
+    named = {k: v for k, v in counted.items() if k != FORGET}  # a record names tables alone to those who follow
+    return {k: {n: part for n, part in v.items() if n not in ("taken", "again")} for k, v in named.items()}

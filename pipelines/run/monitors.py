@@ -17,9 +17,11 @@ from pyspark.sql import functions as F
 from pipelines import crash, log, tables
 from pipelines.columns import refuse_expression
 from pipelines.evaluate.binary import BINS
+from pipelines.lineage import graph
 from pipelines.models import splits
 from pipelines.models.base import Inputs
 from pipelines.monitor import counting
+from pipelines.monitor.causes import with_causes
 from pipelines.monitor.tallies import SCORE as THE_SCORE
 from pipelines.monitor.tallies import Key, Totals
 from pipelines.run.context import Context
@@ -73,7 +75,9 @@ def watch(ctx: Context) -> Record:
     ctx.warehouse.remember(found)
     totals = Totals.of([*before, *found])
     subject = Subject(ctx.stage.id, seen.monitor, seen.model, seen.features)
-    detail = watched(ctx.history, subject, totals, _touched(ctx, intent, found, totals))
+    judged = watched(ctx.history, subject, totals, _touched(ctx, intent, found, totals))
+    earlier = [r for r in ctx.history.records if r.stage == ctx.stage.id and r.status == "ok"]
+    detail = with_causes(judged, earlier, graph(ctx.pipeline), seen.features, ctx.warehouse.quality())
     read = intent.inputs[seen.scores]
     counts = {"rows_in": _new_rows(ctx, seen, read), "windows": len(detail["windows"]), "columns": len(found)}
     return ctx.record(intent, counts=counts, detail={**detail, NEXT: next_label})

@@ -58,7 +58,15 @@ class Backfill:
             raise SpecError(f"nothing lies from {self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M}")
 
 
-Ask = FullRefresh | Replay | Restore | Backfill | Promote
+@dataclass(frozen=True)
+class Forget:
+    """Erase a person's rows; tokens: column of the table by which they are found -> token."""
+
+    tokens: Mapping[str, str]
+    why = "a person is forgotten"
+
+
+Ask = FullRefresh | Replay | Restore | Backfill | Promote | Forget
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from pipelines import crash, locks
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, effort, same_rows, stages, verdict
 from pipelines.run.alerting import alerted
-from pipelines.run.order import Backfill, Order, Promote, Replay, Restore
+from pipelines.run.order import Ask, Backfill, Forget, Order, Promote, Replay, Restore
 from pipelines.run.tracing import traced
 from pipelines.run.waiting import cut_off, publication, waiting
 from pipelines.spec import Pipeline, Table, Target
 from pipelines.spending import refuse_over_budget
-from pipelines.state import RESTORE, History, Record, Warehouse
+from pipelines.state import FORGET, RESTORE, History, Record, Warehouse
 
 ENTRY = {
     "tables": ("tables", "refresh"),
@@ -216,7 +216,7 @@ def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks
         meter=reading(spark) if spark else None,
         loaded=asked.loaded,
     )
-    module, name = ENTRY[stage.kind]
+    module, name = ("erasing", "erase") if _erases(ctx.ask, ctx.warehouse, ctx.history, stage) else ENTRY[stage.kind]
     try:
         return Outcome(decided, getattr(import_module(f"pipelines.run.{module}"), name)(ctx))
     except DataError as error:
@@ -225,6 +225,12 @@ def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks
         with suppress(Exception):  # what broke the stage may break its record too: a full disk
             ctx.fail(error)
         raise
+
+
+def _erases(ask: Ask | None, warehouse: Warehouse, history: History, stage: Stage) -> bool:
+    """Whether a person is to be forgotten, or was about to be as an attempt was cut off."""
+    begun = cut_off(warehouse, history, stage.id)
+    return isinstance(ask, Forget) or (begun is not None and FORGET in begun.inputs)
 
 
 def _sentence(error: Exception) -> str:
@@ -272,7 +278,8 @@ def _refuse_mixture(decided: Verdict, warehouse: Warehouse, history: History, pi
     if stage.kind != "tables" or not pipeline.tables[stage.name].source:
         return
     intent, now = cut_off(warehouse, history, stage.id), definition(pipeline, stage)
-    begun = intent is not None and (RESTORE in intent.inputs or same_rows(intent.definition, now))
+    ours = intent is not None and bool({RESTORE, FORGET} & set(intent.inputs))
+    begun = intent is not None and (ours or same_rows(intent.definition, now))
     if begun or stage.id in order.asks:
         return
     if last and last.status != "failed" and not same_rows(last.definition, now):

@@ -8,7 +8,9 @@ upkeep removes their files.
 
 from typing import Any
 
-from pipelines import crash, tables
+from pipelines import crash, log, tables
+from pipelines.errors import DataError
+from pipelines.run import erasing
 from pipelines.run.context import Context
 from pipelines.run.order import Restore
 from pipelines.run.waiting import publication
@@ -20,6 +22,12 @@ def asked(ctx: Context, table: Table, ask: Restore) -> tuple[dict[str, Any], str
     """What is taken back to what, for the intent; and by which definition that was made. Errors: SpecError."""
     record = publication(ctx.history, ctx.stage.id, ask.to)
     versions = {"": record.published_version, **record.detail.get("beside", {})}
+    for part, version in versions.items():
+        if not log.readable(ctx.path(part), version):
+            raise DataError(
+                f"{ctx.stage.id}: what run {ask.to} published cannot be read any more, for its files were removed "
+                f"as somebody was forgotten, or by hand"
+            )
     taken = ctx.history.taken(ctx.stage.id, table.source, record) if table.source else ()
     return {"run": record.run_id, "versions": versions, "taken": list(taken)}, record.definition
 
@@ -32,16 +40,11 @@ def restore(ctx: Context, intent: Intent) -> Record:
             transaction = ctx.transaction(intent, f"restore {part}")
             tables.restore(ctx.spark, ctx.path(part), asked["versions"].get(part), transaction)
             crash.point("between the parts of a restore", ctx.stage.id)
+    erasing.taken_out(ctx, intent)  # those who were forgotten since
     record = publication(ctx.history, ctx.stage.id, asked["run"])
-    detail = {**record.detail, "restored": asked["run"], "beside": beside(ctx)}
+    detail = {**record.detail, "restored": asked["run"], "beside": ctx.beside()}
     version = ctx.warehouse.version(ctx.stage.id)
     return ctx.record(intent, counts=_by_then(ctx, record), detail=detail, published_version=version)
-
-
-def beside(ctx: Context) -> dict[str, int]:
-    """The versions of what lies beside the stage's table, for a record: what a restore would go back to."""
-    found = {part: ctx.warehouse.version(ctx.stage.id, part) for part in BESIDE}
-    return {part: version for part, version in found.items() if version is not None}
 
 
 def _by_then(ctx: Context, record: Record) -> dict[str, int]:

@@ -168,7 +168,7 @@ def _publish(ctx: Context, table: Table, intent: Intent, made: Made) -> Record:
     crash.point("between results and publication", ctx.stage.id)
     broken = suites.failures(judged)
     detail = {"reasons": made.reasons, "expectations": [j.as_json() for j in judged], "rows": rows, "path": ctx.path(),
-              "quarantine_path": ctx.path("quarantine"), "beside": restoring.beside(ctx), **made.detail}  # fmt: skip
+              "quarantine_path": ctx.path("quarantine"), "beside": ctx.beside(), **made.detail}  # fmt: skip
     if broken:
         error = f"{ctx.stage.id}: version {version} is not published: {broken}"
         ctx.record(intent, "refused", counts=counts, detail=detail, error=error)

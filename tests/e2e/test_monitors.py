@@ -234,3 +234,25 @@ def test_a_window_is_shown_with_its_figures_and_its_verdict(story):
 
 def test_the_record_says_when_the_next_label_is_known(story):
     assert story.project.records("monitors.watch")[0].detail["next_label_at"] == "2099-01-01T00:00:00+00:00"
+
+
+def test_an_order_that_is_forgotten_leaves_features_and_scores_and_the_models_that_saw_it_are_named(story, monkeypatch):
+    made, key = story.project, ("--key", "id=2-5")  # of the training slice
+    monkeypatch.setenv("LAKELOOM_PII_KEY", "0123456789abcdef0123456789abcdef")
+    assert made.lakeloom("forget", "--key", "id=4-5", "--erase").error == ""
+
+    said = made.lakeloom("forget", *key, "--erase", "--format", "json")
+
+    done = json.loads(said.out)
+    held = {
+        stage: {r["id"] for r in made.published(stage)}
+        for stage in ("tables.orders", "features.placed", "scores.daily")
+    }
+    assert [len({"2-5", "4-5"} & ids) for ids in held.values()] == [0, 0, 0]
+    assert len(held["tables.orders"]) == len(held["features.placed"]) == 6 * ROWS - 298 - 2
+    assert {name: (x["erased"], x["rows_left"], x["old_files"]) for name, x in done["tables"].items()} == {
+        "tables.orders": (1, 0, 0), "features.placed": (1, 0, 0), "scores.daily": (0, 0, 0),
+    }  # fmt: skip
+    assert done["models"] == {"models.returns version 1": 1, "models.returns version 2": None}  # whose rows are gone
+    again = made.lakeloom("run")
+    assert (again.error, "nothing to do" in again.out) == ("", True)

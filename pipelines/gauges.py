@@ -1,0 +1,87 @@
+"""Run records as Prometheus reads them: one gauge a line, for a textfile collector or whatever fetches a file.
+
+Pure: records and promises in, text out; no clock, so that the same warehouse gives the same text. A figure that no
+record has is left out, for a gauge that stands at 0 would be a claim.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pipelines.cost import Usage, cost
+from pipelines.monitor.history import newest_windows
+from pipelines.plan import stages
+from pipelines.spec import Pipeline, Prices
+from pipelines.state import Quality, Record
+
+STATES = ("ok", "refused", "failed")
+VERDICTS = ("wait", "investigate", "retrain")
+HELP = {
+    "stage_state": "1 for how the newest attempt of a stage ended",
+    "stage_started_timestamp_seconds": "when the newest attempt began",
+    "stage_published_timestamp_seconds": "when the newest attempt that published began",
+    "stage_duration_seconds": "of the newest attempt",
+    "stage_rows": "of the newest attempt, by what became of them",
+    "stage_cost_usd": "of the newest attempt, by the target's prices",
+    "promise_kept": "1 where the newest refresh kept a promise, 0 where it broke it",
+    "monitor_verdict": "1 for what a monitor decided",
+    "monitor_drift": "how far a feature of the newest window is from its reference, in limits",
+    "monitor_performance": "of the newest window that has one: true by labels, estimated without",
+}
+Sample = tuple[str, Mapping[str, str], float]  # gauge, labels, value
+
+
+def prometheus(pipeline: Pipeline, records: Sequence[Record], quality: Sequence[Quality], prices: Prices | None) -> str:
+    """The text of the exposition format 0.0.4; gauges in the order of HELP, each with all its samples."""
+    found = [*_stages(pipeline, records, prices), *_promises(quality), *_monitors(pipeline, records)]
+    lines = []
+    for name, said in HELP.items():
+        mine = [_line(pipeline.pipeline, sample) for sample in found if sample[0] == name]
+        lines += [f"# HELP lakeloom_{name} {said}", f"# TYPE lakeloom_{name} gauge", *mine] if mine else []
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _stages(pipeline: Pipeline, records: Sequence[Record], prices: Prices | None) -> Iterator[Sample]:
+    for stage in stages(pipeline):
+        mine, of = [r for r in records if r.stage == stage.id], {"stage": stage.id}
+        if not mine:
+            continue
+        last, good = mine[-1], [r for r in mine if r.published_version is not None]
+        yield from (("stage_state", {**of, "state": s}, float(s == last.status)) for s in STATES)
+        yield "stage_started_timestamp_seconds", of, last.started_at.timestamp()
+        yield from (("stage_published_timestamp_seconds", of, r.started_at.timestamp()) for r in good[-1:])
+        yield "stage_duration_seconds", of, last.seconds
+        yield from (("stage_rows", {**of, "count": name}, float(n)) for name, n in last.counts.items())
+        usage = Usage.of(last.detail.get("usage"))
+        if prices and usage:
+            yield "stage_cost_usd", of, float(cost(usage, prices))
+
+
+def _promises(quality: Iterable[Quality]) -> Iterator[Sample]:
+    newest = {(q.stage, q.label): q for q in quality}
+    for (stage, label), q in newest.items():
+        yield "promise_kept", {"stage": stage, "promise": label}, float(q.success)
+
+
+def _monitors(pipeline: Pipeline, records: Sequence[Record]) -> Iterator[Sample]:
+    for name in pipeline.monitors:
+        mine = [r for r in records if r.stage == f"monitors.{name}" and r.status == "ok"]
+        windows, of = newest_windows(mine), {"monitor": name}
+        if mine:
+            decided = mine[-1].detail["decision"]["verdict"]
+            yield from (("monitor_verdict", {**of, "verdict": v}, float(v == decided)) for v in VERDICTS)
+        for f in windows[-1]["features"] if windows else ():
+            yield "monitor_drift", {**of, "feature": f["feature"]}, f["distance"] / f["most"]
+        for kind in ("true", "estimated"):
+            known = [p for w in windows if (p := w["performance"])[kind] is not None]
+            for p in known[-1:]:
+                value = p["true"][0] if kind == "true" else p["estimated"]
+                yield "monitor_performance", {**of, "metric": p["metric"], "by": kind}, value
+
+
+def _line(pipeline: str, sample: Sample) -> str:
+    name, labels, value = sample
+    told = ",".join(f'{k}="{_escaped(v)}"' for k, v in {"pipeline": pipeline, **labels}.items())
+    return f"lakeloom_{name}{{{told}}} {value:.15g}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

@@ -1,0 +1,140 @@
+"""Where a drift comes from: the tables behind a feature, and the promise of theirs whose failures moved with it. Pure.
+
+A promise has moved where the share of rows that break it is another in the refreshes that brought a window's rows than
+in those before, by the chi-squared test, adjusted for there being many promises, and by a hundredth at least. It is a
+witness and no proof: what no promise watches has none.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from pipelines.lineage import Graph
+from pipelines.monitor.statistics import benjamini_hochberg, chi_squared
+from pipelines.state import Json, Quality, Record
+
+LEAST = 0.01  # of the rows: a share that moved less is none
+BY_CHANCE = 0.01  # of the promises that are said to have moved
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A promise of an upstream table, and the share of rows that broke it."""
+
+    stage: str
+    promise: str
+    before: float
+    now: float
+    chance: float
+    same_column: bool  # it is of a column that the feature is made of
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One drifted feature: the columns that it is made of, nearest first, and what moved with it, if anything did."""
+
+    feature: str
+    columns: tuple[str, ...]
+    moved: Moved | None
+
+    def as_json(self) -> dict[str, Json]:
+        """For the run record."""
+        return asdict(self)
+
+    @property
+    def sentence(self) -> str:
+        """In words, for who has to look."""
+        if not self.moved:
+            return f"{self.feature} comes from {', '.join(self.columns) or 'nowhere'}; no promise moved with it"
+        m = self.moved
+        return (
+            f"{self.feature} comes from {', '.join(self.columns)}; of {m.stage} {m.now:.1%} of the rows break "
+            f"'{m.promise}', {m.before:.1%} before"
+        )
+
+
+def causes(
+    drifted: Sequence[str], graph: Graph, features: str, quality: Sequence[Quality], since: datetime | None
+) -> tuple[Cause, ...]:
+    """One for each drifted feature, in their order.
+
+    features: the stage of the feature table.
+    since   : refreshes after it brought the window's rows; None where there are none before.
+    """
+    found = []
+    for feature in drifted:
+        behind = tuple(_behind(graph, f"{features}.{feature}"))
+        tables = {stage for stage, _ in behind if stage.startswith("tables.")}
+        moved = _moved([q for q in quality if q.stage in tables], since) if since else []
+        columns = tuple(f"{stage}.{column}" for stage, column in behind)
+        found.append(Cause(feature, columns, _likeliest(moved, behind)))
+    return tuple(found)
+
+
+def _behind(graph: Graph, node: str) -> Iterator[tuple[str, str]]:
+    """(stage or source, column) of all that a column is made of, breadth first, each once."""
+    met, level = {node}, [node]
+    while level:
+        level = list(dict.fromkeys(n for at in level for n in graph.columns.get(at, ()) if n not in met))
+        met |= set(level)
+        for each in level:
+            stage, _, column = each.rpartition(".")
+            yield stage, column
+
+
+def _moved(quality: Sequence[Quality], since: datetime) -> list[Moved]:
+    """Promises of which rows were counted before and since, and whose share of broken ones moved."""
+    sides: dict[tuple[str, str], list[list[int]]] = {}
+    for q in quality:
+        if q.element_count and q.unexpected_count is not None:
+            side = sides.setdefault((q.stage, q.label), [[0, 0], [0, 0]])[q.at > since]
+            side[0] += q.unexpected_count
+            side[1] += q.element_count - q.unexpected_count
+    both = {k: (before, now) for k, (before, now) in sides.items() if sum(before) and sum(now) and before[0] + now[0]}
+    chances = benjamini_hochberg([chi_squared(*side)[1] for side in both.values()])
+    found = []
+    for ((stage, label), (before, now)), chance in zip(both.items(), chances, strict=True):
+        shares = before[0] / sum(before), now[0] / sum(now)
+        if chance <= BY_CHANCE and abs(shares[1] - shares[0]) >= LEAST:
+            found.append(Moved(stage, label, round(shares[0], 6), round(shares[1], 6), chance, False))
+    return found
+
+
+def _likeliest(moved: Sequence[Moved], behind: Collection[tuple[str, str]]) -> Moved | None:
+    """Of a column that the feature is made of before others; then the one that moved most."""
+    known = {(stage, column) for stage, column in behind}
+    marked = [Moved(**{**asdict(m), "same_column": (m.stage, _column(m.promise)) in known}) for m in moved]
+    return max(marked, key=lambda m: (m.same_column, abs(m.now - m.before)), default=None)
+
+
+def _column(label: str) -> str:
+    """'amount' of 'amount: be between (min_value 0.0)'."""
+    return label.partition(":")[0]
+
+
+def with_causes(
+    detail: Mapping[str, Json], records: Sequence[Record], graph: Graph, features: str, quality: Sequence[Quality]
+) -> dict[str, Json]:
+    """The detail of a monitor's record: each window with what its drift comes from, and so the decision.
+
+    records: of the monitor, those before this one that are ok, oldest first.
+    """
+    windows, said = [], dict[str, list[str]]()
+    for window in detail["windows"]:
+        found = causes(window["drifted"], graph, features, quality, _since(records, window))
+        windows.append({**window, "causes": [c.as_json() for c in found]})
+        said[window["name"]] = [c.sentence for c in found]
+    decision = detail["decision"]
+    more = said.get(decision["reasons"][0].partition(":")[0], [])
+    return {**detail, "windows": windows, "decision": {**decision, "causes": more}}
+
+
+def _since(records: Sequence[Record], window: Mapping[str, Json]) -> datetime | None:
+    """When the last batch of the monitor began that had not seen the window; None where there is none."""
+    key = window["window"], window["model_version"]
+    without = []
+    for record in records:
+        if key in {(w["window"], w["model_version"]) for w in record.detail.get("windows", ())}:
+            break
+        without.append(record)
+    return without[-1].started_at if without else None

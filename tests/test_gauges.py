@@ -1,0 +1,92 @@
+"""Gauges: what the newest records say, in the format that Prometheus' own parser reads."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipelines.gauges import prometheus
+from pipelines.spec import Monitor, Pipeline, Prices, Score, Table
+from pipelines.state import Quality, Record
+
+AT = datetime(2026, 3, 1, 5, 0, 0, tzinfo=UTC)
+PIPELINE = Pipeline(
+    pipeline="p",
+    sources={},
+    tables={"t": Table(select="SELECT 1 AS a FROM u"), "quiet": Table(select="SELECT 1 AS a FROM u")},
+    scores={"s": Score(model="m", of="f", mode="batch")},
+    monitors={"w": Monitor(scores="s")},
+)
+
+
+def record(stage: str, status: str = "ok", batch: int = 0, **more: object) -> Record:
+    given = {"started_at": AT, "seconds": 12.5, "published_version": 4 if status == "ok" else None}
+    return Record("p", stage, 0, batch, "r", "d", status, **{**given, **more})  # type: ignore[arg-type]
+
+
+def samples(records: list[Record], quality: tuple[Quality, ...] = (), prices: Prices | None = None) -> dict[str, float]:
+    """'name{label=value,...}' -> value, without the pipeline."""
+    found = {}
+    for family in text_string_to_metric_families(prometheus(PIPELINE, records, quality, prices)):
+        for s in family.samples:
+            assert s.labels.pop("pipeline") == "p"
+            found[f"{s.name}{s.labels}"] = s.value
+    return found
+
+
+def test_a_stage_has_its_newest_attempt_and_its_newest_publication():
+    usage = {"core_ms": 3_600_000}
+    first = record("tables.t", counts={"rows_in": 10})
+    second = record(
+        "tables.t", "refused", 1, started_at=AT.replace(hour=6), counts={"rows_in": 7}, detail={"usage": usage}
+    )
+
+    found = samples([first, second], prices=Prices(usd_core_hour=Decimal("0.05")))
+
+    of = "{'stage': 'tables.t'"
+    assert found == {
+        f"lakeloom_stage_state{of}, 'state': 'ok'}}": 0.0,
+        f"lakeloom_stage_state{of}, 'state': 'refused'}}": 1.0,
+        f"lakeloom_stage_state{of}, 'state': 'failed'}}": 0.0,
+        f"lakeloom_stage_started_timestamp_seconds{of}}}": 1772344800.0,  # date -d 2026-03-01T06:00Z +%s
+        f"lakeloom_stage_published_timestamp_seconds{of}}}": 1772341200.0,
+        f"lakeloom_stage_duration_seconds{of}}}": 12.5,
+        f"lakeloom_stage_rows{of}, 'count': 'rows_in'}}": 7.0,
+        f"lakeloom_stage_cost_usd{of}}}": 0.05,
+    }
+
+
+def test_a_promise_is_kept_or_broken_and_its_name_may_hold_anything():
+    who = ("p", "tables.t", "r", 0)
+    odd = 'a "quoted\\" \n label'
+    quality = tuple(
+        Quality(*who, n, AT, "e", odd, "warn", None, "row", kept, 1, 0, 0.0, "") for n, kept in enumerate([True, False])
+    )
+
+    assert samples([], quality) == {f"lakeloom_promise_kept{ {'stage': 'tables.t', 'promise': odd} }": 0.0}
+
+
+def test_a_monitor_has_its_verdict_its_drift_in_limits_and_the_newest_performance_there_is():
+    def window(month: int, true: list[float] | None) -> dict[str, object]:
+        at = AT.replace(month=month).isoformat()
+        shown = [{"feature": "x", "distance": 0.3, "most": 0.2}]
+        how = {"metric": "roc_auc", "true": true, "estimated": 0.7}
+        return {"window": at, "model_version": 1, "features": shown, "performance": how}
+
+    decision = {"verdict": "investigate", "reasons": ["March: drifted"], "asks": False}
+    detail = {"windows": [window(2, [0.72, 0.7, 0.74]), window(3, None)], "decision": decision}
+
+    found = {k: v for k, v in samples([record("monitors.w", detail=detail)]).items() if "monitor_" in k}
+
+    assert found == {
+        "lakeloom_monitor_verdict{'monitor': 'w', 'verdict': 'wait'}": 0.0,
+        "lakeloom_monitor_verdict{'monitor': 'w', 'verdict': 'investigate'}": 1.0,
+        "lakeloom_monitor_verdict{'monitor': 'w', 'verdict': 'retrain'}": 0.0,
+        "lakeloom_monitor_drift{'monitor': 'w', 'feature': 'x'}": 1.5,
+        "lakeloom_monitor_performance{'monitor': 'w', 'metric': 'roc_auc', 'by': 'true'}": 0.72,
+        "lakeloom_monitor_performance{'monitor': 'w', 'metric': 'roc_auc', 'by': 'estimated'}": 0.7,
+    }
+
+
+def test_what_never_ran_has_no_gauge():
+    assert prometheus(PIPELINE, [], (), None) == ""
