@@ -36,7 +36,7 @@ from airflow.sdk.exceptions import (
 )
 
 from pipelines.errors import DataError, LakeloomError, SpecError
-from pipelines.outline import KEPT, NOT_PROMOTED, UPKEEP, Outline, Task, outlines
+from pipelines.outline import KEPT, NOT_PROMOTED, UPKEEP, WAITING, Outline, Task, outlines
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # or site-packages: the wheel, too, has jobs/ beside this package
 TARGET = "submit"  # conf/targets/submit.yml: the master is the Airflow connection's
@@ -77,8 +77,8 @@ class StageSubmit(SparkSubmitOperator):
         self.conf_file, self.stages, self.target, self.intervals = conf_file, tuple(stages), target, intervals
         self.env_vars: dict[str, Any] | None
 
-    def execute(self, context: Context) -> str | None:
-        """Run the stages; the version that waits for a person, as late_arrival@3, if one does.
+    def execute(self, context: Context) -> None:
+        """Run the stages; a version that waits for a person is handed on, as late_arrival@3, under the key WAITING.
 
         Errors: AirflowFailException for a final failure, AirflowException for one worth a retry, AirflowSkipException
         where a new version was refused.
@@ -86,7 +86,8 @@ class StageSubmit(SparkSubmitOperator):
         self._prepare(context)
         try:
             super().execute(context)
-            return self._waits()
+            if version := self._waits():
+                context["ti"].xcom_push(key=WAITING, value=version)
         except FileNotFoundError as found:
             raise AirflowFailException(f"no {found.filename} on PATH; set PATH or LAKELOOM_SPARK_SUBMIT") from found
         except AirflowException as found:
@@ -160,9 +161,9 @@ class Promotion(StageSubmit):
 
     def _options(self, context: Context, chosen: tuple[str, ...]) -> tuple[str, ...]:
         """The version, and who agreed to it."""
-        said = {task: context["ti"].xcom_pull(task_ids=task) for task in (self.trained_by, self.approved_by)}
-        who = said[self.approved_by]["responded_by_user"] or {}
-        return "--promote", said[self.trained_by], str(who.get("name") or who.get("id") or "unknown")
+        version = context["ti"].xcom_pull(task_ids=self.trained_by, key=WAITING)
+        who = context["ti"].xcom_pull(task_ids=self.approved_by)["responded_by_user"] or {}
+        return "--promote", str(version), str(who.get("name") or who.get("id") or "unknown")
 
 
 Submit = TypeVar("Submit", bound=StageSubmit)

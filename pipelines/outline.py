@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COMPILED, FORMAT = "dags.json", 2  # beside the confs; the number rises when an outline's form changes
 UPKEEP = "upkeep"
+WAITING = "waiting"  # what a training hands on under Airflow: the version that a person is asked to promote
 NOT_PROMOTED = "is not promoted"  # of a version that a gate refused, in the sentence of its stage
 WHAT = {
     "tables": "Reads what is new into table `{}`, judges it and publishes it.",

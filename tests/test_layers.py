@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.crash import POINTS
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pipelines"
 
@@ -191,6 +193,13 @@ def test_a_module_has_one_layer():
 
 def test_every_layer_is_a_module():
     assert {name for names in LAYERS for name in names} == {module(p) for p in FILES} - {"__init__"}
+
+
+def test_every_point_at_which_a_run_can_be_killed_is_tried_by_a_test():
+    files = (path for kind in ("crash", "e2e") for path in (ROOT / "tests" / kind).glob("test_*.py"))
+    tests = "\n".join(path.read_text() for path in files)
+
+    assert [point for point in POINTS if f'"{point}' not in tests] == []
 
 
 def test_the_map_names_every_module():

@@ -21,6 +21,7 @@ esac
 """
 CONF = """
 pipeline: shop
+airflow: {fuse: true}
 sources:
   days_raw: {kind: files, format: csv, path: days, schema: "day INT, at TIMESTAMP, rides INT, late BOOLEAN"}
 tables:
@@ -78,10 +79,10 @@ def test_an_approved_version_is_promoted_by_who_approved_before_anything_is_scor
 
     assert asked == "Promote late@3?"
     assert states == {
-        "tables.days": "success", "features.daily": "success",
+        "tables-features": "success",
         "models.late": "success", "models.late_approval": "success", "models.late_promotion": "success",
         "models.refused": "skipped",  # by its gate
-        "scores.each": "success", "scores.other": "success",
+        "scores": "success",
     }  # fmt: skip
     (line,) = promoted
     assert f"jobs/batch.py models.late {shop.home}/conf/shop.yml --target submit --promote late@3 " in line
@@ -94,4 +95,4 @@ def test_a_rejected_version_is_not_promoted_and_scores_go_on(shop, calls):
     states, promoted, _ = answered(shop, calls, "Reject")
 
     assert promoted == []
-    assert (states["models.late_promotion"], states["scores.each"]) == ("skipped", "success")
+    assert (states["models.late_promotion"], states["scores"]) == ("skipped", "success")

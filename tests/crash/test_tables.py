@@ -8,9 +8,8 @@ import pytest
 from e2e.project import Project
 from e2e.shop import SEED, deliveries, log, shop
 
-from crash import test_crash
 from crash.trials import Evidence, evidence, unlike
-from pipelines.crash import POINTS, VARIABLE
+from pipelines.crash import VARIABLE
 
 pytestmark = [pytest.mark.spark, pytest.mark.crash]
 
@@ -62,11 +61,3 @@ def test_a_table_killed_at_each_of_its_points_ends_as_if_undisturbed(undisturbed
 
     assert unlike(made, undisturbed[1]) == ""
     assert "nothing to do" in made.lakeloom("run").out
-
-
-def test_no_named_point_goes_untried():
-    tried = {place.partition(" @ ")[0] for place in (*FIRST, *SECOND, *test_crash.FIRST_RUN, *test_crash.NEXT_MONTH)}
-
-    # by test_restore.py, test_upkeep.py and test_search.py of e2e/
-    elsewhere = {"between the parts of a restore", "between compaction and vacuum", "between trials"}
-    assert tried | elsewhere == set(POINTS)
