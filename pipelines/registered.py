@@ -13,6 +13,7 @@ from typing import Any
 from pipelines import aliases
 from pipelines.errors import DataError, SpecError
 from pipelines.registry import CHAMPION, Registry, Version
+from pipelines.shadows import apart
 from pipelines.spec import Pipeline, Target
 from pipelines.state import PROMOTE, History, Record, Warehouse
 
@@ -115,7 +116,14 @@ class Shelf:
             "versions": [self._line(v, d, held) for v, d in zip(versions, details, strict=True)],
             "same_rows": tested[0] is not None and tested[0] == tested[1],
             "metrics": {m: [d["test"][m] for d in details] for m in both},
+            "shadow": self._shadows((versions[0].number, versions[1].number)),
         }
+
+    def _shadows(self, versions: tuple[int, int]) -> list[Json]:
+        """Of each of the model's scores with a shadow, what both versions answered."""
+        names = [name for name, score in self.pipeline.scores.items() if score.model == self.model and score.shadow]
+        found = (apart(self._warehouse, self.pipeline, name, versions) for name in names)
+        return [each for each in found if each]
 
     def former(self) -> int | None:
         """The champion to roll back to; None where there is none; the present one if it is a rollback's already."""

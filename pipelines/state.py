@@ -24,6 +24,7 @@ from deltalake.exceptions import TableNotFoundError
 from pipelines.told import Alert, Forgotten
 
 BESIDE = ("quarantine", "deleted")  # parts that lie beside a table
+SHADOW = "shadow"  # the part beside scores that a challenger answers into
 RESTORE = "restore"  # among an intent's inputs: the batch takes its table back to what a run published
 PROMOTE = "promote"  # among an intent's inputs: the batch points a model's champion at a version
 WAITS = "waits"  # in the detail of a model's record: the version that a person is asked to promote

@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "tune search score sinks intake",
         "explain",
         "run",
-        "card",
+        "card shadows",
         "report gauges summary scaffold doctor show lake cases vintage registered export vitals",
         "cli",
     )

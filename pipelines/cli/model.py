@@ -227,7 +227,15 @@ def _compared_text(found: dict[str, Any]) -> str:
         f"{'':<28}{heads[0]:<30}{heads[1]}",
         *[f"{m:<28}{_interval(a):<30}{_interval(b)}" for m, (a, b) in found["metrics"].items()],
         f"judged on {rows}",
+        *[_shadow_text(each) for each in found["shadow"]],
     ])  # fmt: skip
+
+
+def _shadow_text(found: dict[str, Any]) -> str:
+    mean, most = found["score"]["mean"], found["score"]["most"]
+    said = f"in the shadow of {found['scores']}: {found['rows']:,} rows"
+    said += f", scores {mean:.4f} apart on average, {most:.4f} at most" if mean is not None else ""
+    return said + (f"; {found['otherwise']:,} decided otherwise" if found["otherwise"] is not None else "")
 
 
 def _verified_text(found: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ class Context:
     tell: Callable[[str], None]
     lock: Lock
     meter: Reading | None = None  # what the session had used when the attempt began
-    loaded: dict[str, Any] = field(default_factory=dict)  # models that the run loaded before
+    loaded: dict[tuple[str, str], Any] = field(default_factory=dict)  # models that the run loaded before
     begun: float = field(default_factory=time.monotonic)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     history: History = field(init=False)

@@ -56,7 +56,7 @@ class Run:
     order: Order
     tell: Tell
     run_id: str
-    loaded: dict[str, Any] = field(default_factory=dict)  # models, so that one is loaded once
+    loaded: dict[tuple[str, str], Any] = field(default_factory=dict)  # models, so that one is loaded once
 
     @classmethod
     def of(cls, pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> "Run":

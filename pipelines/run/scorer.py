@@ -6,11 +6,11 @@ from pyspark.ml import PipelineModel
 
 from pipelines import evaluate
 from pipelines.errors import DataError
-from pipelines.registry import Registry, Version
+from pipelines.registry import CHALLENGER, CHAMPION, Registry, Version
 from pipelines.score import Scorer
 from pipelines.spec import Pipeline, Target
 
-Loaded = dict[str, tuple[Scorer, Version]]
+Loaded = dict[tuple[str, str], tuple[Scorer, Version]]  # by model and alias
 
 
 def champion(pipeline: Pipeline, target: Target, model: str, loaded: Loaded | None = None) -> tuple[Scorer, Version]:
@@ -18,14 +18,29 @@ def champion(pipeline: Pipeline, target: Target, model: str, loaded: Loaded | No
 
     loaded: what the caller keeps. The alias is asked each time; a version that is there is not loaded again.
     """
-    registry, name, held = Registry(target), f"{pipeline.pipeline}.{model}", {} if loaded is None else loaded
-    version = registry.champion(name)
+    registry, held = Registry(target), {} if loaded is None else loaded
+    version = registry.champion(f"{pipeline.pipeline}.{model}")
     if version is None:
         raise DataError(f"{model} has no champion: no candidate has passed its gates yet")
-    if name not in held or held[name][1] != version:
-        feature = pipeline.features[pipeline.models[model].features]
-        held[name] = scorer_of(version, registry.load_version(version), feature.keys, feature.as_of_time), version
-    return held[name]
+    return _loaded(pipeline, registry, (model, CHAMPION), version, held)
+
+
+def challenger(pipeline: Pipeline, target: Target, model: str, loaded: Loaded) -> tuple[Scorer, Version] | None:
+    """The model's challenger, likewise; None where there is none."""
+    registry, name = Registry(target), f"{pipeline.pipeline}.{model}"
+    number = registry.aliases(name).get(CHALLENGER)
+    if number is None:
+        return None
+    return _loaded(pipeline, registry, (model, CHALLENGER), registry.version(name, str(number)), loaded)
+
+
+def _loaded(
+    pipeline: Pipeline, registry: Registry, who: tuple[str, str], version: Version, loaded: Loaded
+) -> tuple[Scorer, Version]:
+    if who not in loaded or loaded[who][1] != version:
+        feature = pipeline.features[pipeline.models[who[0]].features]
+        loaded[who] = scorer_of(version, registry.load_version(version), feature.keys, feature.as_of_time), version
+    return loaded[who]
 
 
 def scorer_of(version: Version, fitted: PipelineModel, keys: Sequence[str], as_of_time: str) -> Scorer:

@@ -16,6 +16,7 @@ from pipelines.models import ahead
 from pipelines.registry import Version
 from pipelines.run.context import Context
 from pipelines.run.scorer import champion
+from pipelines.run.shadowing import shadowed
 from pipelines.score import Scorer
 from pipelines.spec import Score
 from pipelines.spec.task import SCORE
@@ -78,6 +79,7 @@ def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record
     detail = {**_said(ctx, scorer), "rows": held, **_seen(ctx, score, written, scorer, intent.now)}
     counts = dict.fromkeys(("rows_in", "scored"), sum(detail["histogram"]))
     counts |= _sent(ctx, score, scorer, written, counts["scored"])
+    detail |= shadowed(ctx, score, newer, intent, scorer.model_version)
     return ctx.record(intent, counts=counts, detail=detail, published_version=commit.version)
 
 
@@ -105,7 +107,7 @@ def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Recor
     if read["keeps"]:
         kept = _kept(ctx, score, scorer, read)
         before = tables.overwrite(kept, ctx.path(), ctx.transaction(intent, "kept")).version
-    sent: dict[str, int] = {}
+    sent, beside = dict[str, int](), dict[str, Any]()
     if read["upto"] > read["after"]:
         ctx.tell(f"scores by version {scorer.model_version}")
         new = tables.changes(ctx.spark, ctx.warehouse.path(f"features.{score.of}"), read["after"], read["upto"])
@@ -113,12 +115,14 @@ def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Recor
         crash.point("between scores and their progress", ctx.stage.id)
         written = tables.changes(ctx.spark, ctx.path(), commit.version - 1, commit.version)
         sent = _sent(ctx, score, scorer, written, commit.applied)
+        beside = shadowed(ctx, score, new, intent, scorer.model_version)
     version = ctx.warehouse.version(ctx.stage.id)
     rows = log.row_count(ctx.path(), version) if version is not None else 0
     done = -1 if version is None else version  # counted from the log: a replay finds what the cut-off attempt wrote
     scored = log.applied(ctx.path(), before, done)
     counts = {"rows_in": scored, "scored": scored, **sent}
-    return ctx.record(intent, counts=counts, detail={**_said(ctx, scorer), "rows": rows}, published_version=version)
+    detail = {**_said(ctx, scorer), "rows": rows, **beside}
+    return ctx.record(intent, counts=counts, detail=detail, published_version=version)
 
 
 def _sent(ctx: Context, score: Score, scorer: Scorer, rows: DataFrame, count: int) -> dict[str, int]:

@@ -21,4 +21,7 @@ class Score(Spec):
     model: Name
     of: Name
     mode: Literal["batch", "stream"]
+    shadow: bool = Field(
+        default=False, description="the challenger, while there is one, scores the same rows into `NAME_shadow`"
+    )
     sinks: tuple[KafkaSink, ...] = Field(default=(), description="where the rows go beside their table")

@@ -61,7 +61,7 @@ def scored(made: Project, *options: str) -> Said:
 
 
 def _live(conf: Any) -> None:
-    conf["scores"]["live"] = {"model": "late", "of": "sendings", "mode": "stream"}
+    conf["scores"]["live"] = {"model": "late", "of": "sendings", "mode": "stream", "shadow": True}
     conf["sources"]["parcels_raw"]["most_files"] = 1
 
 
@@ -124,6 +124,19 @@ def test_another_champion_answers_from_the_next_batch_on(story):
 
     assert by == {1: {1, 2, 3}, 2: {4}} or by == {1: {1, 2, 3}, 2: {4, 5}}
     assert 2 in json.loads(story.loop.out)["versions"]
+
+
+def test_a_challenger_answers_the_same_rows_in_the_champions_shadow(story):
+    made = story.project
+    champion = {r["parcel"]: r for r in made.rows("scores.live") if r["model_version"] == 1}
+    shadow = {r["parcel"]: r for r in made.rows("scores.live", "shadow")}
+
+    assert {r["model_version"] for r in shadow.values()} == {2}
+    assert {(p, r["scored_at"]) for p, r in shadow.items()} == {(p, r["scored_at"]) for p, r in champion.items()}
+    assert len(shadow) == 3 * BATCH
+    apart = [abs(champion[p]["score"] - r["score"]) for p, r in shadow.items()]
+    said = made.lakeloom("model compare", "@1", "@2").out
+    assert f"in the shadow of live: 3,600 rows, scores {sum(apart) / len(apart):.4f} apart on average" in said
 
 
 def test_the_batch_that_it_was_at_is_whole_and_the_rest_is_scored_by_the_next(story):
