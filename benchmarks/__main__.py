@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +41,22 @@ app = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True)
+class Part:
+    """How much of a benchmark is asked for."""
+
+    profile: str
+    size: str = ""
+    pairs: int = 0
+
+    def cut(self, contest: Contest) -> Contest:
+        """The same contest with so many pairs, at least one of the control, and at most one discarded run."""
+        if not self.pairs:
+            return contest
+        control, warmups = max(1, self.pairs - 1), min(1, contest.warmups)
+        return replace(contest, pairs=self.pairs, control_pairs=control, warmups=warmups)
+
+
+@dataclass(frozen=True)
 class Result:
     """One line of the table: ours against one peer on one size."""
 
@@ -67,6 +83,8 @@ def _face() -> None:
 def run(
     profile: Annotated[Literal["quick", "full"], typer.Option(help="how many pairs, which peers")] = "quick",
     only: Annotated[str, typer.Option(help="benchmarks by name, with commas")] = ",".join(MODULES),
+    size: Annotated[str, typer.Option(help="only sizes whose name has this in it")] = "",
+    pairs: Annotated[int, typer.Option(min=0, help="of each peer, and a control less; 0: as the profile has it")] = 0,
     json_: Annotated[Path | None, typer.Option("--json", help="where all samples go")] = None,
 ) -> None:
     """Measure, print the table, exit 3 below a bound."""
@@ -74,7 +92,7 @@ def run(
     results: list[Result] = []
     try:
         for name in only.split(","):
-            results.extend(_measured(name, profile))
+            results.extend(_measured(name, Part(profile, size, pairs)))
         typer.echo(table(results))
         if grown := exponents(results):
             typer.echo("\n" + growth_table(grown))
@@ -89,12 +107,13 @@ def run(
             json_.write_text(json.dumps(_document(results), indent=1))
 
 
-def _measured(name: str, profile: str) -> Iterator[Result]:
+def _measured(name: str, part: Part) -> Iterator[Result]:
     if name not in MODULES:
         raise SpecError(f"--only {name}: no such benchmark; there is {', '.join(MODULES)}")
     with TemporaryDirectory(prefix=f"lakeloom-{name}-") as scratch:
-        for contest in import_module(MODULES[name]).contests(profile, Path(scratch)):
-            yield from _fought(contest)
+        for contest in import_module(MODULES[name]).contests(part.profile, Path(scratch)):
+            if part.size in contest.size:
+                yield from _fought(part.cut(contest))
 
 
 def _fought(contest: Contest) -> Iterator[Result]:

@@ -98,8 +98,8 @@ def contests(profile: str, scratch: Path) -> Iterator[Contest]:
             kinds = {"appended": asked.arriving, "merged": asked.arriving}
             for table, arriving in kinds.items():
                 yield _contest(spark, made, scratch / f"{table}_{rows}", table, rows, arriving, asked)
-            shutil.rmtree(scratch / f"appended_{rows}")
-            shutil.rmtree(scratch / f"merged_{rows}")
+            shutil.rmtree(scratch / f"appended_{rows}", ignore_errors=True)
+            shutil.rmtree(scratch / f"merged_{rows}", ignore_errors=True)
         yield _contest(spark, made, scratch / "percent", "merged", asked.sizes[-1], percent, asked)
 
 

@@ -374,6 +374,8 @@ def _label(place: Place, model: Model, feature: Feature, made: Mapping[str, obje
 def _scores(pipeline: Pipeline) -> Iterator[Flaw]:
     for name, score in pipeline.scores.items():
         place = ("scores", name)
+        if name.endswith("_shadow") and name.removesuffix("_shadow") in pipeline.scores:
+            yield Flaw(place, "is the name of what a challenger answers beside another score; name it otherwise")
         if score.model not in pipeline.models:
             yield Flaw((*place, "model"), f"no model '{score.model}'{near(score.model, pipeline.models)}")
         if score.of not in pipeline.features:

@@ -23,8 +23,8 @@ from deltalake.exceptions import TableNotFoundError
 
 from pipelines.told import Alert, Forgotten
 
-BESIDE = ("quarantine", "deleted")  # parts that lie beside a table
 SHADOW = "shadow"  # the part beside scores that a challenger answers into
+BESIDE = {"tables": ("quarantine", "deleted"), "scores": (SHADOW,)}  # what can lie beside the table of a stage
 RESTORE = "restore"  # among an intent's inputs: the batch takes its table back to what a run published
 PROMOTE = "promote"  # among an intent's inputs: the batch points a model's champion at a version
 WAITS = "waits"  # in the detail of a model's record: the version that a person is asked to promote
@@ -33,6 +33,11 @@ FORGET = "forget"  # among an intent's inputs: the batch erases a person's rows,
 ADDED = "added"  # among an intent's inputs: to which version of a view what rows are added
 Json = Any  # what json.loads gives back
 Status = Literal["ok", "refused", "failed"]
+
+
+def parts(stage: str) -> tuple[str, ...]:
+    """The Delta tables that a stage may have: its own, '', and those beside it."""
+    return ("", *BESIDE.get(stage.partition(".")[0], ()))
 
 
 @dataclass(frozen=True)

@@ -360,6 +360,18 @@ def test_a_label_column_among_the_features_is_refused(flaws):
             "64: scores.late_daily.of",
             "no feature table 'departure'; did you mean 'departures'?",
         ),
+        (
+            "mode: batch}",
+            "mode: batch}\n  late_daily_shadow: {model: late_arrival, of: departures, mode: batch}",
+            "65: scores.late_daily_shadow",
+            "is the name of what a challenger answers beside another score; name it otherwise",
+        ),
+        (
+            "  flights:\n",
+            "  flights_deleted: {select: SELECT carrier FROM flights}\n  flights:\n",
+            "17: tables.flights_deleted",
+            "is the name of what was deleted of another table; name it otherwise",
+        ),
     ],
 )
 def test_one_mistake_is_one_sentence_at_its_line(flaws, old, new, place, sentence):

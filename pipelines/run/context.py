@@ -16,7 +16,7 @@ from pipelines.plan import Stage, definition
 from pipelines.run import waiting
 from pipelines.run.order import Ask, FullRefresh
 from pipelines.spec import Pipeline, Target
-from pipelines.state import BESIDE, FORGET, History, Intent, Record, Status, Warehouse
+from pipelines.state import FORGET, History, Intent, Record, Status, Warehouse, parts
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Context:
 
     def beside(self) -> dict[str, int]:
         """The versions of what lies beside the stage's table, for a record: what a restore would go back to."""
-        found = {part: self.warehouse.version(self.stage.id, part) for part in BESIDE}
+        found = {part: self.warehouse.version(self.stage.id, part) for part in parts(self.stage.id)[1:]}
         return {part: version for part, version in found.items() if version is not None}
 
     def published(self, stage: str) -> int | None:

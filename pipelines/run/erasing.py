@@ -18,7 +18,7 @@ from pipelines.run.context import Context
 from pipelines.run.order import Forget
 from pipelines.run.waiting import cut_off
 from pipelines.spec import Pipeline
-from pipelines.state import BESIDE, FORGET, History, Intent, Record
+from pipelines.state import FORGET, History, Intent, Record, parts
 from pipelines.subject import found_by
 from pipelines.versions import HASH
 
@@ -56,13 +56,12 @@ def _spine(ctx: Context) -> str:
 
 
 def _erased(ctx: Context, intent: Intent) -> Record:
-    gone = taken_out(ctx, intent) if ctx.stage.kind == "tables" else {"": _made_of(ctx, intent)}
+    gone = taken_out(ctx, intent) if ctx.stage.kind == "tables" else _made_of(ctx, intent)
     last = ctx.history.last(ctx.stage.id, "ok")
     version = ctx.warehouse.version(ctx.stage.id)
     assert last and version is not None
     counts = {**dict.fromkeys(last.counts, 0), "erased": sum(gone.values())}
-    more = {"beside": ctx.beside()} if ctx.stage.kind == "tables" else {}
-    detail = {**last.detail, "rows": log.row_count(ctx.path(), version), **more}
+    detail = {**last.detail, "rows": log.row_count(ctx.path(), version), "beside": ctx.beside()}
     return ctx.record(intent, counts=counts, detail=detail, published_version=version)
 
 
@@ -71,7 +70,7 @@ def taken_out(ctx: Context, intent: Intent) -> dict[str, int]:
     known = History.of(ctx.warehouse)  # with the intent that is obeyed just now
     who = forgotten(ctx.spark, ctx.pipeline, known, ctx.stage.name)
     gone = {}
-    for part in ("", *BESIDE):
+    for part in parts(ctx.stage.id):
         version = ctx.warehouse.version(ctx.stage.id, part)
         columns = tables.columns(ctx.path(part)) if version is not None else []
         found = {column: match for column, match in who.items() if column in columns}
@@ -82,14 +81,15 @@ def taken_out(ctx: Context, intent: Intent) -> dict[str, int]:
     return gone
 
 
-def _made_of(ctx: Context, intent: Intent) -> int:
-    """Rows with the keys of the person's rows in the spine, as it was before any of them was erased."""
+def _made_of(ctx: Context, intent: Intent) -> dict[str, int]:
+    """By part, rows with the keys of the person's rows in the spine, as it was before any of them was erased."""
     spine, upto = _spine(ctx), intent.inputs[FORGET]["upto"]
     name = ctx.stage.name if ctx.stage.kind == "features" else ctx.pipeline.scores[ctx.stage.name].of
     keys = ctx.pipeline.features[name].keys
     who = _matches(ctx.spark, ctx.pipeline, spine.removeprefix("tables."), [intent.inputs[FORGET]])
     rows = tables.read(ctx.spark, ctx.warehouse.path(spine), upto).where(reduce(or_, who.values()))
-    return _delete(ctx, intent, "", rows.select(*keys).distinct(), keys)
+    there = [part for part in parts(ctx.stage.id) if ctx.warehouse.version(ctx.stage.id, part) is not None]
+    return {part: _delete(ctx, intent, part, rows.select(*keys).distinct(), keys) for part in there}
 
 
 def _delete(ctx: Context, intent: Intent, part: str, rows: DataFrame, keys: tuple[str, ...]) -> int:

@@ -24,7 +24,7 @@ from pipelines.run.order import Forget, Order
 from pipelines.run.pipeline import run
 from pipelines.run.waiting import cut_off
 from pipelines.spec import Pipeline, Target
-from pipelines.state import BESIDE, FORGET, History, Json, Warehouse, dataset
+from pipelines.state import FORGET, History, Json, Warehouse, dataset, parts
 from pipelines.subject import Held, held
 from pipelines.told import Forgotten
 
@@ -69,12 +69,13 @@ def found(subject: Subject) -> dict[str, Any]:
     models: dict[str, int | None] = {}
     for each in subject.tables:
         wanted, table = subject.wanted(each.columns), f"tables.{each.table}"
-        for part in ("", *BESIDE):
+        for part in parts(table):
             lines += _line(subject.warehouse, table, part, partial(_rows, wanted=wanted))
         for feature in each.features:
             keys = _keys(subject, table, wanted, subject.pipeline.features[feature].keys)
             for stage in (s for s in each.stages if _of(subject, s, feature)):
-                lines += _line(subject.warehouse, stage, "", partial(_joined, keys=keys))
+                for part in parts(stage):
+                    lines += _line(subject.warehouse, stage, part, partial(_joined, keys=keys))
             models |= _models(subject, feature, keys)
     return {"tables": lines, "models": models, "unsearched": _unsearched(subject)}
 
@@ -171,7 +172,7 @@ def _erase(subject: Subject, each: Held, before: Mapping[str, Any], tell: Tell) 
     history, tokens = History.of(subject.warehouse), subject.tokens(each.columns)
     for stage in each.stages:
         asked = [i.inputs[FORGET]["tokens"] for i in history.intents if i.stage == stage and FORGET in i.inputs]
-        there = sum(rows.get(name, 0) for name in (stage, *(f"{stage}_{part}" for part in BESIDE)))
+        there = sum(rows.get(name, 0) for name in (stage, *(f"{stage}_{part}" for part in parts(stage))))
         known = tokens in asked if stage.startswith("tables.") else True
         if history.published(stage) is None or (known and not there and not history.open_intent(stage)):
             continue
@@ -209,7 +210,7 @@ def _refuse_unread(subject: Subject, affected: tuple[str, ...]) -> None:
 def _paths(subject: Subject, affected: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """(stage, part) of every table on disk."""
     for stage in (s for s in affected if not s.startswith("monitors.")):
-        for part in ("", *BESIDE) if stage.startswith("tables.") else ("",):
+        for part in parts(stage):
             if subject.warehouse.delta(stage, part):
                 yield stage, part
 

@@ -9,7 +9,7 @@ from typing import Any
 from pipelines import locks
 from pipelines.plan import stages
 from pipelines.spec import Pipeline, Target
-from pipelines.state import BESIDE, History, Warehouse
+from pipelines.state import History, Warehouse, parts
 
 
 def keep(pipeline: Pipeline, target: Target, dry_run: bool) -> Iterator[dict[str, Any]]:
@@ -33,8 +33,8 @@ def keep(pipeline: Pipeline, target: Target, dry_run: bool) -> Iterator[dict[str
 
 
 def _tables(pipeline: Pipeline, warehouse: Warehouse) -> list[tuple[str, str]]:
-    found = [(s.id, part) for s in stages(pipeline) if s.kind not in ("models", "monitors") for part in ("", *BESIDE)]
-    return [(s, part) for s, part in found if (not part or s.startswith("tables.")) and warehouse.delta(s, part)]
+    found = [(s.id, part) for s in stages(pipeline) if s.kind not in ("models", "monitors") for part in parts(s.id)]
+    return [(s, part) for s, part in found if warehouse.delta(s, part)]
 
 
 def _key(pipeline: Pipeline, stage: str) -> str:

@@ -15,7 +15,7 @@ from pipelines.run.context import Context
 from pipelines.run.order import Restore
 from pipelines.run.waiting import publication
 from pipelines.spec import Table
-from pipelines.state import BESIDE, RESTORE, Intent, Record
+from pipelines.state import RESTORE, Intent, Record, parts
 
 
 def asked(ctx: Context, table: Table, ask: Restore) -> tuple[dict[str, Any], str]:
@@ -35,7 +35,7 @@ def asked(ctx: Context, table: Table, ask: Restore) -> tuple[dict[str, Any], str
 def restore(ctx: Context, intent: Intent) -> Record:
     """Carry an intent out; a replay finds what was done. Cost: a commit for each part; no row is rewritten."""
     asked = intent.inputs[RESTORE]
-    for part in ("", *BESIDE):
+    for part in parts(ctx.stage.id):
         if ctx.warehouse.version(ctx.stage.id, part) is not None:
             transaction = ctx.transaction(intent, f"restore {part}")
             tables.restore(ctx.spark, ctx.path(part), asked["versions"].get(part), transaction)

@@ -76,10 +76,10 @@ def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record
     if read["keeps"]:
         written = written.where(F.col("scored_at") == F.lit(intent.now))
     held = log.row_count(ctx.path(), commit.version)
-    detail = {**_said(ctx, scorer), "rows": held, **_seen(ctx, score, written, scorer, intent.now)}
+    detail = {"rows": held, **_seen(ctx, score, written, scorer, intent.now)}
     counts = dict.fromkeys(("rows_in", "scored"), sum(detail["histogram"]))
     counts |= _sent(ctx, score, scorer, written, counts["scored"])
-    detail |= shadowed(ctx, score, newer, intent, scorer.model_version)
+    detail |= shadowed(ctx, score, newer, intent, scorer.model_version) | _said(ctx, scorer)
     return ctx.record(intent, counts=counts, detail=detail, published_version=commit.version)
 
 
@@ -121,7 +121,7 @@ def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Recor
     done = -1 if version is None else version  # counted from the log: a replay finds what the cut-off attempt wrote
     scored = log.applied(ctx.path(), before, done)
     counts = {"rows_in": scored, "scored": scored, **sent}
-    detail = {**_said(ctx, scorer), "rows": rows, **beside}
+    detail = {"rows": rows, **beside, **_said(ctx, scorer)}
     return ctx.record(intent, counts=counts, detail=detail, published_version=version)
 
 
@@ -136,7 +136,8 @@ def _sent(ctx: Context, score: Score, scorer: Scorer, rows: DataFrame, count: in
 
 
 def _said(ctx: Context, scorer: Scorer) -> dict[str, Any]:
-    return {"model_version": scorer.model_version, "task": scorer.task.kind, "path": ctx.path()}
+    said = {"model_version": scorer.model_version, "task": scorer.task.kind, "path": ctx.path()}
+    return {**said, "beside": ctx.beside()}
 
 
 def _seen(ctx: Context, score: Score, written: DataFrame, scorer: Scorer, now: datetime) -> dict[str, Any]:

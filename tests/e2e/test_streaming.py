@@ -148,3 +148,14 @@ def test_the_batch_that_it_was_at_is_whole_and_the_rest_is_scored_by_the_next(st
     keys = sorted(r["parcel"] for r in made.rows("scores.live"))
     assert keys == sorted(f"p{day}-{n}" for day in range(DAYS, 6 * DAYS) for n in range(A_DAY))
     assert len(made.records("scores.live")) == len(made.intents("scores.live"))
+
+
+def test_whose_parcel_is_forgotten_leaves_the_shadow_too(story, monkeypatch):
+    made, parcel = story.project, f"p{DAYS}-3"
+    monkeypatch.setenv("LAKELOOM_PII_KEY", "0123456789abcdef0123456789abcdef")
+
+    said = made.lakeloom("forget", "--key", f"parcel={parcel}", "--erase", "--format", "json")
+
+    done = {name: (x["erased"], x["rows_left"]) for name, x in json.loads(said.out)["tables"].items()}
+    assert (done["scores.live"], done["scores.live_shadow"]) == ((1, 0), (1, 0))
+    assert parcel not in {r["parcel"] for part in ("", "shadow") for r in made.rows("scores.live", part)}
