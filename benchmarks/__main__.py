@@ -46,10 +46,12 @@ class Part:
 
     profile: str
     size: str = ""
+    peer: str = ""
     pairs: int = 0
 
     def cut(self, contest: Contest) -> Contest:
-        """The same contest with so many pairs, at least one of the control, and at most one discarded run."""
+        """The same contest with the peers asked for; and with so many pairs, one control at least, one discarded run."""
+        contest = replace(contest, peers=tuple(p for p in contest.peers if self.peer in p.name))
         if not self.pairs:
             return contest
         control, warmups = max(1, self.pairs - 1), min(1, contest.warmups)
@@ -84,6 +86,7 @@ def run(
     profile: Annotated[Literal["quick", "full"], typer.Option(help="how many pairs, which peers")] = "quick",
     only: Annotated[str, typer.Option(help="benchmarks by name, with commas")] = ",".join(MODULES),
     size: Annotated[str, typer.Option(help="only sizes whose name has this in it")] = "",
+    peer: Annotated[str, typer.Option(help="only peers whose name has this in it")] = "",
     pairs: Annotated[int, typer.Option(min=0, help="of each peer, and a control less; 0: as the profile has it")] = 0,
     json_: Annotated[Path | None, typer.Option("--json", help="where all samples go")] = None,
 ) -> None:
@@ -92,7 +95,7 @@ def run(
     results: list[Result] = []
     try:
         for name in only.split(","):
-            results.extend(_measured(name, Part(profile, size, pairs)))
+            results.extend(_measured(name, Part(profile, size, peer, pairs)))
         typer.echo(table(results))
         if grown := exponents(results):
             typer.echo("\n" + growth_table(grown))
