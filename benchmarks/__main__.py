@@ -50,7 +50,7 @@ class Part:
     pairs: int = 0
 
     def cut(self, contest: Contest) -> Contest:
-        """The same contest with the peers asked for; and with so many pairs, one control at least, one discarded run."""
+        """The same contest with the peers asked for; with so many pairs, one control at least, one discarded run."""
         contest = replace(contest, peers=tuple(p for p in contest.peers if self.peer in p.name))
         if not self.pairs:
             return contest
