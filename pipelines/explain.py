@@ -42,6 +42,7 @@ class Asked:
     keys: Sequence[str]
     metric: str
     how: Explain
+    scratch: str  # a folder that all machines see
 
 
 def explain(winner: Trial, columns: Sequence[str], asked: Asked) -> Json:
@@ -54,7 +55,7 @@ def explain(winner: Trial, columns: Sequence[str], asked: Asked) -> Json:
     most = min(asked.how.rows, MOST_SCORED // ((len(looked) + 1) * asked.how.repeats))
     sample = sampled(asked.test, asked.keys, most / max(asked.rows, 1)).select(*columns, LABEL)
     lost = permutation(winner.fitted, winner.task, sample, looked, asked)
-    found = contributions(winner.fitted, winner.blocks, sample, most)
+    found = contributions(winner.fitted, winner.blocks, sample, most, asked.scratch)
     return {"of": asked.rows, "permutation": lost, "shap": shap(*found) if found else None}
 
 

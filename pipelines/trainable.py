@@ -25,11 +25,22 @@ def unfit(model: Model) -> Found:
             of = "of classes" if TASKS[model.task].supervised else f"of task {model.task}"
             yield ("prepare", column, "kind"), f"a mean label {of} there is none; take one_hot or hash"
     yield from _unused(model)
+    yield from _censored(model)
     if model.search.metric:
         yield from _metric(("search", "metric"), model.search.metric, model)
     for i, gate in enumerate(model.gates):
         yield from _metric(("gates", i, "metric"), gate.metric, model)
         yield from _bounds(("gates", i), gate)
+
+
+def _censored(model: Model) -> Found:
+    """Where some labels are too low, only a learner that knows of it may learn."""
+    if model.observed and model.task != "regression":
+        yield ("observed",), f"a task {model.task} has no time that goes on; observed is of task regression"
+    for i, candidate in enumerate(model.candidates if model.observed else ()):
+        if candidate.kind != "survival":
+            said = f"{candidate.kind} would take a label that is too low as it is; take survival"
+            yield ("candidates", i, "kind"), said
 
 
 def _unused(model: Model) -> Found:
@@ -67,9 +78,11 @@ def _bounds(place: tuple[str | int, ...], gate: Gate) -> Found:
 
 def absent(model: Model, outputs: Collection[str], spine: Collection[str]) -> Found:
     """Columns that the model names and its feature table, with these outputs, has not; nor the spine, if it will do."""
+    if model.observed in outputs:
+        yield ("observed",), f"{model.observed} tells how the label ends, and is a feature of {model.features}"
     for place, column in [*_named(model), *_beside(model)]:
-        there = [*outputs, *spine] if place[0] in ("split", "fairness") else outputs
-        what = "column" if place[0] in ("split", "fairness") else "feature"
+        beside = place[0] in ("split", "fairness", "observed")
+        there, what = ([*outputs, *spine], "column") if beside else (outputs, "feature")
         if column not in there:
             yield place, f"{model.features} has no {what} '{column}'{near(column, there)}"
 
@@ -87,4 +100,6 @@ def _beside(model: Model) -> Found:
     """What may be a column of the spine as well."""
     if model.split.column:
         yield ("split", "column"), model.split.column
+    if model.observed:
+        yield ("observed",), model.observed
     yield from ((("fairness", "columns", i), c) for i, c in enumerate(model.fairness.columns if model.fairness else ()))

@@ -33,6 +33,7 @@ class Problem:
     pair: tuple[str, ...] = ()  # user and item, of a recommendation
     scratch: str = ""  # a folder that all machines see
     extensions: tuple[str, ...] = ()  # modules that hold nets of a team's own
+    observed: str = ""  # column that is false where a label is too low; of a survival
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def dealt(df: DataFrame, rows: int, candidate: Candidate, keys: Sequence[str]) -
 
 def _trial(candidate: Candidate, train: DataFrame, validate: DataFrame, problem: Problem) -> Trial:
     begun, task = time.monotonic(), problem.task
-    place = problem.scratch, problem.extensions
+    place = problem.scratch, problem.extensions, problem.observed
     asked = Asked(task.kind, task.width, problem.keys, tuple(task.closing()), problem.pair, *place)
     rows = train.withColumn(TARGET, task.target()).persist(StorageLevel.MEMORY_AND_DISK)  # read by every step
     try:

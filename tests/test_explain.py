@@ -1,21 +1,26 @@
 """What an answer hangs on: parts that sum to it, and a loss where a feature is dealt out anew."""
 
+from collections.abc import Set
+from itertools import permutations
 from math import log
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F
 
 from pipelines import evaluate
 from pipelines.explain import Asked, explain, sampled
+from pipelines.models import treeshap
 from pipelines.models.base import Asked as Wanted
 from pipelines.models.base import Inputs, predict
 from pipelines.models.contributions import contributions
 from pipelines.models.learners import fit
+from pipelines.models.trees import AMONG, AT_MOST, LEAF, Tree
 from pipelines.spec import Explain, LogisticRegression, Xgboost
-from pipelines.spec.candidate import LinearRegression, RandomForest
-from pipelines.spec.task import LABEL, TARGET
+from pipelines.spec.candidate import DecisionTree, Gbt, LinearRegression, NaiveBayes, RandomForest
+from pipelines.spec.task import LABEL, PREDICTION, PROBABILITY, TARGET
 from pipelines.tune import Trial
 
 pytestmark = pytest.mark.spark
@@ -40,8 +45,11 @@ def table(frame):
     return frame(made, ddl).repartition(2, "id").cache()
 
 
+TASKS = {"late": "binary", "delay": "regression", "carrier_then": "multiclass"}
+
+
 def fitted(table, candidate, label: str = "late") -> tuple[Trial, object]:
-    task = evaluate.TASKS["binary" if label == "late" else "regression"].learned(table.withColumnRenamed(label, LABEL))
+    task = evaluate.TASKS[TASKS[label]].learned(table.withColumnRenamed(label, LABEL))
     rows = table.withColumnRenamed(label, LABEL)
     done = fit(candidate, rows.withColumn(TARGET, task.target()), INPUTS, Wanted(task.kind, task.width, ("id",)))
     return Trial(candidate, done.pipeline, task, {}, done.importance, done.left_out, 0.0, done.blocks), rows
@@ -57,12 +65,86 @@ def trials(table):
     }
 
 
+SPARKS = {
+    "tree": (DecisionTree(kind="decision_tree", depth=4), "late"),
+    "forest": (RandomForest(kind="random_forest", trees=5, depth=4), "late"),
+    "forest of classes": (RandomForest(kind="random_forest", trees=5, depth=4), "carrier_then"),
+    "forest's number": (RandomForest(kind="random_forest", trees=5, depth=4), "delay"),
+    "boosted": (Gbt(kind="gbt", rounds=4, depth=3), "late"),
+    "boosted number": (Gbt(kind="gbt", rounds=4, depth=3), "delay"),
+}
+
+
+@pytest.mark.parametrize("kind", SPARKS)
+def test_the_parts_of_what_sparks_trees_answer_sum_to_it(table, tmp_path, kind):
+    candidate, label = SPARKS[kind]
+    trial, rows = fitted(table.withColumn("carrier_then", F.col("carrier")), candidate, label)
+    sample = rows.orderBy("id").select("id", *COLUMNS, LABEL)
+
+    found, _ = contributions(trial.fitted, trial.blocks, sample, ROWS, str(tmp_path))
+
+    answer = F.col(PREDICTION) if label == "delay" else vector_to_array(F.col(PROBABILITY))
+    answers = [r.answer for r in predict(trial.fitted, sample, {"answer": answer}).orderBy("id").collect()]
+    said = answers if label == "delay" else [p[-found.values.shape[1] :] for p in answers]
+    whole = (found.values.sum(axis=2) + found.base).squeeze()
+    if candidate.kind == "gbt" and label == "late":
+        said = [log(p / (1 - p)) for (p,) in said]
+    assert whole == pytest.approx(np.array(said, dtype=float).squeeze(), abs=2e-5)
+    assert np.abs(found.values).max() > 0.01
+
+
+def tree(seed: int) -> Tree:
+    """Seven nodes: numbers and categories split; below the root's yes a number once more."""
+    dice, made = np.random.default_rng(seed), Tree()
+    made.add(0, AT_MOST, float(dice.random()), (1, 4, 0))
+    made.add(1, AMONG, [0.0, 2.0], (2, 3, 0))
+    made.end(float(dice.random()))
+    made.end(float(dice.random()))
+    made.add(2, AT_MOST, float(dice.random()), (5, 6, 0))
+    made.end(float(dice.random()))
+    made.end(float(dice.random()))
+    made.rows = [10.0, 6.0, 2.0, 4.0, 4.0, 1.0, 3.0]
+    return made
+
+
+def expected(made: Tree, row: list[float], known: Set[int], node: int = 0) -> float:
+    """What a tree says of a row of which some places are known; else ways are weighed by the rows that went there."""
+    if made.feature[node] == LEAF:
+        return made.leaf[node]
+    yes, no = (expected(made, row, known, way) for way in (made.yes[node], made.no[node]))
+    value, among = row[made.feature[node]], made.mode[node] == AMONG
+    if made.feature[node] in known:
+        return yes if (value in made.among[node] if among else value <= made.split[node]) else no
+    share = made.rows[made.yes[node]] / made.rows[node]
+    return share * yes + (1 - share) * no
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parts_are_those_of_shapley(seed):
+    trees, orders = [tree(seed), tree(seed + 100)], list(permutations(range(3)))
+    dice = np.random.default_rng(seed)
+    rows = [[float(dice.random()), float(dice.integers(0, 4)), float(dice.random())] for _ in range(20)]
+    rows.append([trees[0].split[0], 2.0, trees[0].split[4]])  # a value that is the split itself is a yes
+    says = np.array([[made.leaf[node]] for made in trees for node in made.leaves])
+
+    values, base = treeshap.values(trees, says, np.array(rows))
+
+    for row, parts in zip(rows, values[:, 0], strict=True):
+        added = np.zeros(3)
+        for order in orders:
+            for at, place in enumerate(order):
+                with_it, without = {*order[: at + 1]}, {*order[:at]}
+                added[place] += sum(expected(t, row, with_it) - expected(t, row, without) for t in trees) / len(orders)
+        assert parts == pytest.approx(added, abs=1e-6)
+    assert base[:, 0] == pytest.approx(sum(expected(t, rows[0], set()) for t in trees), abs=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["linear", "trees", "number"])
 def test_the_parts_of_an_answer_and_its_base_sum_to_the_answer(trials, kind):
     trial, rows = trials[kind]
     sample = rows.orderBy("id").select("id", *COLUMNS, LABEL)
 
-    found, table = contributions(trial.fitted, trial.blocks, sample, ROWS)
+    found, table = contributions(trial.fitted, trial.blocks, sample, ROWS, "")
 
     scores = [r.score for r in predict(trial.fitted, sample, trial.task.answers(True)).orderBy("id").collect()]
     answer = scores if kind == "number" else [log(s / (1 - s)) for s in scores]
@@ -73,7 +155,7 @@ def test_the_parts_of_an_answer_and_its_base_sum_to_the_answer(trials, kind):
 
 def test_a_linear_part_is_the_weight_times_the_distance_from_the_mean(trials):
     trial, rows = trials["number"]
-    found, table = contributions(trial.fitted, trial.blocks, rows.orderBy("id").select("id", *COLUMNS), ROWS)
+    found, table = contributions(trial.fitted, trial.blocks, rows.orderBy("id").select("id", *COLUMNS), ROWS, "")
 
     part, noise = found.values[:, 0, found.features.index("noise")], np.array(table["noise"])
     slope = np.polyfit(noise, part, 1)[0]
@@ -82,16 +164,18 @@ def test_a_linear_part_is_the_weight_times_the_distance_from_the_mean(trials):
 
 
 def test_a_learner_without_such_parts_has_none(table):
-    trial, rows = fitted(table, RandomForest(kind="random_forest", trees=3, depth=3))
+    trial, rows = fitted(table, NaiveBayes(kind="naive_bayes"))
 
-    assert contributions(trial.fitted, trial.blocks, rows.select(*COLUMNS), ROWS) is None
+    assert contributions(trial.fitted, trial.blocks, rows.select(*COLUMNS), ROWS, "") is None
 
 
 @pytest.fixture(scope="module")
 def told(trials):
     """What the run record holds, twice from differently dealt rows."""
     trial, rows = trials["trees"]
-    asked = [Asked(df, ROWS, ("id",), "roc_auc", Explain(rows=500, repeats=3)) for df in (rows, rows.repartition(5))]
+    asked = [
+        Asked(df, ROWS, ("id",), "roc_auc", Explain(rows=500, repeats=3), "") for df in (rows, rows.repartition(5))
+    ]
     return [explain(trial, COLUMNS, each) for each in asked]
 
 
@@ -128,7 +212,7 @@ def test_a_sample_holds_the_same_rows_each_time(table):
 
 def test_an_error_grows_where_a_number_is_permuted(trials):
     trial, rows = trials["number"]
-    found = explain(trial, COLUMNS, Asked(rows, ROWS, ("id",), "rmse", Explain(rows=100, repeats=2)))
+    found = explain(trial, COLUMNS, Asked(rows, ROWS, ("id",), "rmse", Explain(rows=100, repeats=2), ""))
 
     lost = found["permutation"]["features"]
     assert lost[0]["feature"] == "wind" and lost[0]["lost"] > 5  # minutes

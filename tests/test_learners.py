@@ -4,11 +4,14 @@ Where a learner solves a problem with one answer, its predictions are the
 twin's; where it draws lots or stops early, its metric is.
 """
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pandas as pd
 import pytest
 import xgboost
 from pyspark.sql import functions as F
+from scipy import optimize
 from sklearn import ensemble, isotonic, linear_model, naive_bayes, neural_network, svm, tree
 from sklearn import metrics as sk
 
@@ -16,12 +19,14 @@ from pipelines import evaluate
 from pipelines.errors import DataError, SpecError
 from pipelines.models.base import Asked, Inputs, predict
 from pipelines.models.learners import LEARNERS, fit
+from pipelines.models.splits import Slices, seen
 from pipelines.spec.candidate import KINDS, learners
 from pipelines.spec.task import LABEL, TARGET
 
 pytestmark = pytest.mark.spark
 
 ROWS, TRAIN = 600, 400
+START = datetime(2026, 1, 1, tzinfo=UTC)
 DDL = "id int, carrier string, distance int, wind double, late int, delay double, grade string"
 INPUTS = Inputs(("carrier",), ("distance", "wind"))
 LABELS = {"binary": "late", "regression": "delay", "multiclass": "grade"}
@@ -142,6 +147,56 @@ def test_isotonic_is_scikit_learns_on_its_one_feature(table, slices):
     assert fitted.pipeline.stages[0].getStatement().count("__n_") == 1
 
 
+@pytest.fixture(scope="module")
+def lasting(frame):
+    """Times until something broke, Weibull by x; what is over 20 is cut there, for nobody waited longer."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=500)
+    time = np.exp(2 + 0.7 * x) * rng.weibull(1 / 0.6, size=500)
+    rows = [(i, float(a), float(min(t, 20)), bool(t < 20)) for i, (a, t) in enumerate(zip(x, time, strict=True))]
+    return rows, frame(rows, f"id int, x double, {TARGET} double, broke boolean")
+
+
+def test_survival_is_the_likeliest_weibull_of_times_that_go_on(lasting):
+    rows, train = lasting
+    _, x, time, broke = (np.array(column) for column in zip(*rows, strict=True))
+
+    def unlikely(weights):
+        """Of density where it broke, of survival where it did not: algebra, and scipy finds the least."""
+        scale = np.exp(weights[2])
+        off = (np.log(time) - weights[0] - weights[1] * x) / scale
+        with np.errstate(over="ignore"):  # far off it is infinitely unlikely
+            return -np.sum(broke * (off - np.log(scale)) - np.exp(off))
+
+    best = optimize.minimize(unlikely, [1, 0, 0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-8}).x
+    fitted = fit(
+        SPECS["survival"](kind="survival"), train, Inputs((), ("x",)), Asked("regression", 0, observed="broke")
+    )
+
+    found = np.array([r.prediction for r in fitted.pipeline.transform(train).orderBy("id").collect()])
+    assert 150 < broke.sum() < 490
+    assert found == pytest.approx(np.exp(best[0] + best[1] * x), rel=2e-3)
+    assert best[:2] == pytest.approx([2, 0.7], abs=0.1)  # what they were made with
+
+    blind = fit(SPECS["survival"](kind="survival"), train, Inputs((), ("x",)), Asked("regression", 0))
+    assert blind.pipeline.transform(train).agg(F.avg("prediction")).first()[0] < 0.95 * found.mean()  # as if all broke
+
+
+def test_a_survival_is_judged_by_times_that_are_over(lasting):
+    rows, train = lasting
+    slices = Slices(
+        train, train, train, {"train": {"rows": 500}, "validate": {"rows": 500}, "test": {"rows": 500}}, START, 0
+    )
+    over = sum(broke for *_, broke in rows)
+
+    found = seen(slices, "broke")
+
+    assert [part["rows"] for part in found.summary.values()] == [500, over, over]
+    assert [df.count() for df in (found.train, found.validate, found.test)] == [500, over, over]
+    with pytest.raises(DataError, match="broke is true in no row of the validation or the test slice"):
+        seen(Slices(train, train.where("NOT broke"), train, slices.summary, START, 0), "broke")
+
+
 def test_isotonic_wants_a_number(slices):
     train = slices[0].withColumn(TARGET, F.col("delay"))
     spec = SPECS["isotonic"](kind="isotonic", feature="carrier")
@@ -157,16 +212,18 @@ def test_isotonic_wants_a_number(slices):
     [
         ("poisson", -1, "a label of family poisson is 0 or greater; there is -1"),
         ("gamma", 0, "a label of family gamma is greater than 0; there is 0"),
+        ("survival", 0, "a label of family survival is greater than 0; there is 0"),
     ],
 )
 def test_a_label_outside_its_family_is_refused(slices, family, least, sentence):
     train = slices[0].withColumn(TARGET, F.when(F.col("id") == 3, float(least)).otherwise(5.0))
-    spec = SPECS["generalized_linear_regression"](kind="generalized_linear_regression", family=family)
+    kind = "survival" if family == "survival" else "generalized_linear_regression"
+    spec = SPECS[kind](kind=kind, **({} if kind == family else {"family": family}))
 
     with pytest.raises(DataError) as caught:
         fit(spec, train, INPUTS, Asked("regression", 0))
 
-    assert str(caught.value) == f"generalized_linear_regression: {sentence}"
+    assert str(caught.value) == f"{kind}: {sentence}"
 
 
 LOTS = {"min_samples_leaf": 20, "random_state": 0}
@@ -222,7 +279,13 @@ def test_what_draws_lots_is_as_good_as_its_twin(table, slices, task, kind):
 
 
 def test_every_kind_is_tried_for_every_task_that_it_learns():
-    tried = {*EXACT, *ALIKE, *((task, "xgboost") for task in LABELS), ("regression", "isotonic")}
+    tried = {
+        *EXACT,
+        *ALIKE,
+        *((task, "xgboost") for task in LABELS),
+        ("regression", "isotonic"),
+        ("regression", "survival"),
+    }
     tried |= {(task, net) for task in LABELS for net in ("tabular_net", "image_net")}  # in tests/deep, where torch is
 
     assert tried == {(task, kind) for task in LABELS for kind in learners(task)}

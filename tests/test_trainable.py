@@ -53,6 +53,30 @@ def test_a_series_is_forecast_by_what_learns_numbers(tmp_path):
     assert said(tmp_path, *NUMBER, ("task: regression", f"task: forecasting\n    forecasting: {AHEAD}")) == []
 
 
+LASTING = (*NUMBER, ("{kind: linear_regression}", "{kind: survival}"), ("      - {kind: xgboost, rounds: 200}\n", ""))
+
+
+def test_a_time_that_may_go_on_is_learned_by_a_survival(tmp_path):
+    assert said(tmp_path, *LASTING, ("task: regression", "task: regression\n    observed: dep_delay")) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ((*NUMBER, ("task: regression", "task: regression\n    observed: dep_delay")),
+         "linear_regression would take a label that is too low as it is; take survival"),
+        ((*LASTING, ("task: regression", "task: regression\n    observed: dep_delai")),
+         "departures has no column 'dep_delai'; did you mean 'dep_delay'?"),
+        ((*LASTING, ("task: regression", "task: regression\n    observed: carrier")),
+         "carrier tells how the label ends, and is a feature of departures"),
+        ((("task: binary", "task: binary\n    observed: dep_delay"),),
+         "a task binary has no time that goes on; observed is of task regression"),
+    ],
+)  # fmt: skip
+def test_what_ends_a_time_belongs_to_a_survival_alone(tmp_path, changes, sentence):
+    assert any(line.endswith(f": {sentence}") for line in said(tmp_path, *changes))
+
+
 RATED = (
     *NUMBER,
     ("task: regression", "task: recommendation\n    recommendation: {user: carrier, item: distance}"),

@@ -20,12 +20,13 @@ from pipelines.errors import DataError, SpecError
 from pipelines.models import pairs, words
 from pipelines.models.base import SEED, Asked, Block, Fitted, Inputs, Shape, shares
 from pipelines.models.preparation import Prepared, prepare
-from pipelines.spec import Candidate, ImageNet, Isotonic, Lda
+from pipelines.spec import Candidate, ImageNet, Isotonic, Lda, Survival
 from pipelines.spec.task import FEATURES, PREDICTION, PROBABILITY, RAW, TARGET
 
 Stages = Sequence["Estimator[Any] | _Likeliest | _Checkpointed"]
 Weights = Callable[[Any], Sequence[float]]  # of the fitted first stage: one for each place of the vector
-LEAST = {"poisson": "0 or greater", "gamma": "greater than 0"}  # of a label
+LEAST = {"poisson": "0 or greater", "gamma": "greater than 0", "survival": "greater than 0"}  # of a label
+OVER = "__over"
 STEPS_A_CHECKPOINT = 3
 FEWEST_BINS = 32  # Spark's own number; a category needs as many as it has values
 NUMBER: dict[str, Any] = {"labelCol": TARGET, "featuresCol": FEATURES, "predictionCol": PREDICTION}
@@ -49,6 +50,7 @@ def fit(candidate: Candidate, train: DataFrame, inputs: Inputs, asked: Asked) ->
     """
     learner = LEARNERS[candidate.kind]
     _fitting(candidate, train)
+    train = _marked(train, asked.observed) if isinstance(candidate, Survival) else train
     prepared = _prepared(candidate, train, inputs, asked)
     rows, fitted = prepared.train, []
     for stage in learner.stages(candidate, asked, prepared):
@@ -90,10 +92,15 @@ def _seen(candidate: Candidate, inputs: Inputs) -> Inputs:
 
 def _fitting(candidate: Candidate, train: DataFrame) -> None:
     """Errors: DataError where a label does not belong to the family of distributions that the candidate names."""
-    family = getattr(candidate, "family", "gaussian")
+    family = "survival" if isinstance(candidate, Survival) else getattr(candidate, "family", "gaussian")
     least = train.agg(F.min(TARGET)).first()[0] if family in LEAST else 0.0  # type: ignore[index]
-    if least < 0 or (family == "gamma" and least == 0):
+    if least < 0 or (family in ("gamma", "survival") and least == 0):
         raise DataError(f"{candidate.kind}: a label of family {family} is {LEAST[family]}; there is {least:g}")
+
+
+def _marked(train: DataFrame, observed: str) -> DataFrame:
+    """1 where the time of a row is over, as Spark wants it."""
+    return train.withColumn(OVER, (F.col(observed) if observed else F.lit(True)).cast("double"))
 
 
 def _importance(weights: Sequence[float], prepared: Prepared) -> list[tuple[str, float]]:
@@ -197,6 +204,10 @@ def _mlp(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
 
 def _isotonic(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
     return [regression.IsotonicRegression(**NUMBER, featureIndex=0, isotonic=spec.rising)]
+
+
+def _survival(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    return [regression.AFTSurvivalRegression(**NUMBER, censorCol=OVER, maxIter=spec.iterations)]
 
 
 def _xgboost(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
@@ -329,6 +340,7 @@ LEARNERS: dict[str, Learner] = {
     "factorization_machines": Learner("linear", _machines, _pairwise),
     "mlp": Learner("linear", _mlp),
     "isotonic": Learner("trees", _isotonic),
+    "survival": Learner("linear", _survival, _coefficients),
     "xgboost": Learner("boosted", _xgboost, _gain),
     "tabular_net": Learner("net", _net),
     "image_net": Learner("pictures", _image),

@@ -6,7 +6,7 @@ a line of `split`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate
 from typing import Any
@@ -73,6 +73,19 @@ def split(df: DataFrame, time: str, keys: Sequence[str], how: Split) -> Slices:
         return by_time(timed, time, how)
     sides = hashed.split(timed, time, keys, how)
     return Slices(*sides.parts, sides.summary, sides.cutoff, sides.unlabelled, sides.held)
+
+
+def seen(slices: Slices, observed: str) -> Slices:
+    """The same slices, judged by rows whose time is over: of the others nobody knows the label yet. They train.
+
+    Cost: two counts. Errors: DataError where such a slice has none.
+    """
+    sides = {name: getattr(slices, name).where(F.col(observed)) for name in ("validate", "test")}
+    rows = {name: side.count() for name, side in sides.items()}
+    if not all(rows.values()):
+        raise DataError(f"{observed} is true in no row of the validation or the test slice; nothing can be judged")
+    summary = {name: {**said, "rows": rows.get(name, said["rows"])} for name, said in slices.summary.items()}
+    return replace(slices, **sides, summary=summary)
 
 
 def by_time(df: DataFrame, time: str, shares: Split) -> Slices:

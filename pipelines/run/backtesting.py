@@ -16,7 +16,7 @@ from pipelines.errors import DataError
 from pipelines.models.base import predict
 from pipelines.models.embargo import embargoed
 from pipelines.models.folds import Fold, folds, slices
-from pipelines.models.splits import Slices
+from pipelines.models.splits import Slices, seen
 from pipelines.run.judging import bounded, together
 from pipelines.spec import Candidate, Feature, Model
 
@@ -51,6 +51,7 @@ def dealt(rows: DataFrame, time: str, fold: Fold, model: Model) -> Slices:
     """The sides of a fold; where labels lie ahead, what trains was known when what chooses begins, as in a training."""
     assert model.backtest, "is asked for"
     made = slices(rows, time, fold, model.backtest, model.split)
+    made = seen(made, model.observed) if model.observed else made
     return embargoed(made, time, model.forecasting.horizon) if model.forecasting else made
 
 

@@ -95,6 +95,8 @@ def labelled(spark: SparkSession, warehouse: Warehouse, pipeline: Pipeline, mode
 def sliced(rows: DataFrame, model: Model, feature: Feature) -> Slices:
     """Training, validation and test rows; where labels lie ahead, without those that were not known at the cut."""
     slices = splits.split(rows, feature.as_of_time, feature.keys, model.split)
+    if model.observed:
+        slices = splits.seen(slices, model.observed)
     return embargoed(slices, feature.as_of_time, model.forecasting.horizon) if model.forecasting else slices
 
 
@@ -113,7 +115,7 @@ def _train(
     model = ctx.pipeline.models[ctx.stage.name]
     feature = ctx.pipeline.features[model.features]
     task = evaluate.learned(model, feature, slices.train)
-    place = scratch.place(ctx.warehouse, intent), ctx.target.extensions
+    place = scratch.place(ctx.warehouse, intent), ctx.target.extensions, model.observed or ""
     problem = tune.Problem(task, material.inputs, feature.keys, feature.as_of_time, model.pair, *place)
     told = _disguised(ctx, slices, problem)
     found = _searched(ctx, intent, slices, problem)
@@ -152,7 +154,7 @@ def _judged(
     judged = judge(model, feature, slices, winner, Rival(registry, champion, feature) if champion else None)
     if model.explain:
         ctx.tell("asks which features its answers hang on")
-        asked = Asked(slices.test, rows, feature.keys, model.chosen_by, model.explain)
+        asked = Asked(slices.test, rows, feature.keys, model.chosen_by, model.explain, problem.scratch)
         judged["explained"] = finite(explain(winner, problem.inputs.columns, asked))
     return judged
 

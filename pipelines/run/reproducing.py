@@ -93,7 +93,7 @@ def _again(
         tell(f"fits {model.candidates[0].kind} on {slices.summary['train']['rows']:,} rows")
         task = evaluate.learned(model, feature, slices.train)
         inputs = Inputs.of(rows, feature.outputs(), model.prepare)
-        given = {"pair": model.pair, "scratch": place, "extensions": extensions}
+        given = {"pair": model.pair, "scratch": place, "extensions": extensions, "observed": model.observed or ""}
         problem = tune.Problem(task, inputs, feature.keys, **given)  # type: ignore[arg-type]  # each of its own type
         done = tune.trial(slices, problem, model.candidates[0])
         return {**judge(model, feature, slices, done, None), "validate": done.metrics, "splits": slices.summary}

@@ -3,7 +3,7 @@
 from pipelines.spec.airflow import Airflow
 from pipelines.spec.alerts import Alerts
 from pipelines.spec.base import Spec, length_text, length_words
-from pipelines.spec.candidate import Candidate, ImageNet, Isotonic, Lda, LogisticRegression, Xgboost, learners
+from pipelines.spec.candidate import Candidate, ImageNet, Isotonic, Lda, LogisticRegression, Survival, Xgboost, learners
 from pipelines.spec.case import Case, Cases
 from pipelines.spec.connection import KafkaBrokers, Postgres
 from pipelines.spec.decision import Cost, Decision
@@ -43,7 +43,7 @@ __all__ = [
     "Fairness", "Feature", "Files", "Freshness", "Gate", "ImageNet", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers",
     "KafkaSink", "Kubernetes", "Lda", "LineageFile", "LineageHttp", "Lines", "Local", "LogisticRegression", "Metric",
     "Model", "Monitor", "Pipeline", "Postgres", "Prices", "Range", "Score", "Search", "Size", "Source", "Spec",
-    "Split", "Standalone", "Submit", "Table", "Target", "Task", "Volume", "Window", "Workload", "Xgboost", "Yarn",
-    "learners", "length_text", "length_words", "load", "load_cases", "load_lines", "load_target", "reach_text",
+    "Split", "Standalone", "Submit", "Survival", "Table", "Target", "Task", "Volume", "Window", "Workload", "Xgboost",
+    "Yarn", "learners", "length_text", "length_words", "load", "load_cases", "load_lines", "load_target", "reach_text",
     "smaller_is_better",
 ]  # fmt: skip

@@ -153,6 +153,14 @@ class Isotonic(Learned):
     rising: bool = Field(default=True, description="false: the label falls with the feature")
 
 
+class Survival(Learned):
+    """How long until something happens, by Weibull's law (accelerated failure time); learned also where it goes on."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("regression",)
+    kind: Literal["survival"]
+    iterations: Iterations = 100
+
+
 class Xgboost(Learned):
     """Gradient-boosted trees: XGBoost on Spark."""
 
@@ -304,12 +312,12 @@ class Als(Learned):
 
 KINDS: tuple[type[Learned], ...] = (
     LogisticRegression, LinearRegression, GeneralizedLinearRegression, DecisionTree, RandomForest, Gbt, LinearSvc,
-    NaiveBayes, FactorizationMachines, Mlp, Isotonic, Xgboost, TabularNet, ImageNet, Kmeans, BisectingKmeans,
+    NaiveBayes, FactorizationMachines, Mlp, Isotonic, Survival, Xgboost, TabularNet, ImageNet, Kmeans, BisectingKmeans,
     GaussianMixture, Lda, Als,
 )  # fmt: skip
 Candidate = Annotated[
     LogisticRegression | LinearRegression | GeneralizedLinearRegression | DecisionTree | RandomForest | Gbt | LinearSvc
-    | NaiveBayes | FactorizationMachines | Mlp | Isotonic | Xgboost | TabularNet | ImageNet | Kmeans
+    | NaiveBayes | FactorizationMachines | Mlp | Isotonic | Survival | Xgboost | TabularNet | ImageNet | Kmeans
     | BisectingKmeans | GaussianMixture | Lda | Als,
     Field(discriminator="kind"),
 ]  # fmt: skip

@@ -45,6 +45,10 @@ class Model(Spec):
     task: Task = Field(
         description="what kind of answer: yes or no, a number, one of some classes, one of some clusters"
     )
+    observed: Column | None = Field(
+        default=None,
+        description="BOOLEAN of the spine: false where the label is too low, for its time goes on; of survival",
+    )
     anomaly: Anomaly | None = Field(default=None, description="of task: anomaly")
     forecasting: Forecasting | None = Field(default=None, description="of task: forecasting")
     recommendation: Recommendation | None = Field(default=None, description="of task: recommendation")
@@ -105,7 +109,8 @@ class Model(Spec):
     @property
     def beside(self) -> tuple[str, ...]:
         """Columns that it reads of the spine where they are no features."""
-        return (*((self.split.column,) if self.split.column else ()), *(self.fairness.columns if self.fairness else ()))
+        one = (column for column in (self.split.column, self.observed) if column)
+        return (*one, *(self.fairness.columns if self.fairness else ()))
 
     @property
     def pair(self) -> tuple[str, ...]:

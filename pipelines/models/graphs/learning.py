@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipelines.errors import DataError
 from pipelines.models.graphs.draft import Draft, Tensor
 from pipelines.models.graphs.stored import Stage, matrix, vector
-from pipelines.models.graphs.trees import boosted, forest, grown, looked_up
+from pipelines.models.graphs.trees import boosted, forest, looked_up, of_spark
 from pipelines.spec.task import FEATURES, PREDICTION, PROBABILITY
 
 LEAST = 1e-16  # of a mean of poisson or gamma, as Spark has it
@@ -70,6 +70,17 @@ def linear(draft: Draft, stage: Stage) -> None:
     draft.offers(PREDICTION, lambda: _linear(draft, draft.column(FEATURES), weights, intercept))
 
 
+def lasting(draft: Draft, stage: Stage) -> None:
+    """Survival: a weighted sum is the logarithm of the time."""
+    row = stage.row()
+    weights, intercept = vector(row["coefficients"]), row["intercept"]
+
+    def made() -> Tensor:
+        return draft.op("Exp", _linear(draft, draft.column(FEATURES), weights, intercept))
+
+    draft.offers(PREDICTION, made)
+
+
 def generalized(draft: Draft, stage: Stage) -> None:
     """A weighted sum behind its link, kept within the family's range as Spark does."""
     row, family = stage.row(), stage.params["family"]
@@ -102,7 +113,7 @@ def margin(draft: Draft, stage: Stage) -> None:
 
 def voted(draft: Draft, stage: Stage) -> None:
     """Classes of one tree or of a forest: each tree's shares, and their mean."""
-    found = grown(stage, classes=True)
+    found = of_spark(stage, classes=True)
     shares = found.stats / np.maximum(found.stats.sum(axis=1, keepdims=True), 1e-300)
 
     def made() -> Tensor:
@@ -129,7 +140,7 @@ def added_margin(draft: Draft, stage: Stage) -> None:
 
 
 def _summed(draft: Draft, stage: Stage, mean: bool) -> Tensor:
-    found = grown(stage, classes=False)
+    found = of_spark(stage, classes=False)
     weights = np.full(len(found.trees), 1 / len(found.trees)) if mean else np.array(found.weights)
     each = forest(draft, draft.column(FEATURES), found.trees, range(len(found.trees)))
     return draft.op("MatMul", each, draft.constant(weights), made=Tensor(""))
@@ -277,4 +288,5 @@ LEARNING: dict[str, Callable[[Draft, Stage], Any]] = {
     "FMRegressionModel": machines,
     "MultilayerPerceptronClassificationModel": layers,
     "IsotonicRegressionModel": steps,
+    "AFTSurvivalRegressionModel": lasting,
 }

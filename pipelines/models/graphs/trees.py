@@ -6,7 +6,7 @@ and what it stands for is looked up: so sums are made in the order of the trees.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,41 +16,10 @@ from onnx import TensorProto, helper
 from pipelines.errors import DataError
 from pipelines.models.graphs.draft import ML, Draft, Tensor
 from pipelines.models.graphs.stored import Stage
+from pipelines.models.trees import AMONG, AT_MOST, BELOW, LEAF, Grown, Tree, grown
 
-AT_MOST, BELOW, AMONG = 0, 1, 6  # modes of a split: x <= v, x < v, x is one of some
 SUM = 1
-LEAF = -1
 MOST_NODES = 2_000_000  # some 100 MB
-
-
-@dataclass
-class Tree:
-    """Arrays over nodes; the root is the first. `yes` and `no` are nodes; of a leaf `feature` is LEAF."""
-
-    feature: list[int] = field(default_factory=list)
-    mode: list[int] = field(default_factory=list)
-    split: list[float] = field(default_factory=list)
-    among: list[Sequence[float]] = field(default_factory=list)
-    yes: list[int] = field(default_factory=list)
-    no: list[int] = field(default_factory=list)
-    missing: list[int] = field(default_factory=list)  # 1 where NaN goes to yes
-    leaf: list[float] = field(default_factory=list)  # what a leaf says; of other nodes nothing
-
-    def add(self, feature: int, mode: int, value: float | Sequence[float], ways: tuple[int, int, int]) -> None:
-        """A split; ways: yes, no, whether NaN is a yes."""
-        several = isinstance(value, Sequence)
-        self.feature.append(feature)
-        self.mode.append(mode)
-        self.split.append(0.0 if isinstance(value, Sequence) else value)
-        self.among.append(value if several else ())  # type: ignore[arg-type]  # `several` says which it is
-        for into, way in zip((self.yes, self.no, self.missing), ways, strict=True):
-            into.append(way)
-        self.leaf.append(0.0)
-
-    def end(self, says: float) -> None:
-        """A leaf."""
-        self.add(LEAF, AT_MOST, 0.0, (0, 0, 0))
-        self.leaf[-1] = says
 
 
 @dataclass
@@ -135,44 +104,12 @@ def looked_up(draft: Draft, x: Tensor, trees: Sequence[Tree], table: NDArray[np.
     return Tensor(found.name, "double", table.shape[1])
 
 
-@dataclass(frozen=True)
-class Grown:
-    """Spark's trees: beside each its weight, and of all leaves the rows of each class that ended there."""
-
-    trees: tuple[Tree, ...]
-    weights: tuple[float, ...]
-    stats: NDArray[np.float64]
-
-
-def grown(stage: Stage, classes: bool) -> Grown:
+def of_spark(stage: Stage, classes: bool) -> Grown:
     """Of a stored stage. classes: leaves say their number among all leaves, else the number that they predict."""
-    several = (stage.folder / "treesMetadata").is_dir()
-    by_tree: dict[int, list[Mapping[str, Any]]] = {}
-    for row in stage.rows():
-        by_tree.setdefault(row["treeID"] if several else 0, []).append(row["nodeData"] if several else row)
-    weights = {0: 1.0}
-    if several:  # Spark stores a number, parameters and a weight of each, without names
+    weights: dict[int, float] = {}
+    if (stage.folder / "treesMetadata").is_dir():  # Spark stores a number, parameters and a weight, without names
         weights = {number: float(weight) for number, _, weight in (row.values() for row in stage.rows("treesMetadata"))}
-    stats: list[Any] = []
-    found = [_spark(sorted(by_tree[at], key=lambda n: n["id"]), stats, classes) for at in sorted(by_tree)]
-    return Grown(tuple(found), tuple(weights[at] for at in sorted(by_tree)), np.array(stats, dtype=np.float64))
-
-
-def _spark(nodes: Sequence[Mapping[str, Any]], stats: list[Any], classes: bool) -> Tree:
-    """Nodes by their number, the root first."""
-    tree, place = Tree(), {node["id"]: at for at, node in enumerate(nodes)}
-    for node in nodes:
-        if node["leftChild"] < 0:
-            tree.end(len(stats) if classes else node["prediction"])
-            stats.append(node["impurityStats"])
-            continue
-        split, ways = node["split"], (place[node["leftChild"]], place[node["rightChild"]], 0)
-        left = [float(v) for v in split["leftCategoriesOrThreshold"]]
-        if split["numCategories"] == -1:
-            tree.add(split["featureIndex"], AT_MOST, left[0], ways)
-        else:
-            tree.add(split["featureIndex"], AMONG, left, ways)
-    return tree
+    return grown(stage.rows(), weights, classes)
 
 
 @dataclass(frozen=True)
