@@ -6,7 +6,7 @@ in its last runs: one that trained on ten times the rows does not make the next 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from statistics import median
@@ -64,6 +64,16 @@ def _exact(usage: Usage, prices: Prices) -> dict[str, Fraction]:
         "written": Fraction(usage.written_bytes, GIB) * Fraction(prices.usd_gib_written),
         "shuffled": Fraction(usage.shuffled_bytes, GIB) * Fraction(prices.usd_gib_shuffled),
     }
+
+
+def halved(usage: Usage) -> Usage:
+    """What the same work would use on half the cores and memory: tasks wait in line, what no task did takes as long.
+
+    It would take 1 + busy share times as long. Rounded down to whole milliseconds.
+    """
+    core_ms = (usage.core_ms + min(usage.task_ms, usage.core_ms)) // 2
+    memory = usage.memory_mib_ms * core_ms // usage.core_ms if usage.core_ms else usage.memory_mib_ms
+    return replace(usage, core_ms=core_ms, memory_mib_ms=memory)
 
 
 def storage(stored_bytes: int, prices: Prices) -> Decimal:

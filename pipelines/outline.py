@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipelines.plan import Stage
     from pipelines.spec import Pipeline
 
-COMPILED, FORMAT = "dags.json", 2  # beside the confs; the number rises when an outline's form changes
+COMPILED, FORMAT = "dags.json", 3  # beside the confs; the number rises when an outline's form changes
 UPKEEP = "upkeep"
 WAITING = "waiting"  # what a training hands on under Airflow: the version that a person is asked to promote
 NOT_PROMOTED = "is not promoted"  # of a version that a gate refused, in the sentence of its stage
@@ -64,6 +64,7 @@ class Outline:
     retry_delay_s: int = 60
     timeout_s: int = 6 * 3600
     max_active_runs: int = 1
+    email: tuple[str, ...] = ()
     pool: str | None = None
     tasks: tuple[Task, ...] = ()
     error: str = ""
@@ -109,6 +110,7 @@ def _outlined(blank: Outline, pipeline: "Pipeline", pool: str | None) -> Outline
         retry_delay_s=int(said.retry_delay.total_seconds()),
         timeout_s=int(said.timeout.total_seconds()),
         max_active_runs=said.max_active_runs,
+        email=said.email,
         pool=pool,
         tasks=tuple(_tasks(pipeline)),
     )
@@ -174,7 +176,8 @@ def _compiled(folder: Path, target: str) -> dict[tuple[str, str], Outline]:
 def _restored(found: Mapping[str, Any], folder: Path) -> Outline:
     tasks = tuple(_task(t) for t in found["tasks"])
     conf = str((folder / found["conf"]).resolve())
-    return Outline(**{**found, "tasks": tasks, "after": tuple(found["after"]), "conf": conf})
+    several = {key: tuple(found[key]) for key in ("after", "email")}
+    return Outline(**{**found, **several, "tasks": tasks, "conf": conf})
 
 
 def _task(found: Mapping[str, Any]) -> Task:

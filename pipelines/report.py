@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
 from math import isfinite, isnan, nan
-from statistics import fmean
 
 from jinja2 import ChainableUndefined, Environment, Template
 
 from pipelines.aliases import challenger, moves
 from pipelines.card import card
+from pipelines.layout import HIGH, WIDE, Needs, layout
+from pipelines.lineage import graph
 from pipelines.monitor.history import courses, newest_windows
 from pipelines.plan import stages
 from pipelines.plots import base_rate, calibration, curve, deciles, histogram, performance, swarm
@@ -31,9 +31,6 @@ FATES = ("applied", "superseded", "deleted", "quarantined", "dropped")  # of a r
 KINDS = ("sources", "tables", "features", "models", "scores", "monitors")
 WORDS = {"ok": "published", "refused": "refused", "failed": "failed", "none": "not run"}
 MOST_REFRESHES = 60  # of a trend, the newest
-
-Needs = Mapping[str, tuple[str, ...]]  # node of the graph -> nodes that it reads
-Lane = tuple[str, int]  # what runs through a column of the graph (a node; 'a>' for what leaves a), and the column
 
 
 @dataclass(frozen=True)
@@ -113,6 +110,14 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Course:
+    """What is drawn as a line of dots: (x, y, whether it is broken, what it says) of each, in the unit square."""
+
+    label: str
+    dots: list[tuple[float, float, bool, str]]
+
+
+@dataclass(frozen=True)
 class Trend:
     """One promise of a table over its refreshes, oldest first."""
 
@@ -150,37 +155,29 @@ class Node:
     state: str
 
 
-WIDE, HIGH, GAP_X, GAP_Y, TOP = 172, 54, 40, 18, 34  # pixels of a node, between nodes, above them
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A drawing of the pipeline: boxes, SVG paths between them, a heading over each column."""
-
-    nodes: tuple[Node, ...]
-    edges: tuple[tuple[str, str, str], ...]  # from, to, path
-    headings: tuple[tuple[int, str], ...]  # x, kind
-    width: int
-    height: int
-
-
-def report(pipeline: Pipeline, records: Sequence[Record], quality: Sequence[Quality] = ()) -> str:
+def report(
+    pipeline: Pipeline, records: Sequence[Record], quality: Sequence[Quality] = (), costs: Sequence[Json] = ()
+) -> str:
     """One self-contained HTML page about a pipeline, in light and dark.
 
     records: rows of `_runs`, any order; those of other pipelines are ignored.
-    quality: rows of `_quality`, oldest first.
+    quality: rows of `_quality`, oldest first. costs: as `spending.spent` has them; none where nothing is priced.
     Returns: HTML that fetches nothing and runs nothing; every name and value in it is escaped.
     """
     mine = sorted((r for r in records if r.pipeline == pipeline.pipeline), key=lambda r: r.started_at)
     pasts = [_past(pipeline, s.kind, s.name, mine) for s in stages(pipeline)]
+    drawn, by = layout(_needs(pipeline), KINDS), {f"{p.kind}.{p.name}": p for p in pasts}
     page = {
         "pipeline": pipeline,
         "pasts": {kind: [p for p in pasts if p.kind == kind] for kind in KINDS},
         "runs": _runs(mine),
-        "graph": _graph(pipeline, {f"{p.kind}.{p.name}": p for p in pasts}),
+        "graph": drawn,
+        "nodes": [_node(pipeline, node, at, by) for node, at in drawn.corners.items()],
         "verdicts": [_verdict(p, _scored(pipeline, p, pasts)) for p in pasts if p.kind == "models"],
         "trends": _trends(pipeline, quality),
         "aliases": {p.name: _aliases(p) for p in pasts if p.kind == "models"},
+        "origins": _origins(pipeline),
+        "costs": [{**line, "course": _course(line)} for line in costs if line["runs"]],
         "troubles": [p for p in pasts if p.state in ("refused", "failed")],
     }
     return _template().render(page)
@@ -225,6 +222,27 @@ def _trends(pipeline: Pipeline, quality: Iterable[Quality]) -> list[Trend]:
     ]
 
 
+def _origins(pipeline: Pipeline) -> list[tuple[str, list[tuple[str, tuple[str, ...]]]]]:
+    """Of each table and feature table what its columns are made of; of a model, what it learned from."""
+    found: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+    for node, made_of in graph(pipeline).columns.items():
+        kind, _, rest = node.partition(".")
+        stage, _, column = rest.partition(".")
+        if kind in ("tables", "features", "models"):
+            found.setdefault(f"{kind}.{stage}", []).append((column, made_of))
+    return list(found.items())
+
+
+def _course(line: Json) -> Course:
+    """What the last runs of a stage cost, oldest first."""
+    usd = [run["usd"] for run in line["trend"]]
+    most = max(usd) or 1
+    at = [i / max(len(usd) - 1, 1) for i in range(len(usd))]
+    says = [f"{_when(run['at'])}: {run['usd']:.6f} USD" for run in line["trend"]]
+    dots = [(x, float(y / most), False, word) for x, y, word in zip(at, usd, says, strict=True)]
+    return Course(line["stage"], dots)
+
+
 def _says(q: Quality) -> str:
     return f"{_when(q.at)}: {q.observed}"
 
@@ -250,23 +268,6 @@ def _aliases(model: Past) -> list[tuple[str, int, str]]:
     return found + ([("challenger", challenges, why)] if challenges is not None else [])
 
 
-def _graph(pipeline: Pipeline, pasts: Mapping[str, Past]) -> Graph:
-    """Columns from left to right; a long edge keeps a lane free in each column that it crosses."""
-    needs = _needs(pipeline)
-    ranks = _ranks(needs)
-    columns = _ordered(*_lanes(needs, ranks))
-    tallest = max((len(c) for c in columns), default=0)
-    at = {
-        lane: (x * (WIDE + GAP_X), TOP + int((y + (tallest - len(column)) / 2) * (HIGH + GAP_Y)))
-        for x, column in enumerate(columns)
-        for y, lane in enumerate(column)
-    }
-    nodes = tuple(_node(pipeline, i, at[i, ranks[i]], pasts) for i in needs)
-    edges = tuple((a, b, _path(a, b, ranks, at)) for b, reads in needs.items() for a in reads)
-    heads = tuple((min(n.x for n in nodes if n.kind == k), k) for k in KINDS if any(n.kind == k for n in nodes))
-    return Graph(nodes, edges, heads, len(columns) * (WIDE + GAP_X) - GAP_X, TOP + tallest * (HIGH + GAP_Y))
-
-
 def _needs(pipeline: Pipeline) -> Needs:
     """Sources first, then stages in the order of the plan."""
     found: dict[str, tuple[str, ...]] = {f"sources.{name}": () for name in pipeline.sources}
@@ -275,51 +276,6 @@ def _needs(pipeline: Pipeline) -> Needs:
         arrives = (f"sources.{source}",) if source in pipeline.sources else ()
         found[stage.id] = (*arrives, *stage.needs)
     return {node: tuple(a for a in reads if a in found) for node, reads in found.items()}
-
-
-def _ranks(needs: Needs) -> dict[str, int]:
-    """Node -> column: right of all that it reads, and of every node of an earlier kind."""
-    ranks: dict[str, int] = {}
-    floor = 0
-    for kind in KINDS:
-        mine = [node for node in needs if node.startswith(f"{kind}.")]
-        for node in mine:
-            ranks[node] = max([floor, *(ranks.get(a, -1) + 1 for a in needs[node])])
-        floor = max([floor, *(ranks[node] + 1 for node in mine)])
-    return ranks
-
-
-def _lanes(needs: Needs, ranks: Mapping[str, int]) -> tuple[list[list[Lane]], dict[Lane, list[Lane]]]:
-    """The lanes of each column, and lane -> the lanes that enter it from the left."""
-    enters: dict[Lane, list[Lane]] = {(node, rank): [] for node, rank in ranks.items()}
-    for node, reads in needs.items():
-        for before, lane in (hop for a in reads for hop in pairwise(_trail(a, node, ranks))):
-            enters.setdefault(lane, []).append(before)
-    return [[lane for lane in enters if lane[1] == i] for i in range(max(ranks.values(), default=-1) + 1)], enters
-
-
-def _trail(a: str, b: str, ranks: Mapping[str, int]) -> list[Lane]:
-    return [(a, ranks[a]), *((f"{a}>", rank) for rank in range(ranks[a] + 1, ranks[b])), (b, ranks[b])]
-
-
-def _ordered(columns: list[list[Lane]], enters: Mapping[Lane, list[Lane]]) -> list[list[Lane]]:
-    """Each column sorted by the mean place of what enters (Sugiyama's barycentre), so that few edges cross."""
-    done: list[list[Lane]] = columns[:1]
-    for column in columns[1:]:
-        place = {lane: i / max(len(done[-1]) - 1, 1) for i, lane in enumerate(done[-1])}
-        means = {lane: fmean([place[b] for b in enters.get(lane, ())] or [1]) for lane in column}
-        done.append(sorted(column, key=means.__getitem__))
-    return done
-
-
-def _path(a: str, b: str, ranks: Mapping[str, int], at: Mapping[Lane, tuple[int, int]]) -> str:
-    """An SVG path from a's right side to b's left side, straight through the lanes kept for it."""
-    trail = [at[lane] for lane in _trail(a, b, ranks)]
-    half, bend = HIGH // 2, GAP_X // 2
-    path = f"M{trail[0][0] + WIDE},{trail[0][1] + half}"
-    for (x0, y0), (x1, y1) in pairwise(trail):
-        path += f"H{x0 + WIDE}C{x0 + WIDE + bend},{y0 + half} {x1 - bend},{y1 + half} {x1},{y1 + half}"
-    return path
 
 
 def _node(pipeline: Pipeline, node: str, at: tuple[int, int], pasts: Mapping[str, Past]) -> Node:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from pipelines import log
-from pipelines.cost import Usage, a_thousand, cost, over_budget, parts, predicted, storage, total
+from pipelines.cost import Usage, a_thousand, cost, halved, over_budget, parts, predicted, storage, total
 from pipelines.errors import DataError, SpecError
 from pipelines.plan import Verdict, stages
 from pipelines.spec import Pipeline, Prices, Target
@@ -15,7 +15,8 @@ SHOWN = 10  # of a stage's runs, the newest: its trend
 
 
 def spent(pipeline: Pipeline, target: Target) -> list[dict[str, Any]]:
-    """Each stage: what its runs cost, one by one and together, how idle they were, and its table a month.
+    """Each stage: what its runs cost, one by one and together, how idle they were, what half the cores would have cost
+    and how many times as long they would have taken, and its table a month.
 
     Errors: SpecError without prices. Cost: one small read, and the log of each table.
     """
@@ -47,6 +48,8 @@ def _stage(stage: str, records: Sequence[Record], prices: Prices, warehouse: War
         "usd_a_thousand": a_thousand(usd, scored),
         "core_hours": round(whole.core_ms / 3_600_000, 6),
         "idle": whole.idle,
+        "half_usd": cost(halved(whole), prices),
+        "half_slower": None if whole.idle is None else 2 - whole.idle,
         "stored_bytes": stored,
         "usd_month": storage(stored, prices),
         "trend": [{"run": r.run_id, "at": r.started_at, "usd": cost(u, prices)} for r, u in mine[-SHOWN:]],
@@ -75,15 +78,19 @@ def refuse_over_budget(history: History, verdicts: Sequence[Verdict], target: Ta
 
 def spent_text(lines: Sequence[Mapping[str, Any]]) -> str:
     """A table of stages, and their sum."""
-    head = f"{'stage':<30}{'runs':>5}{'USD':>12}{'last':>12}{'next':>12}{'1,000 rows':>12}{'idle':>7}{'USD/month':>12}"
+    names = ("USD", "last", "next", "1,000 rows", "idle", "half", "USD/month")
+    head = f"{'stage':<28}{'runs':>5}" + "".join(f"{n:>{7 if n == 'idle' else 11}}" for n in names)
     rows = [_row(line) for line in lines]
-    usd, month = (sum((line[k] for line in lines), Decimal(0)) for k in ("usd", "usd_month"))
-    return "\n".join([head, *rows, f"{'all':<30}{sum(x['runs'] for x in lines):>5}{usd:>12.6f}{'':>43}{month:>12.6f}"])
+    usd, half, month = (sum((line[k] for line in lines), Decimal(0)) for k in ("usd", "half_usd", "usd_month"))
+    return "\n".join(
+        [head, *rows, f"{'all':<28}{sum(x['runs'] for x in lines):>5}{usd:>11.6f}{'':>40}{half:>11.6f}{month:>11.6f}"]
+    )
 
 
 def _row(line: Mapping[str, Any]) -> str:
     idle = "" if line["idle"] is None else f"{line['idle']:.0%}"
     money = "".join(
-        f"{'' if line[k] is None else f'{line[k]:.6f}':>12}" for k in ("last_usd", "next_usd", "usd_a_thousand")
+        f"{'' if line[k] is None else f'{line[k]:.6f}':>11}" for k in ("last_usd", "next_usd", "usd_a_thousand")
     )
-    return f"{line['stage']:<30}{line['runs']:>5}{line['usd']:>12.6f}{money}{idle:>7}{line['usd_month']:>12.6f}"
+    whole = f"{line['stage']:<28}{line['runs']:>5}{line['usd']:>11.6f}{money}{idle:>7}"
+    return f"{whole}{line['half_usd']:>11.6f}{line['usd_month']:>11.6f}"

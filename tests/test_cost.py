@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cost import Usage, a_thousand, cost, over_budget, parts, predicted, storage, total
+from pipelines.cost import Usage, a_thousand, cost, halved, over_budget, parts, predicted, storage, total
 from pipelines.errors import DataError
 from pipelines.metering import Executor, Reading
 from pipelines.plan import Stage, Verdict
@@ -43,6 +43,23 @@ def test_a_cost_is_the_sum_of_usage_times_price():
         "cores": D("0.1"), "memory": D("0.02"), "read": D("0.006"), "written": D("0.0075"), "shuffled": D("0.002"),
     }  # fmt: skip
     assert USED.idle == 0.5
+
+
+@pytest.mark.parametrize(
+    ("core_ms", "task_ms", "expected"),
+    [
+        # four cores for 1,000 ms, of which tasks kept them for 400: 2 cores for 600 + 800 ms
+        (4_000, 1_600, (2_800, 700)),
+        (4_000, 4_000, (4_000, 1_000)),  # never idle: as dear, twice as long
+        (4_000, 0, (2_000, 500)),  # the driver alone: half as dear
+        (4_000, 4_100, (4_000, 1_000)),  # clocks differ
+        (0, 0, (0, 1_000)),
+    ],
+)
+def test_half_the_cores_do_the_same_work_in_line(core_ms, task_ms, expected):
+    found = halved(Usage(core_ms, task_ms, memory_mib_ms=1_000, read_bytes=7))
+
+    assert (found.core_ms, found.memory_mib_ms, found.read_bytes) == (*expected, 7)
 
 
 @pytest.mark.parametrize(
@@ -111,11 +128,12 @@ def test_each_stage_has_its_bill(kept):
 
     assert (days["runs"], days["usd"], days["last_usd"], days["idle"]) == (2, D("0.271"), D("0.1355"), 0.5)
     assert [t["run"] for t in days["trend"]] == ["r1", "r2"]
+    assert (days["half_usd"], days["half_slower"]) == (D("0.211"), 1.5)  # 3 x 0.05 + 3 x 0.01 + 0.031
     assert (totals["runs"], totals["usd"], totals["next_usd"], totals["idle"]) == (0, D(0), None, None)
     assert spent_text([days, totals]).splitlines()[1:] == [
-        "tables.days                       2    0.271000    0.135500    0.135500                50%    0.000000",
-        "tables.totals                     0    0.000000                                               0.000000",
-        "all                               2    0.271000                                               0.000000",
+        "tables.days                     2   0.271000   0.135500   0.135500               50%   0.211000   0.000000",
+        "tables.totals                   0   0.000000                                           0.000000   0.000000",
+        "all                             2   0.271000                                           0.211000   0.000000",
     ]
 
 

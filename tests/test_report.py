@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal as D
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -341,9 +342,48 @@ def test_the_page_fetches_nothing(pipeline: Pipeline, records: list[Record]) -> 
     page = Page(html)
 
     links = [value for _, attributes in page.tags for name, value in attributes.items() if name in ("href", "src")]
-    assert set(links) == {"data:,", "#pipeline", "#quality", "#models", "#scores", "#runs"}
+    assert set(links) == {"data:,", "#pipeline", "#quality", "#models", "#scores", "#lineage", "#runs"}
     assert not re.search(r"https?:|@import|url\(", html)
     assert len(html.encode()) < 300_000
+
+
+def test_each_column_says_what_it_is_made_of(pipeline: Pipeline, records: list[Record]) -> None:
+    text = Page(report(pipeline, records)).text
+
+    assert "tables.flights, 6 columns" in text
+    assert "weather_temp tables.weather.temp , tables.weather.origin" in text
+    assert "the model features.departures.origin" in text
+
+
+def bill(stage: str, **usd: str) -> dict[str, object]:
+    """A stage as `spent` has it."""
+    trend = [{"run": f"r{i}", "at": FIRST, "usd": D(usd["last"]) * i} for i in (1, 2)]
+    return {
+        "stage": stage, "runs": 2, "usd": D(usd["all"]), "trend": trend, "next_usd": None, "usd_a_thousand": None,
+        "idle": 0.25, "half_usd": D(usd["half"]), "half_slower": 1.75, "usd_month": D("0.002"),
+    }  # fmt: skip
+
+
+def test_what_each_stage_cost_stands_beside_the_dearest(pipeline: Pipeline, records: list[Record]) -> None:
+    costs = [
+        bill("tables.flights", all="0.03", last="0.01", half="0.02"),
+        bill("models.late_arrival", all="0.3", last="0.1", half="0.25"),
+    ]
+    idle = {**bill("tables.planes", all="0", last="0", half="0"), "runs": 0}
+
+    html = report(pipeline, records, (), [*costs, idle])
+    page = Page(html)
+
+    assert "#cost" in [a.get("href") for a in page.of("a")]
+    assert "in US dollars: 0.3300 in all, and 0.0040 a month" in page.text
+    assert "tables.flights 2 0.030000" in page.text and "0.020000 1.8x" in page.text
+    assert 'title="tables.planes: 0' not in html
+    assert 'title="tables.flights: 0.030000 USD"><span class="fill" style="width:10.0%"' in html
+    assert "tables.flights: 2 runs" in [a["aria-label"] for a in page.of("svg", "trend")]
+
+
+def test_without_prices_nothing_is_said_of_cost(pipeline: Pipeline, records: list[Record]) -> None:
+    assert 'id="cost"' not in report(pipeline, records)
 
 
 def test_the_graph_has_each_node_once_and_every_edge_points_right(pipeline: Pipeline, records: list[Record]) -> None:

@@ -4,7 +4,7 @@ from pipelines.cli.terminal import Conf, Format, TargetName, checked, show_data,
 
 
 def cost(conf: Conf, target: TargetName = "local", format: Format = "text") -> None:
-    """Show what each stage cost so far, its last and its next run, 1,000 scores, the idle share, and tables a month."""
+    """Show what each stage cost: so far, last and next, 1,000 scores, idle share, half the cores, tables a month."""
     from pipelines.spending import spent, spent_text
 
     show_data(format, spent(checked(conf), target_of(conf, target)), spent_text)

@@ -10,6 +10,8 @@ from pipelines.spec.base import Length, Spec
 ASSET = r"^[a-z][a-z0-9_]{0,62}\.(tables|features|models|scores)\.[a-z][a-z0-9_]{0,62}$"
 Asset = Annotated[str, Field(pattern=ASSET)]
 
+Email = Annotated[str, Field(pattern=r"^[^@\s<>,;\"]{1,64}@[A-Za-z0-9.-]{1,255}$")]
+
 
 def _day(text: str) -> str:
     try:
@@ -38,6 +40,9 @@ class Airflow(Spec):
     )
     timeout: Length = Field(
         default=timedelta(hours=6), description="of one spark-submit", json_schema_extra={"default": "6 hours"}
+    )
+    email: tuple[Email, ...] = Field(
+        default=(), description="who is written to when a task has failed for good, by Airflow's `smtp_default`"
     )
     max_active_runs: int = Field(default=1, ge=1, le=16, description="of the DAG at a time")
 

@@ -1,9 +1,15 @@
 """A task is one spark-submit, and its exit code decides about another try; here a stand-in takes the call."""
 
 import json
+import socket
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiosmtpd.controller import Controller
 
 pytestmark = pytest.mark.airflow
 
@@ -76,6 +82,41 @@ def test_a_run_can_be_asked_for_stages_and_for_them_anew(airflow, home, ends, su
     assert said[-7:] == [
         f"{ROOT}/jobs/batch.py", "tables.ends_0", str(ends), "--target", "cluster", "--full-refresh", "tables.ends_0"
     ]  # fmt: skip
+
+
+class Letters(list[Any]):
+    """A post office that keeps what it is given."""
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # aiosmtpd's name
+        self.append((envelope.rcpt_tos, message_from_bytes(envelope.content, policy=default)))
+        return "250 kept"
+
+
+@pytest.fixture
+def post() -> Iterator[tuple[Letters, str]]:
+    """Letters, and Airflow's connection to where they are taken."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    office = Controller(Letters(), hostname="127.0.0.1", port=port)
+    office.start()
+    extra = {"disable_ssl": True, "disable_tls": True, "from_email": "lakeloom@example.org"}
+    yield office.handler, json.dumps({"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra})
+    office.stop()
+
+
+def test_who_is_named_is_written_to_once_a_task_has_failed_for_good(airflow, home, ends, submit, post):
+    letters, connection = post
+    ends.write_text(ends.read_text() + "\nairflow: {email: [team@example.org]}\n")
+    asked = {"stages": ["tables.ends_0", "tables.ends_1", "tables.ends_3"]}
+
+    places = {"LAKELOOM_HOME": str(home), "LAKELOOM_SPARK_SUBMIT": str(submit)}
+    airflow.ask("run", "ends", json.dumps(asked), AIRFLOW_CONN_SMTP_DEFAULT=connection, **places)
+
+    assert [to for to, _ in letters] == [["team@example.org"]] * 2
+    said = {letter["subject"]: letter.get_body(("html",)).get_content() for _, letter in letters}
+    assert set(said) == {"ends: tables.ends_1 failed", "ends: tables.ends_3 failed"}
+    assert "tables.ends_3 cannot be mended by a retry: what ends_3 said" in said["ends: tables.ends_3 failed"]
 
 
 def test_a_machine_without_spark_submit_is_told_so_once(airflow, home, ends):
