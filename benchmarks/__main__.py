@@ -31,7 +31,9 @@ MODULES = {
     "b04": "benchmarks.b04_asof",
     "b05": "benchmarks.b05_training",
     "b06": "benchmarks.b06_loader",
+    "b08": "benchmarks.b08_scoring",
     "b11a": "benchmarks.b11a_end_to_end",
+    "b13": "benchmarks.b13_monitoring",
 }
 TARGETS = Path(__file__).with_name("targets.toml")
 CONTROL = "ours (A/A)"

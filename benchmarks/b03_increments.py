@@ -14,7 +14,7 @@ arms must hold as many rows, and the same ones from the first touched key on.
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -68,9 +68,14 @@ class Entrant:
         """Where the present sample works."""
         return self.folder / str(self.times)
 
-    def arm(self) -> Arm:
-        """As it is measured."""
-        return Arm(self.name, self._prepare, lambda: self.act(self.now), self._answer)
+    def arm(self, begun: Callable[[], None]) -> Arm:
+        """As it is measured; `begun` lays the ground that all arms stand on, once."""
+
+        def prepare() -> None:
+            begun()
+            self._prepare()
+
+        return Arm(self.name, prepare, lambda: self.act(self.now), self._answer)
 
     def based(self) -> None:
         """Load the base, before anything arrives."""
@@ -124,20 +129,24 @@ def conf() -> dict[str, object]:
 
 
 def arms(spark: SparkSession, made: Path, folder: Path, table: str, rows: int, arriving: int) -> list[Arm]:
-    """Ours and its peers, their bases loaded; then the increment lands."""
+    """Ours and its peers. When the first is asked for, their bases are loaded; then the increment lands."""
     place = project(folder, conf())
     landed = place.landing / "lineitem"
     arrived = arrivals(made, rows, arriving, keyed=table == "merged")
     touched = arrived["l_orderkey"][0].as_py()
-    lineitem.land(made, rows, landed)
     entrants = [
         Entrant(name, folder / name.replace(" ", "_"), load, act, where, spark, touched)
         for name, load, act, where in _ways(spark, place, landed, table)
     ]
-    for entrant in entrants:
-        entrant.based()
-    lineitem.put(arrived, landed / NEW)
-    return [entrant.arm() for entrant in entrants]
+
+    @cache
+    def begun() -> None:
+        lineitem.land(made, rows, landed)
+        for entrant in entrants:
+            entrant.based()
+        lineitem.put(arrived, landed / NEW)
+
+    return [entrant.arm(begun) for entrant in entrants]
 
 
 def arrivals(made: Path, rows: int, count: int, keyed: bool) -> pa.Table:
