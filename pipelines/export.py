@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
@@ -18,8 +19,9 @@ from pipelines.onnx import Graph
 from pipelines.replies import GRAPH, METADATA
 from pipelines.signature import SAID, Signature
 
+NOTHING: Mapping[str, bytes] = MappingProxyType({})
 FORMATS = ("onnx", "lambda", "docker")
-ANSWERING = ("__init__", "errors", "signature", "onnx", "replies")  # modules that score a body
+ANSWERING = ("__init__", "errors", "signature", "onnx", "keyed", "replies")  # modules that score a body
 FUNCTION = ("numpy", "onnxruntime")
 SERVICE = (*FUNCTION, "starlette", "uvicorn", "httptools", "prometheus-client")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of files in a zip, so that the same model gives the same bytes
@@ -60,14 +62,21 @@ ENTRYPOINT ["python", "-m", "pipelines.serve", "model", "--host", "0.0.0.0", "--
 """
 
 
-def write(folder: Path, format: str, content: bytes, told: Mapping[str, Any]) -> list[str]:
+def write(
+    folder: Path,
+    format: str,
+    content: bytes,
+    told: Mapping[str, Any],
+    beside: Mapping[str, bytes] = NOTHING,
+) -> list[str]:
     """Write a graph and what is told of it into a new folder; returns the files. Errors: SpecError where it has some.
 
-    told: 'model', 'version', 'certificate', 'rows' (examples), and what else is to stand in metadata.json.
+    told: 'model', 'version', 'certificate', 'rows' (examples), and what else is to stand in metadata.json; beside:
+    more files of the model.
     """
     if folder.exists() and any(folder.iterdir()):
         raise SpecError(f"{folder}: is not empty; name a new folder")
-    model = {GRAPH: content, METADATA: (json.dumps(metadata(content, told), indent=2) + "\n").encode()}
+    model = {GRAPH: content, METADATA: (json.dumps(metadata(content, told), indent=2) + "\n").encode(), **beside}
     files = {"onnx": lambda: model, "lambda": lambda: _function(model), "docker": lambda: _context(model)}[format]()
     for name, found in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -116,4 +125,8 @@ def _function(model: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def _context(model: Mapping[str, bytes]) -> dict[str, bytes]:
     files = {"Dockerfile": DOCKERFILE.encode(), "requirements.txt": _locked(SERVICE)}
-    return files | _modules((*ANSWERING, "serve")) | {f"model/{name}": found for name, found in model.items()}
+    return (
+        files
+        | _modules((*ANSWERING, "requestlog", "serve"))
+        | {f"model/{name}": found for name, found in model.items()}
+    )

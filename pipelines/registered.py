@@ -7,15 +7,21 @@ has one model, `@3` will do, and without a name the champion is meant.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from functools import cached_property
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
-from pipelines import aliases
+from pipelines import aliases, keyed
 from pipelines.errors import DataError, SpecError
+from pipelines.keyed import Held
+from pipelines.onnx import Graph
 from pipelines.registry import CHAMPION, Registry, Version
 from pipelines.shadows import apart
+from pipelines.signature import Signature
 from pipelines.spec import Pipeline, Target
-from pipelines.state import PROMOTE, History, Record, Warehouse
+from pipelines.state import PROMOTE, History, Record, Warehouse, dataset
 
 Json = dict[str, Any]
 MADE_WITH = ("code", "packages", "seed", "definition", "now")  # tags that a person may want to see
@@ -105,6 +111,26 @@ class Shelf:
             "rows": [json.loads(row) for row in rows],
         }
 
+    def keyed(self, which: str, file: Path) -> Json:
+        """Write the newest published features of each key; which they are. Cost: reads the table's columns.
+
+        Errors: as `version`; DataError where none were published.
+        """
+        feature = self.pipeline.features[self.pipeline.models[self.model].features]
+        stage = f"features.{self.pipeline.models[self.model].features}"
+        published = History.of(self._warehouse).published(stage)
+        if published is None:
+            raise DataError(f"{stage}: nothing was published yet; `lakeloom run` makes it")
+        reads = [f.name for f in Signature.said_by(Graph.opened(self.exported(which)[0]).said).features]
+        columns = list(dict.fromkeys([*feature.keys, feature.as_of_time, *reads]))
+        table = self._warehouse.delta(stage)
+        assert table, "is published"
+        table.load_as_version(published)
+        batches = dataset(table).to_batches(columns=columns)
+        rows = (row for batch in batches for row in batch.to_pylist())
+        held = ((row, Held(_plain(row[feature.as_of_time]), {n: _plain(row[n]) for n in reads})) for row in rows)
+        return {"keys": list(feature.keys), "held": keyed.write(file, feature.keys, held), "version": published}
+
     def compared(self, one: str, other: str) -> Json:
         """Two versions side by side; figures are of the same rows only where `same_rows` says so."""
         versions = [self.version(which) for which in (one, other)]
@@ -168,6 +194,13 @@ class Shelf:
             "reads": {stage: read["upto"] for stage, read in inputs.items()},
             "run_id": version.run_id,
         }
+
+
+def _plain(value: Any) -> Any:
+    """As JSON holds it; what is no finite number is missing."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value.isoformat() if isinstance(value, date) else value  # a moment is a date, too
 
 
 def closed(detail: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,9 @@
 """A request for scores and its reply, without a web framework: the endpoint and a serverless function share it.
 
 A folder holds `model.onnx` and `metadata.json`, as `lakeloom export` writes
-them. A body is one row as a JSON object, or `{"rows": [...]}`; a reply is a
-status and a JSON value, and an error is one sentence.
+them, and `features.sqlite` where keys are to be looked up. A body is one row as
+a JSON object, `{"rows": [...]}` or `{"keys": [...]}`; a reply is a status and a
+JSON value, and an error is one sentence.
 """
 
 import json
@@ -12,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import DataError, LakeloomError, PlatformError
+from pipelines.keyed import FILE, Held, Keyed, UnknownKeyError
 from pipelines.onnx import Graph
-from pipelines.signature import SAID, Feature, Signature
+from pipelines.signature import Feature, Signature
 
 GRAPH, METADATA = "model.onnx", "metadata.json"
 MOST_BYTES, MOST_ROWS = 10 << 20, 10_000
 MOST_WARNED = 20  # sentences about categories that were not seen
 WARM_UP = 20  # calls before the first request
-OK, TOO_LARGE, UNSUPPORTED, UNPROCESSABLE = 200, 413, 415, 422
+OK, NOT_FOUND, TOO_LARGE, UNSUPPORTED, UNPROCESSABLE = 200, 404, 413, 415, 422
+REFUSED = {  # in an OpenAPI document
+    401: "no token, or an unknown one", 404: "an unknown key", 413: "too large", 415: "not JSON", 422: "no row",
+}  # fmt: skip
 Json = dict[str, Any]
 
 
@@ -29,7 +34,7 @@ class Reply:
 
     status: int
     body: Json
-    rows: int = 0  # scored
+    given: Sequence[Mapping[str, Any]] = ()  # the rows that were scored, with the keys that they were found by
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Served:
     graph: Graph
     signature: Signature
     metadata: Mapping[str, Any]
+    keyed: Keyed | None = None
 
     @classmethod
     def opened(cls, folder: Path) -> "Served":
@@ -48,7 +54,8 @@ class Served:
         except (OSError, ValueError) as error:
             raise PlatformError(f"{folder / METADATA}: cannot be read: {error}") from error
         graph = Graph.opened(folder / GRAPH, metadata["sha256"])
-        served = cls(graph, Signature.of(json.loads(graph.said[SAID])), metadata)
+        keyed = Keyed.opened(folder / FILE) if (folder / FILE).exists() else None
+        served = cls(graph, Signature.said_by(graph.said), metadata, keyed)
         for _ in range(WARM_UP if metadata.get("example") else 0):
             served.answers([metadata["example"]])
         return served
@@ -66,20 +73,32 @@ class Served:
             return too_large()
         try:
             return self._scored(_parsed(body))
+        except UnknownKeyError as error:
+            return Reply(NOT_FOUND, {"error": str(error)})
         except LakeloomError as error:
             return Reply(UNPROCESSABLE, {"error": str(error)})
 
     def _scored(self, given: Json) -> Reply:
-        batch = set(given) == {"rows"} and isinstance(given["rows"], list)
-        rows = given["rows"] if batch else [given]
+        named = next((name for name in ("rows", "keys") if set(given) == {name} and isinstance(given[name], list)), "")
+        rows, batch = given[named] if named else [given], bool(named)
         if len(rows) > MOST_ROWS:
             return Reply(TOO_LARGE, {"error": f"{len(rows):,} rows in one request; the most is {MOST_ROWS:,}"})
+        held = self._held(rows) if named == "keys" else []
+        sent = [{**key, **each.row} for key, each in zip(rows, held, strict=True)] if held else rows
+        rows = [each.row for each in held] if held else rows
         _refuse(rows)
         self.signature.refuse_unknown(rows)
         answers, warnings = self.answers(rows), self.signature.unseen(rows)
+        for answer, each in zip(answers, held, strict=False):
+            answer["as_of"] = each.as_of
         head = {"model": self.metadata["model"], "version": self.version}
         told = {"answers": answers} if batch else {"answer": answers[0]}
-        return Reply(OK, {**head, **told, "warnings": warnings[:MOST_WARNED]}, len(rows))
+        return Reply(OK, {**head, **told, "warnings": warnings[:MOST_WARNED]}, sent)
+
+    def _held(self, keys: Sequence[Any]) -> list[Held]:
+        if self.keyed is None:
+            raise DataError("no features are held here; send them, or serve with --lookup")
+        return self.keyed.rows(keys)
 
     def answers(self, rows: Sequence[Mapping[str, Any]]) -> list[Json]:
         """An answer for each row. Errors: DataError for a row that is not as the model wants it."""
@@ -122,10 +141,11 @@ def described(metadata: Mapping[str, Any], signature: Signature) -> Json:
     row = {"type": "object", "properties": {f.name: _schema(f) for f in signature.features},
            "required": [f.name for f in signature.features]}  # fmt: skip
     batch = {"type": "object", "properties": {"rows": {"type": "array", "items": row, "maxItems": MOST_ROWS}}}
-    content = {"application/json": {"schema": {"oneOf": [row, batch]}, "example": metadata.get("example", {})}}
+    forms = [row, batch, *([_keys(metadata["lookup"]["keys"])] if "lookup" in metadata else [])]
+    content = {"application/json": {"schema": {"oneOf": forms}, "example": metadata.get("example", {})}}
     sentence = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
     replies: Json = {"200": {"description": "scored"}}
-    for status, why in {401: "no token, or an unknown one", 413: "too large", 415: "not JSON", 422: "no row"}.items():
+    for status, why in REFUSED.items():
         replies[str(status)] = {"description": why, **sentence}
     error = {"type": "object", "properties": {"error": {"type": "string"}}}
     return {
@@ -138,6 +158,11 @@ def described(metadata: Mapping[str, Any], signature: Signature) -> Json:
             "schemas": {"Error": error},
         },
     }
+
+
+def _keys(names: Sequence[str]) -> Json:
+    key = {"type": "object", "properties": {name: {} for name in names}, "required": list(names)}
+    return {"type": "object", "properties": {"keys": {"type": "array", "items": key, "maxItems": MOST_ROWS}}}
 
 
 def _schema(feature: Feature) -> Json:

@@ -1,21 +1,38 @@
-"""One scoring function: batch and stream both call it, so they cannot disagree."""
+"""One scoring function: batch and stream both call it, so they cannot disagree.
 
+What answers is the certified graph of a version where its task has one, in a pass over Arrow batches: the graph that
+the endpoint serves, without Spark's model. Else it is Spark's pipeline, which the graph was held against row by row.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
+import pyarrow as pa
 from pyspark.ml import PipelineModel
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.evaluate import Task
 from pipelines.models.base import predict
+from pipelines.onnx import Graph
+from pipelines.signature import MISSING, Feature, Signature
+from pipelines.spec.task import PREDICTED, SCORE
+
+ANSWERS: Mapping[str, Mapping[str, str]] = {  # of the tasks that a graph answers as Spark's columns have them
+    "binary": {SCORE: "double", PREDICTED: "boolean"},
+    "regression": {SCORE: "double"},
+}
+GIVEN = "__given_"  # before the name of a feature as it enters a graph
+Answered = Callable[[DataFrame, Sequence[str]], DataFrame]  # rows, columns to keep -> those with the answers
 
 
 @dataclass(frozen=True)
 class Scorer:
     """A loaded model with all that a score row says of it."""
 
-    fitted: PipelineModel
+    answered: Answered
     task: Task
     model_version: int
     keys: tuple[str, ...]
@@ -27,14 +44,61 @@ class Scorer:
         Answers: binary: score in [0, 1] and predicted (boolean); regression: score; multiclass: score, the
         probability of predicted, a class; clustering: predicted, a number, and score, the distance from its centre (of
         a mixture: its probability); anomaly: score, how far from what is usual, and predicted, whether that is too far.
-        Cost: one projection through the model; lazy; no shuffle.
+        Cost: one pass through the model; lazy; no shuffle.
         """
-        answers = self.task.answers(labelled=False)
-        return predict(self.fitted, features, answers).select(
-            *self.keys,
-            self.as_of_time,
-            *answers,
+        return self.answered(features, (*self.keys, self.as_of_time)).select(
+            "*",
             F.lit(self.model_version).alias("model_version"),
             F.lit(now).alias("scored_at"),
             F.date_format(self.as_of_time, "yyyy-MM").alias("event_month"),
         )
+
+
+def by_pipeline(fitted: PipelineModel, task: Task) -> Answered:
+    """As Spark answers."""
+    answers = task.answers(labelled=False)
+    return lambda rows, kept: predict(fitted, rows, answers).select(*kept, *answers)
+
+
+def by_graph(content: bytes, task: Task) -> Answered:
+    """As a graph does, a task's rows in one thread. Only features that it reads are handed to Python."""
+    signature, answers = Signature.said_by(Graph.opened(content).said), ANSWERS[task.kind]
+
+    def answered(rows: DataFrame, kept: Sequence[str]) -> DataFrame:
+        shared = rows.sparkSession.sparkContext.broadcast(content)
+
+        def scored(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            graph = opened(shared.value)
+            for batch in (b for b in batches if b.num_rows):
+                yield _scored(graph, batch, kept, list(answers))
+
+        given = [_given(feature) for feature in signature.features]
+        wanted = rows.select(*kept, *given)
+        ddl = [f"`{f.name}` {f.dataType.simpleString()}" for f in rows.select(*kept).schema]
+        return wanted.mapInArrow(scored, ", ".join([*ddl, *(f"{name} {kind}" for name, kind in answers.items())]))
+
+    return answered
+
+
+@lru_cache(maxsize=4)
+def opened(content: bytes) -> Graph:
+    """A graph, opened once in a process, which serves many tasks."""
+    return Graph.opened(content)
+
+
+def _scored(graph: Graph, batch: pa.RecordBatch, kept: Sequence[str], answers: Sequence[str]) -> pa.RecordBatch:
+    given = {name: batch[name] for name in batch.schema.names if name.startswith(GIVEN)}
+    asked = pa.table({name.removeprefix(GIVEN): values for name, values in given.items()})
+    found = graph.score_table(asked, answers).combine_chunks()
+    columns = [*(batch[name] for name in kept), *(found[name].combine_chunks() for name in answers)]
+    return pa.record_batch(columns, [*kept, *answers])
+
+
+def _given(feature: Feature) -> Column:
+    """A feature as `Feature.value` has it: a number, the text that Spark makes of a value, microseconds."""
+    typed, missing = F.col(feature.name).cast(feature.type), F.lit(MISSING[feature.kind])
+    made = {
+        "number": typed.cast("double"),
+        "time": F.unix_micros(typed.cast("timestamp")),
+    }.get(feature.kind, typed.cast("string"))
+    return F.coalesce(made, missing).alias(f"{GIVEN}{feature.name}")

@@ -34,6 +34,7 @@ from starlette.routing import Route
 
 from pipelines.errors import LakeloomError, PlatformError, SpecError
 from pipelines.replies import MOST_BYTES, Reply, Served, described, too_large
+from pipelines.requestlog import EVERY_S, RequestLog
 
 HOST, PORT = "127.0.0.1", 8080
 TOKENS = {"score": "LAKELOOM_SCORE_TOKEN", "admin": "LAKELOOM_ADMIN_TOKEN"}  # role -> environment variable
@@ -56,6 +57,8 @@ class Settings:
     key: str = ""
     tokens: dict[str, str] = field(default_factory=dict, repr=False)  # role -> token
     poll_s: float = 0  # how often the version is looked up; 0: never
+    log_to: str = ""  # folder of the request log
+    log_share: float = 0.01  # of the requests
 
 
 class Metrics:
@@ -70,6 +73,7 @@ class Metrics:
             buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0),
         )  # fmt: skip
         self.reloads = Counter("lakeloom_reloads", "looks for another version", ["outcome"], registry=self.all)
+        self.dropped = Gauge("lakeloom_log_rows_dropped", "rows that the log had no room for", registry=self.all)
         self.version = Gauge("lakeloom_model_version", "the version that answers", registry=self.all)
 
 
@@ -79,6 +83,7 @@ class Endpoint:
     def __init__(self, served: Served, fetch: Fetch, settings: Settings) -> None:
         self.served, self.settings, self.metrics = served, settings, Metrics()
         self.draining = False
+        self.log = RequestLog(Path(settings.log_to), settings.log_share) if settings.log_to else None
         self._fetch, self._one = fetch, asyncio.Lock()
         self.metrics.version.set(served.version)
 
@@ -128,7 +133,10 @@ class Endpoint:
 
     def _counted(self, reply: Reply) -> Response:
         self.metrics.requests.labels(str(reply.status)).inc()
-        self.metrics.rows.inc(reply.rows)
+        self.metrics.rows.inc(len(reply.given))
+        if self.log and reply.given:
+            self.log.add(reply.given, reply.body)
+            self.metrics.dropped.set(self.log.dropped)
         headers = {"Connection": "close"} if reply.status in (408, 413) else {}  # what follows is the body's rest
         return JSONResponse(reply.body, reply.status, headers)
 
@@ -151,7 +159,7 @@ class Endpoint:
             except LakeloomError:
                 self.metrics.reloads.labels("failed").inc()
                 raise
-            changed = found.graph.sha256 != self.served.graph.sha256 or found.version != self.served.version
+            changed = found.metadata != self.served.metadata
             self.metrics.reloads.labels("changed" if changed else "same").inc()
             self.served = found if changed else self.served
             self.metrics.version.set(self.served.version)
@@ -159,10 +167,21 @@ class Endpoint:
 
     @contextlib.asynccontextmanager
     async def _polled(self, app: Starlette) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._poll()) if self.settings.poll_s else None
+        tasks = [asyncio.create_task(self._poll())] if self.settings.poll_s else []
+        tasks += [asyncio.create_task(self._logged(self.log))] if self.log else []
         yield
-        if task:
+        for task in tasks:
             task.cancel()
+        if self.log:
+            self.log.write()
+
+    async def _logged(self, kept: RequestLog) -> None:
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                await run_in_threadpool(kept.write)
+            except OSError as error:
+                log.warning("the request log was not written: %s", error)
 
     async def _poll(self) -> None:
         while True:
@@ -270,6 +289,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--host", default=HOST)
     parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--log-to", default="")
+    parser.add_argument("--log-share", type=float, default=0.01)
     parser.add_argument("--tls-certificate", default="")
     parser.add_argument("--tls-key", default="")
     asked = parser.parse_args(arguments)
@@ -280,7 +301,9 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="lakeloom-serve-") as made:
         try:
             known = tokens(Path(made), _say)
-            settings = Settings(asked.host, asked.port, asked.tls_certificate, asked.tls_key, known)
+            settings = Settings(
+                asked.host, asked.port, asked.tls_certificate, asked.tls_key, known, 0, asked.log_to, asked.log_share
+            )
             run(fetch, settings, _say)
         except LakeloomError as error:
             _say(f"error: {error}")

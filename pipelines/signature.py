@@ -6,6 +6,7 @@ them, times as microseconds since 1970 in UTC. Missing is null, and stands in a
 graph as MISSING says. Values are those of JSON, or those that Arrow gives.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -58,6 +59,11 @@ class Signature:
         """Of what a graph says of itself."""
         features = tuple(Feature(**{**f, "values": tuple(f["values"])}) for f in said["features"])
         return cls(features, tuple(said["beside"]))
+
+    @classmethod
+    def said_by(cls, said: Mapping[str, str]) -> "Signature":
+        """Of a graph's own words."""
+        return cls.of(json.loads(said[SAID]))
 
     def as_json(self) -> dict[str, Any]:
         """For `of`."""

@@ -16,10 +16,11 @@ from pipelines.deep.estimator import NetEstimator, NetModel
 from pipelines.errors import DataError
 from pipelines.models.base import Asked, Inputs, predict
 from pipelines.models.graphs import drawn
-from pipelines.models.learners import LEARNERS
+from pipelines.models.learners import LEARNERS, OVER
 from pipelines.models.preparation import prepare
 from pipelines.onnx import Graph
 from pipelines.run.certifying import compared
+from pipelines.score import Scorer, by_graph, by_pipeline
 from pipelines.spec import prepare as how
 from pipelines.spec.candidate import KINDS
 from pipelines.spec.task import LABEL, TARGET
@@ -54,12 +55,14 @@ BRIEF = {
 }  # fmt: skip
 ROUGH = {"xgboost": 1e-6, "naive_bayes": 1e-6}  # single precision; variances of almost nothing
 ROWS = 200
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SPECS = {kind.named(): kind for kind in KINDS}
 LEARNED = [
     ("logistic_regression", "binary"), ("logistic_regression", "multiclass"), ("linear_regression", "regression"),
     ("generalized_linear_regression", "regression"), ("decision_tree", "multiclass"), ("random_forest", "binary"),
     ("gbt", "binary"), ("linear_svc", "binary"), ("naive_bayes", "multiclass"), ("factorization_machines", "binary"),
-    ("mlp", "multiclass"), ("isotonic", "regression"), ("xgboost", "binary"), ("xgboost", "multiclass"),
+    ("mlp", "multiclass"), ("isotonic", "regression"), ("survival", "regression"),
+    ("xgboost", "binary"), ("xgboost", "multiclass"),
     ("kmeans", "clustering"), ("kmeans", "anomaly"), ("gaussian_mixture", "anomaly"),
     ("tabular_net", "binary"), ("tabular_net", "multiclass"), ("tabular_net", "regression"),
 ]  # fmt: skip
@@ -113,7 +116,7 @@ def trained(kind: str, task: str, shapes):
     """The fitted pipeline, and the task as a version would restore it."""
     learner = LEARNERS[kind]
     prepared = shapes["few" if task == "anomaly" else learner.shape]  # what is far is long to say in SQL
-    labelled = prepared.train.withColumn(LABEL, F.col(LABELS.get(task, "late")))
+    labelled = prepared.train.withColumn(LABEL, F.col(LABELS.get(task, "late"))).withColumn(OVER, F.lit(1.0))
     known = evaluate.TASKS[task].learned(labelled)
     rows = labelled.withColumn(TARGET, known.target())
     asked, stages = Asked(task, known.width, ("id",)), list(prepared.stages)
@@ -145,6 +148,25 @@ def test_a_graph_answers_as_spark_does(shapes, test, tmp_path, kind, task):
     found = compared(made, Graph.opened(made.content), spark, list(answers))
     assert (found.rows, found.unlike) == (ROWS, 0)
     assert found.largest < ROUGH.get(kind, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "task"), [("logistic_regression", "binary"), ("xgboost", "binary"), ("linear_regression", "regression")]
+)
+def test_scores_of_a_graph_are_those_of_spark(shapes, test, tmp_path, kind, task):
+    fitted, known = trained(kind, task, shapes)
+    fitted.write().save(f"file://{tmp_path}/sparkml")
+    made = drawn(tmp_path / "sparkml", {evaluate.TASK: task, **known.tags()}, dict(test.dtypes), ("id",))
+    ways = by_pipeline(fitted, known), by_graph(made.content, known)
+
+    spark, graph = (Scorer(way, known, 3, ("id", "price"), "sent").score(test.repartition(3), NOW) for way in ways)
+
+    assert graph.schema.simpleString() == spark.schema.simpleString()
+    expected, found = (df.orderBy("id").toArrow() for df in (spark, graph))
+    assert found.drop_columns(["score"]).equals(expected.drop_columns(["score"]))
+    scores = [table["score"].to_numpy() for table in (found, expected)]
+    assert scores[0] == pytest.approx(scores[1], abs=ROUGH.get(kind, 1e-12))
+    assert graph.where("id < 0").count() == 0
 
 
 def test_every_learner_has_a_graph_or_is_known_to_have_none():

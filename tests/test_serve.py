@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from online import ADMIN, LIMIT_S, ROW, SCORE, exported, serving
 
+from pipelines.keyed import FILE, Held, write
+
 # the model of online.py: logistic of -1 + wind / 10 + 1 for UA; the example has wind 12.5
 EXPECTED = 1 / (1 + math.exp(-1.25))
 HEAVY = ("pyspark", "py4j", "mlflow", "pandas", "pyarrow", "xgboost", "sklearn", "deltalake", "onnx", "sqlglot")
@@ -73,6 +75,64 @@ def test_a_category_that_was_never_seen_is_scored_and_said(endpoint):
     assert status == 200
     assert reply["answer"]["score"] == pytest.approx(1 / (1 + math.exp(-0.25)), abs=1e-15)
     assert reply["warnings"] == ["row 0: carrier: 'ZZ' was not seen in training"]
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory):
+    """The model with the features of two senders, one of them twice."""
+    folder = exported(tmp_path_factory.mktemp("keyed") / "v1")
+    rows = [("a", 1, 12.5, "2026-01-31"), ("b", 2, None, "2026-01-01"), ("a", 1, 99.0, "2026-01-30")]
+    held = [({"sender": s, "day": d}, Held(f"{at}T12:00:00", {**ROW, "wind": wind})) for s, d, wind, at in rows]
+    assert write(folder / FILE, ("sender", "day"), held) == 2
+    with serving(["-m", "pipelines.serve", str(folder)]) as running:
+        yield running
+
+
+def test_a_key_is_answered_with_the_newest_features_that_are_held_of_it(keyed):
+    status, reply = keyed.score({"keys": [{"sender": "b", "day": 2}, {"sender": "a", "day": 1}]})
+
+    assert status == 200
+    assert [a["score"] for a in reply["answers"]] == pytest.approx([0.5, EXPECTED], abs=1e-15)
+    assert [a["as_of"] for a in reply["answers"]] == ["2026-01-01T12:00:00", "2026-01-31T12:00:00"]
+    assert keyed.score(ROW)[0] == 200  # features may still be sent
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "sentence"),
+    [
+        ([{"sender": "c", "day": 1}], 404, 'row 0: no features are held of {"sender": "c", "day": 1}'),
+        ([{"sender": "a"}], 422, 'row 0: a key is an object of sender, day, got {"sender": "a"}'),
+        (["a"], 422, 'row 0: a key is an object of sender, day, got "a"'),
+        ([], 422, "there is no row to score"),
+        ([{"sender": "a", "day": 1}] * 10_001, 413, "10,001 rows in one request; the most is 10,000"),
+    ],
+)
+def test_what_names_no_key_is_said(keyed, asked, status, sentence):
+    assert keyed.score({"keys": asked}) == (status, {"error": sentence})
+
+
+def test_a_sample_of_requests_lies_as_lines_that_a_source_reads(folder, tmp_path):
+    log = tmp_path / "landing" / "requests"
+    with serving(["-m", "pipelines.serve", str(folder), "--log-to", str(log), "--log-share", "1"]) as running:
+        assert running.score(ROW)[0] == 200
+        assert running.score({"rows": [{**ROW, "wind": 1.5, "id": 7}, {**ROW, "wind": None}]})[0] == 200
+        assert running.score({"wind": 1})[0] == 422  # nothing was answered
+        assert not list(log.glob("*"))
+        assert running.end() == 0
+
+    (file,) = log.iterdir()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(x["place"], x["wind"], x.get("id"), x["version"]) for x in lines] == [
+        (0, 12.5, None, 1), (0, 1.5, 7, 1), (1, None, None, 1),
+    ]  # fmt: skip
+    assert lines[0]["score"] == pytest.approx(EXPECTED) and lines[0]["predicted"] is True
+    assert len({x["request"] for x in lines}) == 2
+
+
+def test_without_features_keys_are_not_answered(endpoint):
+    assert endpoint.score({"keys": [{"id": 1}]}) == (
+        422, {"error": "no features are held here; send them, or serve with --lookup"},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

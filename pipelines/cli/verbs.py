@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.cli import cluster, dag, forget, lineage, model, quarantine, spending, streaming, suite, vintage
+from pipelines.cli import cluster, dag, forget, lineage, model, quarantine, serving, spending, streaming, suite, vintage
 from pipelines.cli.cases import carried_out_tests
 from pipelines.cli.terminal import (
     Conf,
@@ -26,7 +26,7 @@ from pipelines.cli.terminal import (
     show_data,
     target_of,
 )
-from pipelines.errors import PlatformError, SpecError
+from pipelines.errors import SpecError
 
 app = typer.Typer(
     help="One YAML file describes a machine-learning pipeline on a lakehouse; lakeloom runs it.",
@@ -219,9 +219,10 @@ def report(
     to: Annotated[Path, typer.Option(help="the file; default: beside the warehouse", show_default=False)] = Path(),
     format: Annotated[str, typer.Option(help="html, or prometheus: gauges for a textfile collector")] = "html",
 ) -> None:
-    """Write one HTML page: graph, quality, metrics, curves, run times. It needs no network to be read."""
+    """Write one HTML page: graph, quality, metrics, curves, lineage, cost, run times. It needs no network."""
     from pipelines.gauges import prometheus
     from pipelines.report import report as page
+    from pipelines.spending import spent
     from pipelines.state import Warehouse
 
     if format not in ("html", "prometheus"):
@@ -232,9 +233,10 @@ def report(
     file.parent.mkdir(parents=True, exist_ok=True)
     warehouse = Warehouse(place.warehouse, pipeline.pipeline)
     records, quality = warehouse.records(), warehouse.quality()
-    text = (
-        page(pipeline, records, quality) if suffix == "html" else prometheus(pipeline, records, quality, place.prices)
-    )
+    if suffix == "html":
+        text = page(pipeline, records, quality, spent(pipeline, place) if place.prices else ())
+    else:
+        text = prometheus(pipeline, records, quality, place.prices)
     written = file.with_name(f".{file.name}.part")  # a collector never reads half of it
     written.write_text(text, encoding="utf-8")
     written.replace(file)
@@ -249,57 +251,7 @@ app.command()(cluster.submit)
 app.command()(lineage.lineage)
 app.command()(spending.cost)
 app.command()(forget.forget)
-
-
-@app.command()
-def export(
-    conf: Conf,
-    name: model.Name,
-    to: Annotated[Path, typer.Option(help="a new folder")],
-    format: Annotated[str, typer.Option(help="onnx: graph and metadata; lambda: a zip; docker: a context")] = "onnx",
-    target: TargetName = "local",
-) -> None:
-    """Write a version's certified ONNX graph with all that is needed to answer with it. No engine is started."""
-    from pipelines.export import FORMATS, write
-    from pipelines.registered import Shelf, named
-
-    if format not in FORMATS:
-        raise SpecError(f"--format is {', '.join(FORMATS)}, got {format}")
-    pipeline = checked(conf)
-    asked, which = named(pipeline, name)
-    content, told = Shelf(pipeline, target_of(conf, target), asked).exported(which)
-    files = write(to, format, content, told)
-    err.print(f"{told['model']} version {told['version']}: {', '.join(files)} in {to}")
-
-
-@app.command()
-def serve(
-    conf: Conf,
-    name: model.Name = "",
-    target: TargetName = "local",
-    host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0: any that is free", min=0, max=65535)] = 8080,
-    poll_seconds: Annotated[float, typer.Option(help="how often the alias is looked up; 0: never", min=0)] = 60,
-    tls_certificate: Annotated[str, typer.Option(help="PEM file; with --tls-key")] = "",
-    tls_key: Annotated[str, typer.Option(help="PEM file")] = "",
-) -> None:
-    """Answer over HTTP with a version's certified graph; the champion, and its successors, if none is named.
-
-    Tokens come from LAKELOOM_SCORE_TOKEN and LAKELOOM_ADMIN_TOKEN, else they are made. No engine is started.
-    """
-    from tempfile import TemporaryDirectory
-
-    try:
-        from pipelines.cli.fetching import fetcher
-        from pipelines.serve import Settings, run, tokens
-    except ModuleNotFoundError as lacking:
-        raise PlatformError(f"{lacking.name} is not there; type: scripts/bootstrap demo serve") from lacking
-    if bool(tls_certificate) != bool(tls_key):
-        raise SpecError("--tls-certificate and --tls-key go together")
-    with TemporaryDirectory(prefix="lakeloom-serve-") as folder:
-        known = tokens(Path(folder), _say)
-        settings = Settings(host, port, tls_certificate, tls_key, known, poll_seconds)
-        run(fetcher(Path(folder), ["export", str(conf), name or "@champion", "--target", target]), settings, _say)
+app.registered_commands += serving.app.registered_commands
 
 
 @app.command()
@@ -393,7 +345,3 @@ def _plan_text(verdicts: list[dict[str, Any]]) -> str:
 
 def _about(verdict: dict[str, Any]) -> str:
     return f"; about {verdict['usd']:.4f} USD" if verdict.get("usd") is not None else ""
-
-
-def _say(text: str) -> None:
-    err.print(text, markup=False, soft_wrap=True, highlight=False)

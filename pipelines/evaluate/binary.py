@@ -55,6 +55,11 @@ class Binary:
     @classmethod
     def restored(cls, tags: Mapping[str, str], fitted: PipelineModel) -> Self:
         """By its tag."""
+        return cls.tagged(tags)
+
+    @classmethod
+    def tagged(cls, tags: Mapping[str, str]) -> Self:
+        """As `restored`; Spark's model is not asked."""
         return cls(threshold=float(tags["lakeloom.threshold"]))
 
     def tags(self) -> dict[str, str]:

@@ -47,6 +47,11 @@ class Regression:
     @classmethod
     def restored(cls, tags: Mapping[str, str], fitted: PipelineModel) -> Self:
         """By its tag."""
+        return cls.tagged(tags)
+
+    @classmethod
+    def tagged(cls, tags: Mapping[str, str]) -> Self:
+        """As `restored`; Spark's model is not asked."""
         return cls(float(tags["lakeloom.mean"]))
 
     def tags(self) -> dict[str, str]:

@@ -1,15 +1,21 @@
 """From a registered version to the one scoring function."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyspark.ml import PipelineModel
 
 from pipelines import evaluate
 from pipelines.errors import DataError
+from pipelines.evaluate import TASK, Binary, Regression
 from pipelines.registry import CHALLENGER, CHAMPION, Registry, Version
-from pipelines.score import Scorer
+from pipelines.run.certifying import Certificate
+from pipelines.score import Scorer, by_graph, by_pipeline
 from pipelines.spec import Pipeline, Target
 
+BY_TAGS: Mapping[str, type[Binary | Regression]] = {
+    "binary": Binary,
+    "regression": Regression,
+}  # no need of Spark's model
 Loaded = dict[tuple[str, str], tuple[Scorer, Version]]  # by model and alias
 
 
@@ -39,10 +45,27 @@ def _loaded(
 ) -> tuple[Scorer, Version]:
     if who not in loaded or loaded[who][1] != version:
         feature = pipeline.features[pipeline.models[who[0]].features]
-        loaded[who] = scorer_of(version, registry.load_version(version), feature.keys, feature.as_of_time), version
+        loaded[who] = _scorer(registry, version, feature.keys, feature.as_of_time), version
     return loaded[who]
 
 
+def _scorer(registry: Registry, version: Version, keys: Sequence[str], as_of_time: str) -> Scorer:
+    """By its graph, where that was certified and its task has no need of Spark's model; else by Spark's model."""
+    kind = BY_TAGS.get(version.tags.get(TASK, ""))
+    content = registry.graph(version) if kind and _answers_as_spark(registry, version) else None
+    if kind is None or content is None:
+        return scorer_of(version, registry.load_version(version), keys, as_of_time)
+    task = kind.tagged(version.tags)
+    return Scorer(by_graph(content, task), task, version.number, tuple(keys), as_of_time)
+
+
+def _answers_as_spark(registry: Registry, version: Version) -> bool:
+    """What its certificate says; a version that a person made champion against it is not asked by its graph."""
+    said = registry.detail(version).get("onnx") or {}
+    return bool(said.get("sha256")) and Certificate(**said).passed
+
+
 def scorer_of(version: Version, fitted: PipelineModel, keys: Sequence[str], as_of_time: str) -> Scorer:
-    """The scoring function of a loaded version."""
-    return Scorer(fitted, evaluate.restored(version.tags, fitted), version.number, tuple(keys), as_of_time)
+    """The scoring function of a version as Spark answers."""
+    task = evaluate.restored(version.tags, fitted)
+    return Scorer(by_pipeline(fitted, task), task, version.number, tuple(keys), as_of_time)

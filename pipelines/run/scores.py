@@ -150,7 +150,11 @@ def _seen(ctx: Context, score: Score, written: DataFrame, scorer: Scorer, now: d
     spine = tables.read(ctx.spark, ctx.warehouse.path(stage), version)
     known_at = ctx.pipeline.tables[feature.spine].known_at
     beside = [c for c in model.pair[:1] if c not in written.columns]  # of whose list a row is
+    if model.observed:
+        beside.append(model.observed)
     labels = ahead.labels(spine, feature, model, known_at, now, beside)
+    if model.observed:
+        labels = labels.where(F.col(model.observed)).drop(model.observed)
     joined = written.join(labels, list(feature.keys), "left").cache()
     span = scorer.task.span(joined)
     bars = evaluate.bars(joined, F.col(SCORE), span)

@@ -1,0 +1,81 @@
+"""`lakeloom export` and `lakeloom serve`: a certified version as files, and over HTTP. No engine."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from pipelines.cli import model
+from pipelines.cli.terminal import Conf, TargetName, checked, err, target_of
+from pipelines.errors import PlatformError, SpecError
+from pipelines.keyed import FILE
+
+app = typer.Typer()
+Lookup = Annotated[bool, typer.Option("--lookup", help="with features by key, so that a request may name keys alone")]
+
+
+@app.command()
+def export(
+    conf: Conf,
+    name: model.Name,
+    to: Annotated[Path, typer.Option(help="a new folder")],
+    format: Annotated[str, typer.Option(help="onnx: graph and metadata; lambda: a zip; docker: a context")] = "onnx",
+    lookup: Lookup = False,
+    target: TargetName = "local",
+) -> None:
+    """Write a version's certified ONNX graph with all that is needed to answer with it. No engine is started."""
+    from pipelines.export import FORMATS, write
+    from pipelines.registered import Shelf, named
+
+    if format not in FORMATS:
+        raise SpecError(f"--format is {', '.join(FORMATS)}, got {format}")
+    if lookup and format != "onnx":
+        raise SpecError(f"--lookup goes with --format onnx, got {format}")
+    pipeline = checked(conf)
+    asked, which = named(pipeline, name)
+    shelf = Shelf(pipeline, target_of(conf, target), asked)
+    content, told = shelf.exported(which)
+    with TemporaryDirectory(prefix="lakeloom-export-") as folder:
+        beside = {}
+        if lookup:
+            told["lookup"] = shelf.keyed(which, Path(folder, FILE))
+            beside = {FILE: Path(folder, FILE).read_bytes()}
+        files = write(to, format, content, told, beside)
+    err.print(f"{told['model']} version {told['version']}: {', '.join(files)} in {to}")
+
+
+@app.command()
+def serve(
+    conf: Conf,
+    name: model.Name = "",
+    target: TargetName = "local",
+    host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any that is free", min=0, max=65535)] = 8080,
+    lookup: Lookup = False,
+    poll_seconds: Annotated[float, typer.Option(help="how often the alias is looked up; 0: never", min=0)] = 60,
+    log_to: Annotated[str, typer.Option(help="folder for a sample of requests, as JSON lines")] = "",
+    log_share: Annotated[float, typer.Option(help="of the requests", min=0, max=1)] = 0.01,
+    tls_certificate: Annotated[str, typer.Option(help="PEM file; with --tls-key")] = "",
+    tls_key: Annotated[str, typer.Option(help="PEM file")] = "",
+) -> None:
+    """Answer over HTTP with a version's certified graph; the champion, and its successors, if none is named.
+
+    Tokens come from LAKELOOM_SCORE_TOKEN and LAKELOOM_ADMIN_TOKEN, else they are made. No engine is started.
+    """
+    try:
+        from pipelines.cli.fetching import fetcher
+        from pipelines.serve import Settings, run, tokens
+    except ModuleNotFoundError as lacking:
+        raise PlatformError(f"{lacking.name} is not there; type: scripts/bootstrap demo serve") from lacking
+    if bool(tls_certificate) != bool(tls_key):
+        raise SpecError("--tls-certificate and --tls-key go together")
+    with TemporaryDirectory(prefix="lakeloom-serve-") as folder:
+        known = tokens(Path(folder), _say)
+        settings = Settings(host, port, tls_certificate, tls_key, known, poll_seconds, log_to, log_share)
+        asked = ["export", str(conf), name or "@champion", "--target", target, *(["--lookup"] if lookup else [])]
+        run(fetcher(Path(folder), asked), settings, _say)
+
+
+def _say(text: str) -> None:
+    err.print(text, markup=False, soft_wrap=True, highlight=False)

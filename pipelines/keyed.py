@@ -1,0 +1,78 @@
+"""The newest features of each key, in one file: what a request that names keys alone is answered with. No engine.
+
+SQLite, read by its page cache in some ten microseconds. The file is written whole and never changed: newer features are
+another file. A key is the text of its values, in the order of the feature table's keys.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import DataError, PlatformError
+
+FILE = "features.sqlite"  # beside the graph
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is held of a key: its features, and the moment they are of, as ISO 8601."""
+
+    as_of: str
+    row: Row
+
+
+def write(file: Path, keys: Sequence[str], rows: Iterable[tuple[Row, Held]]) -> int:
+    """Keys with their features; of several rows of a key the newest stays. Returns how many keys there are."""
+    with closing(sqlite3.connect(file)) as made, made:
+        made.execute("CREATE TABLE names (names TEXT)")
+        made.execute("INSERT INTO names VALUES (?)", (json.dumps(list(keys)),))
+        made.execute("CREATE TABLE held (key TEXT PRIMARY KEY, as_of TEXT, row TEXT) WITHOUT ROWID")
+        newest = "ON CONFLICT (key) DO UPDATE SET as_of = excluded.as_of, row = excluded.row"
+        lines = ((_key(keys, key), held.as_of, json.dumps(held.row, default=str)) for key, held in rows)
+        made.executemany(f"INSERT INTO held VALUES (?, ?, ?) {newest} WHERE excluded.as_of > as_of", lines)
+        found: int = made.execute("SELECT count(*) FROM held").fetchone()[0]
+    return found
+
+
+def _key(names: Sequence[str], row: Row) -> str:
+    return json.dumps([str(row[name]) for name in names])
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """An opened file; `keys` are the columns that name a row."""
+
+    keys: tuple[str, ...]
+    connection: sqlite3.Connection
+
+    @classmethod
+    def opened(cls, file: Path) -> "Keyed":
+        """Errors: PlatformError where it is no such file."""
+        try:
+            connection = sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+            names = connection.execute("SELECT names FROM names").fetchone()[0]
+        except sqlite3.Error as error:
+            raise PlatformError(f"{file}: cannot be read: {error}") from error
+        return cls(tuple(json.loads(names)), connection)
+
+    def rows(self, asked: Sequence[Any]) -> list[Held]:
+        """What is held of each. Errors: DataError for what names no key, UnknownKeyError."""
+        return [self._row(place, each) for place, each in enumerate(asked)]
+
+    def _row(self, place: int, asked: Any) -> Held:
+        if not isinstance(asked, dict) or set(asked) != set(self.keys):
+            raise DataError(f"row {place}: a key is an object of {', '.join(self.keys)}, got {json.dumps(asked)[:60]}")
+        found = self.connection.execute("SELECT as_of, row FROM held WHERE key = ?", (_key(self.keys, asked),))
+        held = found.fetchone()
+        if held is None:
+            raise UnknownKeyError(f"row {place}: no features are held of {json.dumps(asked)[:60]}")
+        return Held(held[0], json.loads(held[1]))
+
+
+class UnknownKeyError(DataError):
+    """A key that nothing is held of."""
