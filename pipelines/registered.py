@@ -108,6 +108,7 @@ class Shelf:
             "trained": version.created.isoformat(timespec="seconds"),
             "cutoff": version.tags.get("lakeloom.cutoff", ""),
             "certificate": told,
+            "keys": list(self.pipeline.features[self.pipeline.models[self.model].features].keys),
             "rows": [json.loads(row) for row in rows],
         }
 

@@ -33,7 +33,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pipelines.errors import LakeloomError, PlatformError, SpecError
-from pipelines.replies import MOST_BYTES, Reply, Served, described, too_large
+from pipelines.replies import MOST_BYTES, Reply, Served, described, place, too_large
 from pipelines.requestlog import EVERY_S, RequestLog
 
 HOST, PORT = "127.0.0.1", 8080
@@ -59,6 +59,7 @@ class Settings:
     poll_s: float = 0  # how often the version is looked up; 0: never
     log_to: str = ""  # folder of the request log
     log_share: float = 0.01  # of the requests
+    rival_share: float = 0.0  # of the keys, that another version answers
 
 
 class Metrics:
@@ -67,7 +68,7 @@ class Metrics:
     def __init__(self) -> None:
         self.all = CollectorRegistry()
         self.requests = Counter("lakeloom_requests", "replies of /score by status", ["status"], registry=self.all)
-        self.rows = Counter("lakeloom_rows", "rows scored", registry=self.all)
+        self.rows = Counter("lakeloom_rows", "rows scored, by version", ["version"], registry=self.all)
         self.seconds = Histogram(
             "lakeloom_request_seconds", "from the whole body to the reply", registry=self.all,
             buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0),
@@ -80,11 +81,13 @@ class Metrics:
 class Endpoint:
     """The version that answers, and the routes."""
 
-    def __init__(self, served: Served, fetch: Fetch, settings: Settings) -> None:
+    def __init__(self, served: Served, fetch: Fetch, settings: Settings, rival: Fetch | None = None) -> None:
         self.served, self.settings, self.metrics = served, settings, Metrics()
         self.draining = False
         self.log = RequestLog(Path(settings.log_to), settings.log_share) if settings.log_to else None
         self._fetch, self._one = fetch, asyncio.Lock()
+        self._rival = rival
+        self.rival: Served | None = None
         self.metrics.version.set(served.version)
 
     def app(self) -> Starlette:
@@ -114,7 +117,6 @@ class Endpoint:
         return asked
 
     async def _score(self, request: Request) -> Response:
-        served = self.served
         try:
             body = await asyncio.wait_for(_body(request), BODY_S)
         except TimeoutError:
@@ -123,6 +125,7 @@ class Endpoint:
             return self._counted(Reply(400, {"error": "the connection was closed before the body had arrived"}))
         if body is None:
             return self._counted(too_large())
+        served = self._chosen(body)
         begun, kind = perf_counter(), request.headers.get("content-type", "")
         if body.count(b"{") > INLINE:
             reply = await run_in_threadpool(served.reply, body, kind)
@@ -131,9 +134,17 @@ class Endpoint:
         self.metrics.seconds.observe(perf_counter() - begun)
         return self._counted(reply)
 
+    def _chosen(self, body: bytes) -> Served:
+        """The version that answers; a key is always answered by the same of two."""
+        rival = self.rival
+        if rival is None or place(body, self.served.metadata.get("keys", ())) >= self.settings.rival_share:
+            return self.served
+        return rival
+
     def _counted(self, reply: Reply) -> Response:
         self.metrics.requests.labels(str(reply.status)).inc()
-        self.metrics.rows.inc(len(reply.given))
+        if reply.given:
+            self.metrics.rows.labels(str(reply.body["version"])).inc(len(reply.given))
         if self.log and reply.given:
             self.log.add(reply.given, reply.body)
             self.metrics.dropped.set(self.log.dropped)
@@ -159,11 +170,20 @@ class Endpoint:
             except LakeloomError:
                 self.metrics.reloads.labels("failed").inc()
                 raise
+            await self.beside()
             changed = found.metadata != self.served.metadata
             self.metrics.reloads.labels("changed" if changed else "same").inc()
             self.served = found if changed else self.served
             self.metrics.version.set(self.served.version)
             return self.served.version
+
+    async def beside(self) -> None:
+        """The version that answers a share of the keys; none where it cannot be had: all is answered by the other."""
+        try:
+            self.rival = await run_in_threadpool(Served.opened, await self._rival()) if self._rival else None
+        except LakeloomError as error:
+            self.rival = None
+            log.warning("no version answers beside: %s", error)
 
     @contextlib.asynccontextmanager
     async def _polled(self, app: Starlette) -> AsyncIterator[None]:
@@ -229,14 +249,18 @@ class _Server(uvicorn.Server):
         yield
 
 
-def run(fetch: Fetch, settings: Settings, tell: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. Errors: PlatformError where the port is taken, those of the first version."""
-    asyncio.run(_answer(fetch, settings, tell))
+def run(fetch: Fetch, settings: Settings, tell: Callable[[str], None], rival: Fetch | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; rival: the version that answers a share of the keys.
+
+    Errors: PlatformError where the port is taken, those of the first version.
+    """
+    asyncio.run(_answer(fetch, settings, tell, rival))
 
 
-async def _answer(fetch: Fetch, settings: Settings, tell: Callable[[str], None]) -> None:
+async def _answer(fetch: Fetch, settings: Settings, tell: Callable[[str], None], rival: Fetch | None) -> None:
     served = await run_in_threadpool(Served.opened, await fetch())
-    endpoint = Endpoint(served, fetch, settings)
+    endpoint = Endpoint(served, fetch, settings, rival)
+    await endpoint.beside()
     server = _Server(uvicorn.Config(
         endpoint.app(), host=settings.host, port=settings.port, log_level="warning", access_log=False,
         limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=IDLE_S, timeout_graceful_shutdown=DRAIN_S,

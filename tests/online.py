@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +48,11 @@ def graph(intercept: float = -1.0) -> bytes:
     return draft.finished({"score": score, "predicted": late}, {SAID: json.dumps(said)})
 
 
-def exported(folder: Path, version: int = 1, format: str = "onnx", intercept: float = -1.0) -> Path:
+def exported(
+    folder: Path, version: int = 1, format: str = "onnx", intercept: float = -1.0, keys: Sequence[str] = ()
+) -> Path:
     """The folder, as `lakeloom export` writes it."""
-    told = {"model": "flights.late", "version": version, "certificate": {}, "rows": [ROW]}
+    told = {"model": "flights.late", "version": version, "certificate": {}, "keys": list(keys), "rows": [ROW]}
     write(folder, format, graph(intercept), told)
     return folder
 

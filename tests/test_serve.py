@@ -40,6 +40,20 @@ run(fetch, Settings(port=0, tokens=known, poll_s=0.1), lambda text: print(text, 
 """
 
 
+SPLIT = """
+import os, sys
+from pathlib import Path
+from pipelines.serve import TOKENS, Settings, run
+def fetched(place):
+    async def fetch():
+        return Path(place)
+    return fetch
+known = {role: os.environ[name] for role, name in TOKENS.items()}
+settings = Settings(port=0, tokens=known, rival_share=0.25)
+run(fetched(sys.argv[1]), settings, lambda text: print(text, file=sys.stderr, flush=True), fetched(sys.argv[2]))
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return exported(tmp_path_factory.mktemp("model") / "v1")
@@ -127,6 +141,23 @@ def test_a_sample_of_requests_lies_as_lines_that_a_source_reads(folder, tmp_path
     ]  # fmt: skip
     assert lines[0]["score"] == pytest.approx(EXPECTED) and lines[0]["predicted"] is True
     assert len({x["request"] for x in lines}) == 2
+
+
+def test_a_share_of_the_keys_is_answered_by_the_challenger_and_always_by_it(tmp_path):
+    one, other = exported(tmp_path / "1", keys=("id",)), exported(tmp_path / "2", version=2, intercept=-2.0)
+    with serving(["-c", SPLIT, str(one), str(other)]) as running:
+        rows = [{**ROW, "id": i} for i in range(200)]
+        first = {row["id"]: running.score(row)[1]["version"] for row in rows}
+        again = {row["id"]: running.score({"rows": [{**row, "wind": 1.0}]})[1]["version"] for row in rows}
+        metrics = running.ask("GET", "/metrics")[1]
+        (tmp_path / "2" / "model.onnx").write_bytes(b"changed")
+        assert running.ask("POST", "/reload", Authorization=f"Bearer {ADMIN}")[0] == 200
+        alone = {running.score(row)[1]["version"] for row in rows}
+
+    assert first == again
+    assert 30 <= sum(version == 2 for version in first.values()) <= 70  # of 200, a quarter
+    assert f'lakeloom_rows_total{{version="2"}} {float(2 * sum(v == 2 for v in first.values()))}' in metrics
+    assert alone == {1}  # what cannot be had answers nothing
 
 
 def test_without_features_keys_are_not_answered(endpoint):

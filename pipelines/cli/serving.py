@@ -54,6 +54,7 @@ def serve(
     port: Annotated[int, typer.Option(help="0: any that is free", min=0, max=65535)] = 8080,
     lookup: Lookup = False,
     poll_seconds: Annotated[float, typer.Option(help="how often the alias is looked up; 0: never", min=0)] = 60,
+    challenger_share: Annotated[float, typer.Option(help="of the keys, that the challenger answers", min=0, max=1)] = 0,
     log_to: Annotated[str, typer.Option(help="folder for a sample of requests, as JSON lines")] = "",
     log_share: Annotated[float, typer.Option(help="of the requests", min=0, max=1)] = 0.01,
     tls_certificate: Annotated[str, typer.Option(help="PEM file; with --tls-key")] = "",
@@ -72,9 +73,13 @@ def serve(
         raise SpecError("--tls-certificate and --tls-key go together")
     with TemporaryDirectory(prefix="lakeloom-serve-") as folder:
         known = tokens(Path(folder), _say)
-        settings = Settings(host, port, tls_certificate, tls_key, known, poll_seconds, log_to, log_share)
-        asked = ["export", str(conf), name or "@champion", "--target", target, *(["--lookup"] if lookup else [])]
-        run(fetcher(Path(folder), asked), settings, _say)
+        how = tls_certificate, tls_key, known, poll_seconds, log_to, log_share, challenger_share
+        more, (asked, _, which) = ["--target", target, *(["--lookup"] if lookup else [])], name.partition("@")
+        champion, challenger = (
+            fetcher(Path(folder, alias), ["export", str(conf), f"{asked}@{alias}", *more])
+            for alias in (which or "champion", "challenger")
+        )
+        run(champion, Settings(host, port, *how), _say, challenger if challenger_share else None)
 
 
 def _say(text: str) -> None:
