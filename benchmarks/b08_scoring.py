@@ -67,8 +67,8 @@ def contests(profile: str, scratch: Path) -> Iterator[Contest]:
         yield Contest("b08", f"{rows:,} x {COLUMNS}", ours.arm(), tuple(p.arm() for p in peers), pairs, 1, pairs)
 
 
-def ways(spark: SparkSession, scratch: Path) -> tuple[Way, Way, Way]:
-    """Ours, MLflow's, and the floor, of one booster."""
+def trained(spark: SparkSession, scratch: Path) -> bytes:
+    """A booster's graph; in the folder the same one as `booster.ubj`, and as an MLflow model, `mlflow`."""
     make(scratch / "train", TRAINED)
     train = spark.read.parquet(str(scratch / "train")).withColumnRenamed("yes", TARGET)
     candidate = Xgboost(kind="xgboost", rounds=100, depth=6, workers=1)
@@ -77,8 +77,13 @@ def ways(spark: SparkSession, scratch: Path) -> tuple[Way, Way, Way]:
     booster: Booster = fitted.stages[-1].get_booster()
     booster.save_model(scratch / "booster.ubj")
     scoring.saved(booster, NAMES, scratch / "mlflow")
-    task = evaluate.Binary()
-    graph = drawn(scratch / "pipeline", {evaluate.TASK: "binary", **task.tags()}, dict(train.dtypes), ("id",)).content
+    tags = {evaluate.TASK: "binary", **evaluate.Binary().tags()}
+    return drawn(scratch / "pipeline", tags, dict(train.dtypes), ("id",)).content
+
+
+def ways(spark: SparkSession, scratch: Path) -> tuple[Way, Way, Way]:
+    """Ours, MLflow's, and the floor, of one booster."""
+    task, graph = evaluate.Binary(), trained(spark, scratch)
     return (
         Way("ours", scratch / "ours", partial(_ours, spark, scratch / "rows", graph, task)),
         Way("spark_udf", scratch / "udf", partial(_udf, spark, scratch)),
