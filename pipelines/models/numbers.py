@@ -77,11 +77,18 @@ def typed(inputs: Inputs) -> MADE:
 
 
 def figures(column: str, asked: how.Preparation | None, shape: Shape) -> Column:
-    """An aggregate: rows that have it, least, greatest, mean, variance, and the quantiles that are asked for."""
+    """An aggregate: rows that have it, least, greatest; mean and variance, and quantiles, where they are needed."""
     n, shares = F.col(f"__n_{column}"), _shares(asked, shape)
-    parts = (F.count(n), F.min(n), F.max(n), F.avg(n), F.var_pop(n))
+    moments = (F.avg(n), F.var_pop(n)) if _centred(asked, shape) else (F.lit(0.0), F.lit(0.0))
+    parts = (F.count(n), F.min(n), F.max(n), *moments)
     quantiles = F.percentile_approx(n, shares) if shares else F.array().cast("array<double>")
     return F.struct(*[part.alias(f"_{k}") for k, part in enumerate((*parts, quantiles))])
+
+
+def _centred(asked: how.Preparation | None, shape: Shape) -> bool:
+    """Where mean and variance are used: of many columns they are half of what looking at them costs."""
+    impute, scale = _way(asked if isinstance(asked, how.Number) else PLAIN, shape)
+    return (asked is None or isinstance(asked, how.Number)) and (impute == "mean" or scale == "standard")
 
 
 def _shares(asked: how.Preparation | None, shape: Shape) -> list[float]:
