@@ -13,6 +13,7 @@ import os
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -267,20 +268,18 @@ def _every_task(outline: Outline) -> dict[str, Any]:
         "retries": outline.retries,
         "retry_delay": timedelta(seconds=outline.retry_delay_s),
         "execution_timeout": timedelta(seconds=outline.timeout_s),
-        "on_failure_callback": [told, *_written(outline.email)],
+        "on_failure_callback": [told, *([partial(written, outline.email)] if outline.email else [])],
         "trigger_rule": "none_failed",  # a stage that a run was not asked for is skipped, and what follows it is not
     }
 
 
-def _written(email: tuple[str, ...]) -> list[Any]:
-    """A letter to some when a task has failed for good, with what the stage said."""
-    if not email:
-        return []
+def written(email: tuple[str, ...], context: Context) -> None:
+    """When a task has failed for good: a letter with what the stage said."""
     from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
     subject = "{{ dag.dag_id }}: {{ ti.task_id }} failed"
     said = "<p>{{ exception | e }}</p><p>Run {{ run_id | e }}, <a href='{{ ti.log_url }}'>log</a></p>"
-    return [SmtpNotifier(to=list(email), subject=subject, html_content=said)]
+    SmtpNotifier(to=list(email), subject=subject, html_content=said)(context)  # a new one: what it renders, it keeps
 
 
 def _params(outline: Outline, target: str) -> dict[str, Param]:
