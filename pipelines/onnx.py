@@ -8,8 +8,9 @@ processes.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ TYPES: dict[str, Any] = {  # of a tensor -> of a column
     "tensor(string)": np.object_,
 }
 OPSET = 21  # of the operators of every graph of ours
+GIVEN = "__given_"  # before the name of a column as it enters a graph
 ERRORS_ONLY = 3  # of onnxruntime's log: its warnings are about its own speed
 Column = NDArray[Any]
 
@@ -102,6 +104,30 @@ class Graph:
         there = [port for port in self.inputs if port.name in table.column_names]
         found = self.score({port.name: _numpy(table[port.name], port) for port in there}, wanted)
         return pa.table({name: _arrow(values) for name, values in found.items()})
+
+
+def scored(
+    content: bytes, batches: "Iterable[pa.RecordBatch]", kept: Sequence[str], answers: Sequence[str]
+) -> "Iterator[pa.RecordBatch]":
+    """Of each Arrow batch the columns to keep, and answers; what a graph reads stands under GIVEN and its name.
+
+    For a Python worker of Spark, which is to import little.
+    """
+    import pyarrow as pa
+
+    graph = _opened(content)
+    for batch in (b for b in batches if b.num_rows):
+        names = [name for name in batch.schema.names if name.startswith(GIVEN)]
+        asked = pa.table([batch[name] for name in names], [name.removeprefix(GIVEN) for name in names])
+        found = graph.score_table(asked, answers)
+        columns = [*(batch[name] for name in kept), *(found[name].combine_chunks() for name in answers)]
+        yield pa.record_batch(columns, [*kept, *answers])
+
+
+@lru_cache(maxsize=4)
+def _opened(content: bytes) -> Graph:
+    """Once in a process, which serves many tasks."""
+    return Graph.opened(content)
 
 
 def _read(path: Path) -> bytes:

@@ -7,13 +7,13 @@ the endpoint serves, without Spark's model. Else it is Spark's pipeline, which t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 import pyarrow as pa
 from pyspark.ml import PipelineModel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from pipelines import onnx
 from pipelines.evaluate import Task
 from pipelines.models.base import predict
 from pipelines.onnx import Graph
@@ -24,7 +24,6 @@ ANSWERS: Mapping[str, Mapping[str, str]] = {  # of the tasks that a graph answer
     "binary": {SCORE: "double", PREDICTED: "boolean"},
     "regression": {SCORE: "double"},
 }
-GIVEN = "__given_"  # before the name of a feature as it enters a graph
 Answered = Callable[[DataFrame, Sequence[str]], DataFrame]  # rows, columns to keep -> those with the answers
 
 
@@ -63,35 +62,20 @@ def by_pipeline(fitted: PipelineModel, task: Task) -> Answered:
 def by_graph(content: bytes, task: Task) -> Answered:
     """As a graph does, a task's rows in one thread. Only features that it reads are handed to Python."""
     signature, answers = Signature.said_by(Graph.opened(content).said), ANSWERS[task.kind]
+    names = list(answers)
 
     def answered(rows: DataFrame, kept: Sequence[str]) -> DataFrame:
         shared = rows.sparkSession.sparkContext.broadcast(content)
 
         def scored(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            graph = opened(shared.value)
-            for batch in (b for b in batches if b.num_rows):
-                yield _scored(graph, batch, kept, list(answers))
+            return onnx.scored(shared.value, batches, kept, names)
 
-        given = [_given(feature) for feature in signature.features]
+        given = [_given(feature) for feature in signature.features]  # under names that no key has
         wanted = rows.select(*kept, *given)
         ddl = [f"`{f.name}` {f.dataType.simpleString()}" for f in rows.select(*kept).schema]
         return wanted.mapInArrow(scored, ", ".join([*ddl, *(f"{name} {kind}" for name, kind in answers.items())]))
 
     return answered
-
-
-@lru_cache(maxsize=4)
-def opened(content: bytes) -> Graph:
-    """A graph, opened once in a process, which serves many tasks."""
-    return Graph.opened(content)
-
-
-def _scored(graph: Graph, batch: pa.RecordBatch, kept: Sequence[str], answers: Sequence[str]) -> pa.RecordBatch:
-    given = {name: batch[name] for name in batch.schema.names if name.startswith(GIVEN)}
-    asked = pa.table({name.removeprefix(GIVEN): values for name, values in given.items()})
-    found = graph.score_table(asked, answers).combine_chunks()
-    columns = [*(batch[name] for name in kept), *(found[name].combine_chunks() for name in answers)]
-    return pa.record_batch(columns, [*kept, *answers])
 
 
 def _given(feature: Feature) -> Column:
@@ -101,4 +85,4 @@ def _given(feature: Feature) -> Column:
         "number": typed.cast("double"),
         "time": F.unix_micros(typed.cast("timestamp")),
     }.get(feature.kind, typed.cast("string"))
-    return F.coalesce(made, missing).alias(f"{GIVEN}{feature.name}")
+    return F.coalesce(made, missing).alias(f"{onnx.GIVEN}{feature.name}")
