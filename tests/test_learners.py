@@ -153,13 +153,15 @@ def lasting(frame):
     rng = np.random.default_rng(3)
     x = rng.normal(size=500)
     time = np.exp(2 + 0.7 * x) * rng.weibull(1 / 0.6, size=500)
-    rows = [(i, float(a), float(min(t, 20)), bool(t < 20)) for i, (a, t) in enumerate(zip(x, time, strict=True))]
+    over = [True if t < 20 else (None, False)[i % 2] for i, t in enumerate(time)]  # where nobody says, it goes on
+    rows = [(i, float(a), float(min(t, 20)), over[i]) for i, (a, t) in enumerate(zip(x, time, strict=True))]
     return rows, frame(rows, f"id int, x double, {TARGET} double, broke boolean")
 
 
 def test_survival_is_the_likeliest_weibull_of_times_that_go_on(lasting):
     rows, train = lasting
-    _, x, time, broke = (np.array(column) for column in zip(*rows, strict=True))
+    _, x, time, broke = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    broke = np.nan_to_num(broke)
 
     def unlikely(weights):
         """Of density where it broke, of survival where it did not: algebra, and scipy finds the least."""
@@ -187,7 +189,7 @@ def test_a_survival_is_judged_by_times_that_are_over(lasting):
     slices = Slices(
         train, train, train, {"train": {"rows": 500}, "validate": {"rows": 500}, "test": {"rows": 500}}, START, 0
     )
-    over = sum(broke for *_, broke in rows)
+    over = sum(broke is True for *_, broke in rows)
 
     found = seen(slices, "broke")
 

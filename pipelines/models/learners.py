@@ -99,8 +99,9 @@ def _fitting(candidate: Candidate, train: DataFrame) -> None:
 
 
 def _marked(train: DataFrame, observed: str) -> DataFrame:
-    """1 where the time of a row is over, as Spark wants it."""
-    return train.withColumn(OVER, (F.col(observed) if observed else F.lit(True)).cast("double"))
+    """1 where the time of a row is over, as Spark wants it; where nobody says, it goes on."""
+    over = F.coalesce(F.col(observed), F.lit(False)) if observed else F.lit(True)
+    return train.withColumn(OVER, over.cast("double"))
 
 
 def _importance(weights: Sequence[float], prepared: Prepared) -> list[tuple[str, float]]:
