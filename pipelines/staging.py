@@ -19,6 +19,7 @@ from pipelines import adopt
 
 COMPLETE = "_complete.json"  # Spark passes over names that begin with '_'
 MOST_ROWS_HERE = 2_000_000  # keys counted by the driver; more go to Spark
+MOST_A_FILE = 250_000  # rows of a table with keys, for a MERGE writes every file anew of which it changes a row
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,15 @@ class Staged:
         return min(s.min for s in told), max(s.max for s in told)
 
 
-def write(df: DataFrame, path: str, column: str) -> Staged:
-    """Write df once, split by a text column. Cost: one pass, no sort. An earlier batch at the path is replaced."""
+def write(df: DataFrame, path: str, column: str, keyed: bool = False) -> Staged:
+    """Write df once, split by a text column. Cost: one pass, no sort. An earlier batch at the path is replaced.
+
+    keyed: its rows go to a table into which others are merged later.
+    """
     spark = df.sparkSession
     spark.conf.set("spark.sql.maxConcurrentOutputFileWriters", "16")
-    df.write.mode("overwrite").partitionBy(column).parquet(path)
+    writer = df.write.option("maxRecordsPerFile", MOST_A_FILE if keyed else 0)
+    writer.mode("overwrite").partitionBy(column).parquet(path)
     schema = StructType([f for f in df.schema if f.name != column])
     return Staged(path, column, schema, _footers(path, column))
 

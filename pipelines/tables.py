@@ -22,7 +22,7 @@ from pipelines import adopt, log
 from pipelines.adopt import PROPERTIES, Footers, Mode
 from pipelines.log import Commit, Transaction
 
-MOST_FILES = 32  # that Spark looks up without a job of its own
+FEW = "spark.sql.sources.parallelPartitionDiscovery.threshold"  # files that Spark looks up without a job of its own
 LITERAL = re.compile(r"/[\w/.=@+,-]*")  # a local path that means itself, not a pattern
 UNCOMMITTED = "_uncommitted"  # a folder in a table's: neither Delta nor VACUUM looks into it
 CHANGE = ("_change_type", "_commit_version", "_commit_timestamp")
@@ -34,13 +34,13 @@ def read(spark: SparkSession, path: str, version: int, in_part: bool = False) ->
     Delta's reader replays the log in Spark jobs, ten times the cost of reading a small table.
     in_part: a condition follows that most files do not meet; Delta does not even open those.
     """
-    plain = None if in_part else _plain(path, version)
+    plain = None if in_part else _plain(spark, path, version)
     if plain is None:
         return spark.read.format("delta").option("versionAsOf", version).load(path)
     return _files(spark, plain, plain.file_uris())
 
 
-def _plain(path: str, version: int) -> DeltaTable | None:
+def _plain(spark: SparkSession, path: str, version: int) -> DeltaTable | None:
     """A version that is what its few files say: no deletion vectors, no mapped columns, no partitions; a local path."""
     try:
         table = DeltaTable(path, version=version)
@@ -48,7 +48,8 @@ def _plain(path: str, version: int) -> DeltaTable | None:
     except DeltaError:  # Spark says better what is wrong
         return None
     simple = table.protocol().min_reader_version == 1 and not table.metadata().partition_columns
-    return table if simple and len(files) <= MOST_FILES and all(map(LITERAL.fullmatch, files)) else None
+    few = len(files) <= int(str(spark.conf.get(FEW)))
+    return table if simple and few and all(map(LITERAL.fullmatch, files)) else None
 
 
 def _files(spark: SparkSession, table: DeltaTable, files: Sequence[str]) -> DataFrame:
@@ -75,7 +76,7 @@ def changes(spark: SparkSession, path: str, after: int, upto: int, keys: Sequenc
 
 def _added(spark: SparkSession, path: str, after: int, upto: int) -> DataFrame | None:
     """Rows of (after, upto] where no row was changed and the files of before are still there: those of the others."""
-    before, now = _plain(path, after), _plain(path, upto)
+    before, now = _plain(spark, path, after), _plain(spark, path, upto)
     if before is None or now is None or not log.inserts_only(path, after, upto):
         return None
     held, files = set(before.file_uris()), now.file_uris()
@@ -211,9 +212,11 @@ def grow(spark: SparkSession, path: str, names: Sequence[str], tag: str) -> None
     child.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({', '.join(f'`{name}` STRING' for name in names)})")
 
 
-def optimize(spark: SparkSession, path: str, by: str = "") -> None:
-    """Make small files into large ones, in the order of a column if one is given; a commit that changes no row."""
+def optimize(spark: SparkSession, path: str, size: int, by: str = "") -> None:
+    """Make files smaller than `size` bytes into such, in the order of a column if one is given; changes no row."""
     session = _own(spark)
+    session.conf.set("spark.databricks.delta.optimize.minFileSize", str(size))
+    session.conf.set("spark.databricks.delta.optimize.maxFileSize", str(size))
     session.conf.set("spark.databricks.delta.optimize.zorder.checkStatsCollection.enabled", "false")
     session.sql(f"OPTIMIZE delta.`{path}`" + (f" ZORDER BY (`{by}`)" if by else ""))
 

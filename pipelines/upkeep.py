@@ -17,7 +17,8 @@ from pyspark.sql import SparkSession
 
 from pipelines import crash, log, tables
 
-SMALL, MOST_SMALL = 16 << 20, 16  # bytes; so many smaller files are made into one
+SMALL, MOST_SMALL = 16 << 20, 16  # bytes; so many smaller files are made into larger ones
+LARGE, LARGE_KEYED = 1 << 30, 32 << 20  # bytes; a MERGE writes every file anew of which it changes a row
 LEAST_HOURS = 168  # Delta's own least: who has read or written for a week is not disturbed
 
 
@@ -46,7 +47,7 @@ class Done:
 def todo(path: str, used: Collection[int], now: datetime, by: str = "") -> Todo:
     """Look at a table. used: its versions in use; by: the column by which its rows are found. Cost: reads the log."""
     sizes = log.file_sizes(path)
-    small = sum(size < SMALL for size in sizes)
+    small = sum(size < min(SMALL, _large(by) // 4) for size in sizes)
     return Todo(path, len(sizes), small, small >= MOST_SMALL, by, keep_hours(log.moments(path), used, now))
 
 
@@ -63,10 +64,15 @@ def carry_out(spark: SparkSession, what: Todo) -> Done:
     """OPTIMIZE if it pays, then VACUUM. Cost: rewrites small files; lists the table's folder."""
     before = _bytes(what.path)
     if what.optimize:
-        tables.optimize(spark, what.path, what.by)
+        tables.optimize(spark, what.path, _large(what.by), what.by)
         crash.point("between compaction and vacuum", what.path)
     tables.vacuum(spark, what.path, what.keep_hours)
     return Done(what.files, len(log.file_sizes(what.path)), before, _bytes(what.path))
+
+
+def _large(by: str) -> int:
+    """Bytes of a file that is not made larger."""
+    return LARGE_KEYED if by else LARGE
 
 
 def _bytes(path: str) -> int:

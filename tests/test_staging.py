@@ -32,6 +32,16 @@ def test_footers_count_each_fate_of_the_last_batch(staged):
     assert staged.rows == 6
 
 
+def test_rows_into_which_others_are_merged_lie_in_small_files(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "MOST_A_FILE", 4)
+    rows = spark.range(10).coalesce(1).selectExpr("id", "'clean' AS fate")
+
+    staged = staging.write(rows, str(tmp_path / "small"), "fate", keyed=True)
+
+    assert sorted(f.num_rows for f in staged.footers["clean"].values()) == [2, 4, 4]
+    assert len(staging.write(rows, str(tmp_path / "one"), "fate").footers["clean"]) == 1
+
+
 def test_a_fate_is_read_as_it_was_written(staged, spark):
     clean = staged.read(spark, "clean")
 

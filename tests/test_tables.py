@@ -115,7 +115,7 @@ def life(spark, frame, tmp_path_factory):
     add([("c", 4, "x")], f"{DDL}, w string")
     tables.merge(frame([("b", 5, "y"), ("d", 6, "z")], f"{DDL}, w string"), path, "t.k = s.k", tables.UPSERT,
                  Transaction("app", next(numbers)))  # fmt: skip
-    tables.optimize(spark, path)
+    tables.optimize(spark, path, 1 << 30)
     tables.restore(spark, path, 4, Transaction("app", next(numbers)))
     add([("e", 7)])
     return path

@@ -4,8 +4,10 @@ import json
 import os
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from py4j.protocol import Py4JJavaError
@@ -91,6 +93,20 @@ def test_files_are_made_in_the_order_of_the_key_by_which_rows_are_found(spark, f
     [optimized] = [c for c in DeltaTable(path).history() if c["operation"] == "OPTIMIZE"]
     assert json.loads(optimized["operationParameters"]["zOrderBy"]) == ["id"]
     assert sorted(r.id for r in tables.changes(spark, path, -1, upkeep.MOST_SMALL).collect()) == list(range(16))
+
+
+def test_files_into_which_rows_are_merged_are_kept_small(spark, frame, tmp_path, monkeypatch):
+    monkeypatch.setattr(upkeep, "LARGE_KEYED", 8_000)
+    path = str(tmp_path / "t")
+    for n in range(upkeep.MOST_SMALL):
+        tables.append(spark.range(n * 1000, n * 1000 + 1000).coalesce(1), path, Transaction("app", n))
+
+    done = upkeep.carry_out(spark, upkeep.todo(path, set(), datetime.now(UTC), by="id"))
+
+    files = [pq.read_metadata(f).row_group(0).column(0).statistics for f in DeltaTable(path).file_uris()]
+    ranges = sorted((s.min, s.max) for s in files)
+    assert done.files_after > 1
+    assert all(high < low for (_, high), (low, _) in pairwise(ranges))
 
 
 def record(stage: str, status: Status = "ok", **more: object) -> Record:

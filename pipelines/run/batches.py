@@ -68,7 +68,8 @@ def staged(
     forget(ctx)
     with _reading(ctx, table, intent) as reading:
         ctx.tell(f"reads {reading.expected:,} rows, checks {len(rules)} rules in the pass that writes")
-        made = _written(ctx.stage.id, _flagged(ctx, table, intent, reading.frame, rules), path)
+        flagged = _flagged(ctx, table, intent, reading.frame, rules)
+        made = _written(ctx.stage.id, flagged, path, bool(table.keys))
         counted = reading.witness(made.rows)
     crash.point("before the batch is whole", ctx.stage.id)
     _refuse_other_rows(ctx.stage.id, table, made.rows, counted.rows)
@@ -76,10 +77,10 @@ def staged(
     return made, counted.as_counts()
 
 
-def _written(stage: str, flagged: DataFrame, path: str) -> staging.Staged:
+def _written(stage: str, flagged: DataFrame, path: str, keyed: bool) -> staging.Staged:
     """The one pass. Errors: DataError where a file turns out to be damaged as Spark reads it."""
     try:
-        return staging.write(flagged, path, fused.FATE)
+        return staging.write(flagged, path, fused.FATE, keyed)
     except Exception as error:
         file = ingest.unread(error)
         if file:
