@@ -14,15 +14,15 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import onnx
-from pipelines.evaluate import Task
+from pipelines.evaluate import TASK, TASKS, Binary, Regression, Task
 from pipelines.models.base import predict
 from pipelines.onnx import Graph
 from pipelines.signature import MISSING, Feature, Signature
 from pipelines.spec.task import PREDICTED, SCORE
 
-ANSWERS: Mapping[str, Mapping[str, str]] = {  # of the tasks that a graph answers as Spark's columns have them
-    "binary": {SCORE: "double", PREDICTED: "boolean"},
-    "regression": {SCORE: "double"},
+ANSWERS: Mapping[type[Binary | Regression], Mapping[str, str]] = {  # that a graph gives as Spark's columns have them
+    Binary: {SCORE: "double", PREDICTED: "boolean"},
+    Regression: {SCORE: "double"},
 }
 Answered = Callable[[DataFrame, Sequence[str]], DataFrame]  # rows, columns to keep -> those with the answers
 
@@ -59,9 +59,15 @@ def by_pipeline(fitted: PipelineModel, task: Task) -> Answered:
     return lambda rows, kept: predict(fitted, rows, answers).select(*kept, *answers)
 
 
-def by_graph(content: bytes, task: Task) -> Answered:
+def graphed(tags: Mapping[str, str]) -> Binary | Regression | None:
+    """The task of a version, where a graph can answer it without Spark's model."""
+    kind = TASKS.get(tags.get(TASK, ""))
+    return next((own.tagged(tags) for own in ANSWERS if own is kind), None)
+
+
+def by_graph(content: bytes, task: Binary | Regression) -> Answered:
     """As a graph does, a task's rows in one thread. Only features that it reads are handed to Python."""
-    signature, answers = Signature.said_by(Graph.opened(content).said), ANSWERS[task.kind]
+    signature, answers = Signature.said_by(Graph.opened(content).said), ANSWERS[type(task)]
     names = list(answers)
 
     def answered(rows: DataFrame, kept: Sequence[str]) -> DataFrame:

@@ -40,6 +40,11 @@ def parts(stage: str) -> tuple[str, ...]:
     return ("", *BESIDE.get(stage.partition(".")[0], ()))
 
 
+def named(stage: str, part: str) -> str:
+    """How a stage's table, or one beside it, is called: 'tables.flights_quarantine'."""
+    return f"{stage}_{part}" if part else stage
+
+
 @dataclass(frozen=True)
 class Intent:
     """What one batch of one stage is going to do, written before its first commit; a replay obeys it."""
@@ -180,8 +185,7 @@ class Warehouse:
 
     def path(self, stage: str, part: str = "") -> str:
         """Where the table of 'tables.flights' lies; part names a table beside it: 'quarantine'."""
-        kind, name = stage.split(".")
-        return f"{self.root}/{self.pipeline}/{kind}/{name}{'_' + part if part else ''}"
+        return f"{self.root}/{self.pipeline}/{named(stage, part).replace('.', '/', 1)}"
 
     def lock(self, stage: str) -> str:
         """Where the lock of a stage lies."""

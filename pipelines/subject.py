@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pipelines.check import columns
 from pipelines.columns import Columns, lineage, near
 from pipelines.errors import SpecError
-from pipelines.spec import Pipeline
+from pipelines.spec import Files, Pipeline
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,17 @@ def held(pipeline: Pipeline, keys: Collection[str]) -> tuple[Held, ...]:
             raise SpecError(f"--key {key}: no table with `from` has such a column{near(key, every)}")
     found = tuple(_held(pipeline, name, of, keys) for name, of in made.items() if set(keys) & set(of))
     _refuse_passed_over(made, {h.table: h for h in found})
+    return found
+
+
+def landed(pipeline: Pipeline, held: Held) -> dict[str, dict[str, str]]:
+    """Of a table's source, where that is JSON in a folder: its path -> field -> the key that is made of it."""
+    made, found = _made(pipeline)[held.table], dict[str, dict[str, str]]()
+    for key in held.columns:
+        for name, field in made[key]:
+            source = pipeline.sources.get(name)
+            if isinstance(source, Files) and source.format == "json":
+                found.setdefault(source.path, {})[field] = key
     return found
 
 

@@ -47,7 +47,7 @@ def take(asked: Asked) -> dict[str, Json]:
     before = set() if asked.anew else {f["content"] for f in taken}
     found = landing.census(_source(asked), new)
     if asked.anew:
-        _refuse_loss(asked.stage, taken, {f.content for f in found})
+        _refuse_loss(asked.stage, taken, found)
     elif not asked.table.keys:
         _refuse_changed(taken, found)
     marked = []
@@ -133,8 +133,11 @@ def _limited(waiting: Sequence[landing.Arrival], most: int | None) -> Sequence[l
     return waiting if most is None or len(first) <= most else first[:most]
 
 
-def _refuse_loss(stage: str, taken: Sequence[Any], held: set[str]) -> None:
-    gone = [f["path"] for f in taken if f["content"] not in held and not f["duplicate"]]
+def _refuse_loss(stage: str, taken: Sequence[Any], found: Sequence[landing.Landed]) -> None:
+    """A file of the same place and stamp is the one that was taken, though a person was erased from it."""
+    held, there = {f.content for f in found}, {(f.path, f.stamp) for f in found}
+    lost = (f for f in taken if f["content"] not in held and (f["path"], f["stamp"]) not in there)
+    gone = [f["path"] for f in lost if not f["duplicate"]]
     if gone:
         raise DataError(
             f"{stage}: a full refresh would lose the rows of {gone[0]} ({len(gone)} files): it is gone; land it again"

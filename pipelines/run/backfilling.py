@@ -87,7 +87,7 @@ def more(ctx: Context, part: str, before: int) -> int:
     return rows[0] - rows[1]
 
 
-def settled(table: Table, applied: int, quarantined: int, deleted: int) -> dict[str, int]:
+def as_changes(table: Table, applied: int, quarantined: int, deleted: int) -> dict[str, int]:
     """The counts of a backfill, each a change: no row came in, so what is more here was passed over before."""
     passed = "superseded" if table.keys else "dropped"
     zero = dict.fromkeys(("rows_in", "superseded", "dropped"), 0)

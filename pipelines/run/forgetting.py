@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,18 +18,19 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from pipelines import locks, log, pii
+from pipelines import locks, log, pii, requestlog
 from pipelines.errors import ConflictError, DataError
 from pipelines.plan import Stage, following, stages
 from pipelines.run.order import Forget, Order
 from pipelines.run.pipeline import run
 from pipelines.run.waiting import cut_off
 from pipelines.spec import Pipeline, Target
-from pipelines.state import FORGET, History, Json, Warehouse, dataset, parts
-from pipelines.subject import Held, held
+from pipelines.state import FORGET, History, Json, Warehouse, dataset, named, parts
+from pipelines.subject import Held, held, landed
 from pipelines.told import Forgotten
 
 Tell = Callable[[Stage, str], None]
+REQUESTS = "requests in "  # a folder of the landing folder
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,19 @@ def found(subject: Subject) -> dict[str, Any]:
                 for part in parts(stage):
                     lines += _line(subject.warehouse, stage, part, partial(_joined, keys=keys))
             models |= _models(subject, feature, keys)
+    lines += [{"table": name, "rows": rows, "old_files": 0, "old_bytes": 0} for name, rows in _asked(subject).items()]
     return {"tables": lines, "models": models, "unsearched": _unsearched(subject)}
+
+
+def _asked(subject: Subject, dry: bool = True) -> dict[str, int]:
+    """Request log in the landing folder -> its lines of the person; made blank unless it is a dry run."""
+    root, found = subject.target.landing, dict[str, int]()
+    for each in subject.tables:
+        for path, fields in landed(subject.pipeline, each).items():
+            wanted = {field: subject.keys[key] for field, key in fields.items()}
+            rows = requestlog.erase(Path(root) / path, wanted, dry)
+            found |= {f"{REQUESTS}{path}": rows} if rows else {}
+    return found
 
 
 def _of(subject: Subject, stage: str, feature: str) -> bool:
@@ -89,8 +103,8 @@ def _line(warehouse: Warehouse, stage: str, part: str, count: Callable[[DeltaTab
     table = warehouse.delta(stage, part)
     if table is None:
         return []
-    name, old = f"{stage}_{part}" if part else stage, _old(table)
-    return [{"table": name, "rows": count(table), "old_files": len(old), "old_bytes": sum(old.values())}]
+    old = _old(table)
+    return [{"table": named(stage, part), "rows": count(table), "old_files": len(old), "old_bytes": sum(old.values())}]
 
 
 def _rows(table: DeltaTable, wanted: Mapping[str, str]) -> int:
@@ -151,6 +165,7 @@ def forget(subject: Subject, tell: Tell) -> dict[str, Any]:
             _refuse_unsettled(subject, history, stage)
     for each in subject.tables:
         _erase(subject, each, before, tell)
+    _asked(subject, dry=False)
     affected = _affected(subject)
     _run(subject, Order(tuple(s for s in affected if s not in {f"tables.{e.table}" for e in subject.tables})), tell)
     _refuse_unread(subject, affected)
@@ -172,7 +187,7 @@ def _erase(subject: Subject, each: Held, before: Mapping[str, Any], tell: Tell) 
     history, tokens = History.of(subject.warehouse), subject.tokens(each.columns)
     for stage in each.stages:
         asked = [i.inputs[FORGET]["tokens"] for i in history.intents if i.stage == stage and FORGET in i.inputs]
-        there = sum(rows.get(name, 0) for name in (stage, *(f"{stage}_{part}" for part in parts(stage))))
+        there = sum(rows.get(named(stage, part), 0) for part in parts(stage))
         known = tokens in asked if stage.startswith("tables.") else True
         if history.published(stage) is None or (known and not there and not history.open_intent(stage)):
             continue
@@ -230,8 +245,11 @@ def _recorded(subject: Subject, before: Mapping[str, Any], affected: tuple[str, 
     rows = {line["table"]: line["rows"] for line in before["tables"]}
     erased = {}
     for stage, part in _paths(subject, affected):
-        name = f"{stage}_{part}" if part else stage
+        name = named(stage, part)
         erased[name] = {"erased": rows.get(name, 0), **_left(subject, stage, part)}
+    left = _asked(subject)
+    for name in (name for name in rows if name.startswith(REQUESTS)):
+        erased[name] = {"erased": rows[name], "rows_left": left.get(name, 0), "old_files": 0, "commits_that_name": 0}
     tokens = {column: token for each in subject.tables for column, token in subject.tokens(each.columns).items()}
     warehouse = subject.warehouse
     last = max((r for r in warehouse.records()), key=lambda r: r.started_at)
@@ -239,9 +257,9 @@ def _recorded(subject: Subject, before: Mapping[str, Any], affected: tuple[str, 
         warehouse.pipeline, "", last.run_id, 0, 0, datetime.now(UTC), tokens, erased, dict(before["models"])
     )
     warehouse.write(replace(row, batch=len(warehouse.forgotten())))
-    left = [name for name, found in erased.items() if found["rows_left"] or found["old_files"]]
-    if left:
-        raise DataError(f"{left[0]}: rows or files of old versions are left on disk: {erased[left[0]]}")
+    still = [name for name, found in erased.items() if found["rows_left"] or found["old_files"]]
+    if still:
+        raise DataError(f"{still[0]}: rows or files of old versions are left on disk: {erased[still[0]]}")
     return {"tokens": tokens, "tables": erased, "models": before["models"], "unsearched": before["unsearched"]}
 
 
@@ -252,9 +270,9 @@ def _left(subject: Subject, stage: str, part: str) -> dict[str, Json]:
     assert table
     system, place = pafs.FileSystem.from_uri(table.table_uri)
     texts = [f for f in system.get_file_info(pafs.FileSelector(f"{place}/_delta_log")) if f.path.endswith(".json")]
-    named = sum(any(w[:32] in _text(system, f.path) for w in wanted.values()) for f in texts)
+    naming = sum(any(w[:32] in _text(system, f.path) for w in wanted.values()) for f in texts)
     rows = sum(_in_file(system, path, wanted) for path in _parquet(system, place))
-    return {"rows_left": rows, "old_files": len(_old(table)), "commits_that_name": named}
+    return {"rows_left": rows, "old_files": len(_old(table)), "commits_that_name": naming}
 
 
 def _text(system: pafs.FileSystem, path: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from pipelines import locks
 from pipelines.plan import stages
 from pipelines.spec import Pipeline, Target
-from pipelines.state import History, Warehouse, parts
+from pipelines.state import History, Warehouse, named, parts
 
 
 def keep(pipeline: Pipeline, target: Target, dry_run: bool) -> Iterator[dict[str, Any]]:
@@ -23,7 +23,7 @@ def keep(pipeline: Pipeline, target: Target, dry_run: bool) -> Iterator[dict[str
         for stage, part in _tables(pipeline, warehouse):
             versions = beside(history, stage, part) if part else used(history, stage)
             what = upkeep.todo(warehouse.path(stage, part), versions, now, _key(pipeline, stage))
-            line = {"table": f"{stage}_{part}" if part else stage, **asdict(what)}
+            line = {"table": named(stage, part), **asdict(what)}
             if spark:
                 with locks.held(warehouse.lock(stage), "upkeep"):
                     line |= asdict(upkeep.carry_out(spark, what))

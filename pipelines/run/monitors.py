@@ -79,7 +79,7 @@ def watch(ctx: Context) -> Record:
     earlier = [r for r in ctx.history.records if r.stage == ctx.stage.id and r.status == "ok"]
     detail = with_causes(judged, earlier, graph(ctx.pipeline), seen.features, ctx.warehouse.quality())
     read = intent.inputs[seen.scores]
-    counts = {"rows_in": _new_rows(ctx, seen, read), "windows": len(detail["windows"]), "columns": len(found)}
+    counts = {"rows_in": _new_rows(ctx, seen.scores, read), "windows": len(detail["windows"]), "columns": len(found)}
     return ctx.record(intent, counts=counts, detail={**detail, NEXT: next_label})
 
 
@@ -114,8 +114,18 @@ def _intend(ctx: Context, seen: Watched) -> Intent:
     return ctx.intend({**inputs, COUNTS: asked}, new_generation=anew)
 
 
-def _new_rows(ctx: Context, seen: Watched, read: dict[str, int]) -> int:
-    path = ctx.warehouse.path(seen.scores)
+def _all_scored(ctx: Context, seen: Watched, intent: Intent) -> bool:
+    """True where rows were only ever added since, and as many scores as features: a score is of one feature row."""
+    scores, features = (intent.inputs[stage] for stage in (seen.scores, seen.features))
+    added = all(
+        log.inserts_only(ctx.warehouse.path(stage), intent.inputs[stage]["after"], intent.inputs[stage]["upto"])
+        for stage in (seen.scores, seen.features)
+    )
+    return added and _new_rows(ctx, seen.scores, scores) == _new_rows(ctx, seen.features, features)
+
+
+def _new_rows(ctx: Context, stage: str, read: dict[str, int]) -> int:
+    path = ctx.warehouse.path(stage)
     whole = log.row_count(path, read["upto"]) if read["after"] < 0 else 0
     return whole or log.applied(path, read["after"], read["upto"])
 
@@ -128,8 +138,9 @@ def _counted(ctx: Context, seen: Watched, intent: Intent, before: Totals) -> Ite
         found = scored.select(seen.window.alias("w"), VERSION).distinct().collect()
         held = {(w, v) for w, v in _known(before) if changed and w in changed}
         pairs = held | {(row.w, row[VERSION]) for row in found if row.w is not None}
+        alone = len({v for _, v in pairs}) == 1 and _all_scored(ctx, seen, intent)
         for version in sorted({v for _, v in pairs}):
-            yield from _features(ctx, seen, intent, before, Part(scored, version, changed))
+            yield from _features(ctx, seen, intent, before, Part(scored, version, changed, alone))
         touched = {w for w, _ in pairs}
     touched |= _relabelled(ctx, seen, intent, {w for w, _ in _known(before)})
     yield from _scores(ctx, seen, intent, before, touched)
@@ -137,11 +148,15 @@ def _counted(ctx: Context, seen: Watched, intent: Intent, before: Totals) -> Ite
 
 @dataclass(frozen=True)
 class Part:
-    """New score rows of one model version; changed: the windows that are counted whole, None where rows were added."""
+    """New score rows of one model version; changed: the windows that are counted whole, None where rows were added.
+
+    alone: every new row of the features is among them, so that none has to be looked for.
+    """
 
     scored: DataFrame
     version: int
     changed: set[int] | None
+    alone: bool
 
 
 def _moved(intent: Intent, stage: str) -> bool:
@@ -187,7 +202,8 @@ def _features(ctx: Context, seen: Watched, intent: Intent, before: Totals, part:
     features = _rows(ctx, seen, intent, seen.features, part.changed)
     there = {c: b for c, b in bins.items() if c in features.columns}
     keys = list(seen.feature.keys)
-    rows = features.join(part.scored.where(F.col(VERSION) == part.version).select(*keys), keys)
+    mine = part.scored.where(F.col(VERSION) == part.version).select(*keys)
+    rows = features if part.alone else features.join(mine, keys)
     found = counting.count(rows, there, seen.window) if there else {}
     blank = replace(_blank(ctx, intent), model_version=part.version, whole=part.changed is not None)
     for start, columns in _filled(found, before, part, there).items():

@@ -61,7 +61,7 @@ def reading(ctx: Context, source: Source, intent: Intent) -> Reading:
     return Reading(held, replay["rows"], lambda _: Counted(replay["rows"]))
 
 
-def settled(counts: dict[str, int]) -> dict[str, int]:
+def as_changes(counts: dict[str, int]) -> dict[str, int]:
     """The counts of a batch as changes, if it was read from the quarantine."""
     return {**counts, "rows_in": 0, "quarantined": counts["quarantined"] - counts["rows_in"]}
 

@@ -1,21 +1,16 @@
 """From a registered version to the one scoring function."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pyspark.ml import PipelineModel
 
 from pipelines import evaluate
 from pipelines.errors import DataError
-from pipelines.evaluate import TASK, Binary, Regression
 from pipelines.registry import CHALLENGER, CHAMPION, Registry, Version
 from pipelines.run.certifying import Certificate
-from pipelines.score import Scorer, by_graph, by_pipeline
+from pipelines.score import Scorer, by_graph, by_pipeline, graphed
 from pipelines.spec import Pipeline, Target
 
-BY_TAGS: Mapping[str, type[Binary | Regression]] = {
-    "binary": Binary,
-    "regression": Regression,
-}  # no need of Spark's model
 Loaded = dict[tuple[str, str], tuple[Scorer, Version]]  # by model and alias
 
 
@@ -51,11 +46,10 @@ def _loaded(
 
 def _scorer(registry: Registry, version: Version, keys: Sequence[str], as_of_time: str) -> Scorer:
     """By its graph, where that was certified and its task has no need of Spark's model; else by Spark's model."""
-    kind = BY_TAGS.get(version.tags.get(TASK, ""))
-    content = registry.graph(version) if kind and _answers_as_spark(registry, version) else None
-    if kind is None or content is None:
+    task = graphed(version.tags)
+    content = registry.graph(version) if task and _answers_as_spark(registry, version) else None
+    if task is None or content is None:
         return scorer_of(version, registry.load_version(version), keys, as_of_time)
-    task = kind.tagged(version.tags)
     return Scorer(by_graph(content, task), task, version.number, tuple(keys), as_of_time)
 
 

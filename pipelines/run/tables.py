@@ -81,7 +81,7 @@ def _batch(ctx: Context, table: Table, intent: Intent) -> Made:
     }
     _conserve(ctx.stage.id, counts)
     if replaying.REPLAY in intent.inputs:
-        counts = replaying.settled(counts)
+        counts = replaying.as_changes(counts)
     more = {differing.NEWEST: done.snapshot} if table.snapshots else {}
     return Made(done.commit, {**counts, "removed": done.removed} if table.snapshots else counts, reasons, more)
 
@@ -100,7 +100,7 @@ def _interval(
     elif not refused.isEmpty():
         tables.append(rows, path, ctx.transaction(intent, "quarantine"))
     more = backfilling.more(ctx, "quarantine", before)
-    counts = backfilling.settled(table, done.applied, more, done.deleted)
+    counts = backfilling.as_changes(table, done.applied, more, done.deleted)
     said = {k: intent.inputs[BACKFILL][k] for k in ("since", "until")}
     return Made(done.commit, counts, dict(_by_reason(_with_reasons(refused, rules)).most_common()), {BACKFILL: said})
 

@@ -13,6 +13,7 @@ import pytest
 from e2e.project import Project, Said, project, rows_of
 from pipelines import pii
 from pipelines.crash import VARIABLE
+from pipelines.requestlog import RequestLog
 
 pytestmark = pytest.mark.spark
 
@@ -29,12 +30,27 @@ VISITS = {
 }  # fmt: skip
 
 
+ASKED = {
+    "kind": "files", "format": "json", "path": "asked",
+    "schema": "request STRING, place INT, email STRING, pages DOUBLE, score DOUBLE", "pii": {"email": "tokenize"},
+}  # fmt: skip
+
+
 def token(value: str) -> str:
     return hmac.new(KEY.encode(), value.encode(), hashlib.sha256).hexdigest()
 
 
 def person(who: str, at: int = 1) -> str:
     return json.dumps({"email": f"{who}@example.org", "name": f"{who} Lovelace", "phone": 555000112233, "at": at})
+
+
+def asked(made: Project, *who: str) -> None:
+    """As the endpoint writes down what it was asked."""
+    log = RequestLog(made.landing / "asked", 1.0)
+    for name in who:
+        row = {"email": f"{name}@example.org", "pages": 3.0}
+        log.add([row], {"model": "returns", "version": 1, "answer": {"score": 0.5}})
+    log.write()
 
 
 def few(most: int) -> list[dict[str, object]]:
@@ -44,12 +60,14 @@ def few(most: int) -> list[dict[str, object]]:
 
 def conf(made: Project) -> None:
     made.write(
-        sources={"people_raw": PEOPLE, "visits_raw": VISITS},
+        sources={"people_raw": PEOPLE, "visits_raw": VISITS, "asked_raw": ASKED},
         tables={
             "people": {"from": "people_raw", "keys": ["email"], "sequence_by": "at",
                        "select": "SELECT email, name, phone, at FROM people_raw"},
             "visits": {"from": "visits_raw", "event_time": "at", "expect": few(100),
                        "select": "SELECT visitor, pages, at FROM visits_raw"},
+            "asked": {"from": "asked_raw", "keys": ["request", "place"],
+                      "select": "SELECT request, place, email, pages, score FROM asked_raw"},
             "active": {"select": "SELECT p.name, sum(v.pages) AS pages FROM people p JOIN visits v "
                                  "ON p.email = v.visitor GROUP BY p.name"},
         },
@@ -87,6 +105,7 @@ def story(spark, tmp_path_factory: pytest.TempPathFactory) -> Story:
     made.land("visits/1.csv", "visitor,pages,at\nann@example.org,3,2024-01-01 10:00:00\n"
               "bob@example.org,500,2024-01-01 11:00:00\nann@example.org,many,2024-01-01 12:00:00\n"
               "ann@example.org,5000,2024-01-01 13:00:00\n")  # fmt: skip
+    asked(made, "ann", "bob")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(pii.VARIABLE, raising=False)
         keyless = made.lakeloom("run")
@@ -126,7 +145,7 @@ def _end(made: Project) -> dict[str, Any]:
     evidence = json.loads(forgotten.out) if not forgotten.code else {}
     made.land("people/3.json", f"{person('ann', at=3)}\n{person('cay')}\n")
     made.land("visits/3.csv", "visitor,pages,at\nann@example.org,9000,2024-01-02 10:00:00\n")
-    again = made.lakeloom("run", "--full-refresh", "tables.people")
+    again = made.lakeloom("run", "--full-refresh", "tables.people", "--full-refresh", "tables.asked")
     too_late = made.lakeloom("restore", "tables.people", "--to", run)
     return {"found": found, "killed": killed, "restored": restored, "forgotten": forgotten, "evidence": evidence,
             "again": again, "too_late": too_late}  # fmt: skip
@@ -176,7 +195,9 @@ def test_without_the_key_or_with_another_nothing_is_written(story):
 def test_what_would_be_erased_is_said_before(story):
     rows = {line["table"]: line["rows"] for line in story.found["tables"]}
 
-    assert rows == {"tables.people": 1, "tables.visits": 1, "tables.visits_quarantine": 1}
+    assert rows == {
+        "tables.people": 1, "tables.visits": 1, "tables.visits_quarantine": 1, "tables.asked": 1, "requests in asked": 1
+    }  # fmt: skip
     assert (story.found["models"], story.found["unsearched"]) == ({}, [])
 
 
@@ -184,10 +205,19 @@ def test_an_erasure_that_was_cut_off_is_obeyed_by_a_restore_and_ended_by_the_sam
     assert story.killed.code == -SIGKILL
     assert story.restored == [token("bob@example.org")]
     assert story.forgotten.error == ""
-    left = [(name, x["rows_left"], x["old_files"]) for name, x in story.evidence["tables"].items()]
-    assert left == [
-        (name, 0, 0) for name in ("tables.people", "tables.visits", "tables.visits_quarantine", "tables.active")
-    ]
+    left = {(name, x["rows_left"], x["old_files"]) for name, x in story.evidence["tables"].items()}
+    tables = {f"tables.{name}" for name in ("people", "visits", "visits_quarantine", "asked", "active")}
+    assert left == {(name, 0, 0) for name in (*tables, "requests in asked")}
+
+
+def test_what_the_endpoint_wrote_down_of_a_person_is_erased_and_no_file_of_it_is_read_again(story):
+    (file,) = (story.project.landing / "asked").glob("requests-*.json")
+    lines = file.read_text().splitlines()
+
+    assert [json.loads(line)["email"] for line in lines if line.strip()] == ["bob@example.org"]
+    assert "ann" not in file.read_text()
+    assert [r["email"] for r in story.project.published("tables.asked")] == [token("bob@example.org")]
+    assert len(story.project.records("tables.asked")) == 3  # read, erased, made anew: in between nothing was new
 
 
 def test_nothing_brings_a_forgotten_person_back(story):
