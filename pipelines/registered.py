@@ -17,7 +17,7 @@ from pipelines import aliases, keyed
 from pipelines.errors import DataError, SpecError
 from pipelines.keyed import Held
 from pipelines.onnx import Graph
-from pipelines.registry import CHAMPION, Registry, Version
+from pipelines.registry import CHAMPION, CUTOFF, Registry, Version
 from pipelines.shadows import apart
 from pipelines.signature import Signature
 from pipelines.spec import Pipeline, Target
@@ -106,7 +106,7 @@ class Shelf:
             "model": self.name,
             "version": version.number,
             "trained": version.created.isoformat(timespec="seconds"),
-            "cutoff": version.tags.get("lakeloom.cutoff", ""),
+            "cutoff": version.tags.get(CUTOFF, ""),
             "certificate": told,
             "keys": list(self.pipeline.features[self.pipeline.models[self.model].features].keys),
             "rows": [json.loads(row) for row in rows],

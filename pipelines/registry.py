@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+CUTOFF = "lakeloom.cutoff"  # tag of a version: no row from then on taught it anything
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow nests runs
 FILES = "files"  # the artifact of a run that lists its model's files
 FOLDER, STAGES = "model", "sparkml"  # the artifact's name in its run; the pipeline's folder in it

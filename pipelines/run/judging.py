@@ -12,7 +12,7 @@ from pipelines.evaluate import Counts, Tally, Task
 from pipelines.models.base import Inputs, predict
 from pipelines.models.hashed import HeldOut
 from pipelines.models.splits import Slices
-from pipelines.registry import Registry, Version
+from pipelines.registry import CUTOFF, Registry, Version
 from pipelines.spec import METRICS, Feature, Model
 from pipelines.spec.task import LABEL
 from pipelines.tune import Trial
@@ -104,7 +104,7 @@ class Rival:
 
     def _unseen(self, test: DataFrame) -> Column:
         """True of a row newer than the champion's cutoff, and of one that its split by a hash held out."""
-        newer = F.col(self.time) >= F.lit(self.version.tags["lakeloom.cutoff"]).cast("timestamp")
+        newer = F.col(self.time) >= F.lit(self.version.tags[CUTOFF]).cast("timestamp")
         held = HeldOut.of(self.version.tags[HELD]) if HELD in self.version.tags else None
         return newer | held.holds() if held and set(held.columns) <= set(test.columns) else newer
 

@@ -21,7 +21,7 @@ from pipelines.models.base import SEED, Inputs, predict
 from pipelines.models.disguise import disguised
 from pipelines.models.embargo import embargoed
 from pipelines.models.splits import Slices
-from pipelines.registry import GRAPH_TAG, Logged, Registry, Version
+from pipelines.registry import CUTOFF, GRAPH_TAG, Logged, Registry, Version
 from pipelines.run import certifying, example, promoting, scratch, training
 from pipelines.run.backtesting import backtest
 from pipelines.run.certifying import Certificate
@@ -234,7 +234,7 @@ def _tags(ctx: Context, intent: Intent, slices: Slices, winner: tune.Trial) -> d
     """Enough to score by, and to make the same model again."""
     return {
         INTENT: ctx.transaction(intent, "model").tag,
-        "lakeloom.cutoff": slices.cutoff.isoformat(),
+        CUTOFF: slices.cutoff.isoformat(),
         **({HELD: slices.held.text()} if slices.held else {}),
         evaluate.TASK: winner.task.kind,
         **winner.task.tags(),

@@ -35,6 +35,13 @@ def challenger(pipeline: Pipeline, target: Target, model: str, loaded: Loaded) -
     return _loaded(pipeline, registry, (model, CHALLENGER), registry.version(name, str(number)), loaded)
 
 
+def registered(pipeline: Pipeline, target: Target, model: str, number: int, loaded: Loaded) -> Scorer:
+    """One version of the model, whatever it is called. Errors: DataError where it is gone or cannot be loaded."""
+    registry = Registry(target)
+    version = registry.version(f"{pipeline.pipeline}.{model}", str(number))
+    return _loaded(pipeline, registry, (model, str(number)), version, loaded)[0]
+
+
 def _loaded(
     pipeline: Pipeline, registry: Registry, who: tuple[str, str], version: Version, loaded: Loaded
 ) -> tuple[Scorer, Version]:

@@ -2,6 +2,9 @@
 
 A stream is the same batches, begun where the model went live, and each row is kept as it was first answered. What
 makes it live is the loop that asks for them (streaming.py).
+
+A champion that was trained in the run in which rows arrive may have learned from them: those are answered by the
+version before it.
 """
 
 from datetime import datetime
@@ -11,11 +14,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import crash, evaluate, log, sinks, tables
+from pipelines.evaluate import TASK
 from pipelines.log import Commit
 from pipelines.models import ahead
-from pipelines.registry import Version
+from pipelines.registry import CUTOFF, Version
 from pipelines.run.context import Context
-from pipelines.run.scorer import champion
+from pipelines.run.scorer import champion, registered
 from pipelines.run.shadowing import shadowed
 from pipelines.score import Scorer
 from pipelines.spec import Score
@@ -50,11 +54,33 @@ def _intend(ctx: Context, score: Score, version: Version) -> Intent:
     last = None if anew else last
     begin = -1 if score.mode == "batch" else upto
     after = last.inputs[features]["upto"] if last else begin
-    since = version.tags["lakeloom.cutoff"] if score.mode == "batch" else NEVER
+    former = _former(score, last, version)
+    since = version.tags[CUTOFF] if score.mode == "batch" or former else NEVER
     before = ctx.warehouse.version(ctx.stage.id)
     keeps = rebuilt and not ctx.full_refresh and before is not None
-    read = {"after": after, "upto": upto, "since": since, "before": -1 if before is None else before}
+    read = {"after": after, "upto": upto, "since": since, "before": -1 if before is None else before, **former}
     return ctx.intend({features: {**read, "generation": made, "keeps": keeps}}, new_generation=anew)
+
+
+def _former(score: Score, last: Record | None, version: Version) -> dict[str, Any]:
+    """The version that answered last, and from when on, where it is another and of the same task."""
+    if last is None or last.detail["model_version"] == version.number or last.detail["task"] != version.tags.get(TASK):
+        return {}
+    since = last.inputs[f"features.{score.of}"]["since"] if score.mode == "batch" else NEVER
+    return {"former": {"version": last.detail["model_version"], "since": since}}
+
+
+def _answered(ctx: Context, score: Score, scorer: Scorer, rows: DataFrame, intent: Intent) -> DataFrame:
+    """Rows from the champion's cutoff on by it; those before by the version that answered until now."""
+    read, at = intent.inputs[f"features.{score.of}"], F.col(scorer.as_of_time)
+    since = F.lit(read["since"]).cast("timestamp")
+    found = scorer.score(rows.where(at >= since), intent.now)
+    if "former" not in read:
+        return found
+    former = registered(ctx.pipeline, ctx.target, score.model, read["former"]["version"], ctx.loaded)
+    ctx.tell(f"what version {scorer.model_version} may have learned from is answered by version {former.model_version}")
+    older = rows.where((at < since) & (at >= F.lit(read["former"]["since"]).cast("timestamp")))
+    return found.unionByName(former.score(older, intent.now))
 
 
 def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:
@@ -66,7 +92,7 @@ def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record
     fresh = log.inserts_only(path, read["after"], read["upto"])
     ctx.tell(f"scores by version {scorer.model_version}")
     crash.point("before the clean commit", ctx.stage.id)
-    scored = scorer.score(newer, intent.now)
+    scored = _answered(ctx, score, scorer, new, intent)
     if read["keeps"]:
         keys = list(scorer.keys)
         kept = _kept(ctx, score, scorer, read).join(scored.select(*keys), keys, "left_anti")
@@ -111,7 +137,8 @@ def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Recor
     if read["upto"] > read["after"]:
         ctx.tell(f"scores by version {scorer.model_version}")
         new = tables.changes(ctx.spark, ctx.warehouse.path(f"features.{score.of}"), read["after"], read["upto"])
-        commit = tables.append(scorer.score(new, intent.now), ctx.path(), ctx.transaction(intent, "scores"))
+        answered = _answered(ctx, score, scorer, new, intent)
+        commit = tables.append(answered, ctx.path(), ctx.transaction(intent, "scores"))
         crash.point("between scores and their progress", ctx.stage.id)
         written = tables.changes(ctx.spark, ctx.path(), commit.version - 1, commit.version)
         sent = _sent(ctx, score, scorer, written, commit.applied)

@@ -1,6 +1,7 @@
 """conf/arrival_delay.yml on a few days of real flights, with a model of classes beside it: trained, scored, shown."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ GRADE = "CASE WHEN arr_delay < -10 THEN 'early' WHEN arr_delay < 15 THEN 'on tim
 
 @dataclass(frozen=True)
 class Story:
-    """Three months, then April; then a model whose label never varies."""
+    """Three months, then April; May and another candidate for the grades; then a model whose label never varies."""
 
     project: Project
     first: Said
     april: Said
+    may: Said
     never: Said
     report: str
 
@@ -38,9 +40,12 @@ def story(spark, tmp_path_factory: pytest.TempPathFactory) -> Story:
     april = made.lakeloom("run")
     made.lakeloom("report")
     page = (made.root / ".lakeloom" / "arrival_delay.html").read_text()
+    made.change(lambda conf: conf["models"].update(grade=_model(GRADE, "multiclass", "random_forest")))
+    land_flights(made, months=(5,), days=range(1, 7))
+    may = made.lakeloom("run")
     made.change(lambda conf: conf["models"].update(never=_model("arr_delay > 100000", "binary", "decision_tree")))
     never = made.lakeloom("run", "--select", "models.never")
-    return Story(made, first, april, never, page)
+    return Story(made, first, april, may, never, page)
 
 
 def _with_grades(conf: Any) -> None:
@@ -66,7 +71,7 @@ def record(story: Story, stage: str) -> Record:
 def test_one_command_trains_and_scores_numbers_and_classes(story):
     assert (story.first.error, story.april.error) == ("", "")
     assert "ERROR" not in story.first.err  # MLflow tries what it logs
-    assert story.project.models()[1] == {"champion": 1}
+    assert story.project.models()[1] == {"champion": 2}  # of the grades, in May
     assert "model delay_minutes: " in story.first.out and "model grade: decision_tree is version 1" in story.first.out
     assert "rmse" in story.first.out and "macro_f1" in story.first.out and "roc_auc" not in story.first.out
 
@@ -128,9 +133,22 @@ def test_the_report_shows_each_task_in_its_own_way(story):
     assert "ROC" not in story.report
 
 
+def test_rows_from_which_a_new_champion_learned_are_answered_by_the_one_before_it(story):
+    may = {r["flight_id"]: r["scheduled_departure"] for r in story.project.published("features.departures")}
+    may = {flight: at for flight, at in may.items() if at.month == 5}
+    cutoff = datetime.fromisoformat(story.project.records("models.grade")[-1].detail["cutoff"])
+    by = {flight: 1 if at.replace(tzinfo=UTC) < cutoff else 2 for flight, at in may.items()}
+
+    assert story.may.error == ""
+    assert set(by.values()) == {1, 2}
+    for mode in ("daily", "live"):
+        scored = {r["flight_id"]: r["model_version"] for r in story.project.rows(f"scores.grade_{mode}")}
+        assert {flight: scored.get(flight) for flight in may} == by
+
+
 def test_a_label_that_never_varies_is_refused_and_nothing_is_registered(story):
     versions, _ = story.project.models()
 
-    assert (story.never.code, versions) == (3, 2)
+    assert (story.never.code, versions) == (3, 3)
     assert "models.never: the label is False in each of" in story.never.error
     assert story.never.error.endswith("training rows; there is nothing to learn")
