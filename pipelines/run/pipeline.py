@@ -17,9 +17,9 @@ from pipelines import crash, locks
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, effort, same_rows, stages, verdict
 from pipelines.run.alerting import alerted
-from pipelines.run.order import Ask, Backfill, Forget, Order, Promote, Replay, Restore
+from pipelines.run.order import Ask, Backfill, Forget, FullRefresh, Order, Promote, Replay, Restore
 from pipelines.run.tracing import traced
-from pipelines.run.waiting import cut_off, publication, waiting
+from pipelines.run.waiting import cut_off, publication, touched, waiting
 from pipelines.spec import Pipeline, Table, Target
 from pipelines.spending import refuse_over_budget
 from pipelines.state import FORGET, RESTORE, History, Record, Warehouse
@@ -85,7 +85,11 @@ def planned(pipeline: Pipeline, target: Target, order: Order = ALL) -> tuple[Ver
         try:
             _refuse_mixture(seen, warehouse, history, pipeline, order)
         except SpecError as refused:
-            seen = Verdict(stage, False, f"refused: {str(refused).partition(': ')[2]}")
+            seen = Verdict(
+                stage, False, f"refused: {str(refused).partition(': ')[2]}; {touched(pipeline, history, stage)}"
+            )
+        if isinstance(order.asks.get(stage.id), FullRefresh):
+            seen = replace(seen, why=f"{seen.why}; {touched(pipeline, history, stage)}")
         running |= {stage.id} if seen.run else set()
         most = effort(pipeline, stage) if seen.run else ""
         found.append(replace(seen, why=f"{seen.why}; {most}") if most else seen)

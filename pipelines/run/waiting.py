@@ -187,3 +187,12 @@ def _moved(history: History, last: Record | None, stages: list[str]) -> str:
 
 
 _NEWS = {"tables": _table, "features": _features, "models": _model, "scores": _score, "monitors": _monitor}
+
+
+def touched(pipeline: Pipeline, history: History, stage: Stage) -> str:
+    """What making a stage anew means: 'that reads 308,641 rows again; features.departures, scores.daily follow'."""
+    now = history.generation(stage.id)
+    done = [r for r in history.records if r.stage == stage.id and r.generation == now and r.status == "ok"]
+    rows, after = sum(r.counts.get("rows_in", 0) for r in done), following(pipeline, stage.id)
+    follow = f"{', '.join(after)} follow{'s' if len(after) == 1 else ''}" if after else "nothing follows"
+    return f"that reads {rows:,} rows again; {follow}"

@@ -1,6 +1,7 @@
 """Bad input through the command: one sentence or a quarantined row, nothing half-published; once mended, it goes on."""
 
 import itertools
+import json
 from io import BytesIO
 from pathlib import Path
 
@@ -40,6 +41,10 @@ def orders(spark, tmp_path: Path) -> Project:
 
 def found(orders: Project) -> list[tuple[int, int, int]]:
     return sorted((r["id"], r["revision"], r["amount"]) for r in orders.published("tables.orders"))
+
+
+def why(orders: Project, *argv: str) -> dict[str, str]:
+    return {line["stage"]: line["why"] for line in json.loads(orders.lakeloom("plan", *argv, "--format", "json").out)}
 
 
 def refused(orders: Project, said: Said, sentence: str) -> None:
@@ -210,6 +215,9 @@ def test_a_changed_definition_is_refused_with_the_recipe_and_made_anew_by_it(ord
     assert orders.lakeloom("run").error == ""
     tenfold = "SELECT id, revision, amount * 10 AS amount FROM raw"
     orders.change(lambda conf: conf["tables"]["orders"].update(select=tenfold))
+    means = "; that reads 2 rows again; tables.large follows"
+    assert why(orders)["tables.orders"].endswith(f"makes it anew from all that landed{means}")
+    assert why(orders, "--full-refresh", "tables.orders")["tables.orders"] == f"asked for anew{means}"
 
     said = orders.lakeloom("run")
 
