@@ -150,10 +150,10 @@ def definition(pipeline: Pipeline, stage: Stage) -> str:
     if not isinstance(spec, Table):
         return _hash(_text(spec))
     source = pipeline.sources.get(spec.source or "")
-    rows = _text(spec, {"expect", "freshness", "volume"}) + (_text(source, source.pace) if source else "")
+    rows = _text(spec, {"expect", "freshness", "volume", "validated"}) + (_text(source, source.pace) if source else "")
     rules, promises = ("".join(_text(e) for e in spec.expect if e.fused is fused) for fused in (True, False))
     over_time = "".join(f"{type(p).__name__}{_text(p)}" for p in (spec.freshness, spec.volume) if p)
-    return ".".join(_hash(part) for part in (rows, rules, promises + over_time))
+    return ".".join(_hash(part) for part in (rows, rules, promises + over_time + "validate" * spec.validated))
 
 
 def same_rows(one: str, other: str, refused: bool = True) -> bool:

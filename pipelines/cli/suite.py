@@ -62,10 +62,11 @@ def validate(
 
     Several scans of each table. Exit code 3 if a promise that fails is broken.
     """
+    from pipelines.run.validating import docs
     from pipelines.run.validating import validate as validated
 
     pipeline, place = checked(conf), target_of(conf, target)
-    folder = to if to.name else Path(place.warehouse).parent / "data_docs" / pipeline.pipeline
+    folder = to if to.name else docs(place, pipeline)
     found = validated(pipeline, place, stages or [], folder)
     show_data(format, [v.as_json() for v in found], lambda _: "\n".join(_line(v) for v in found))
     err.print(f"Data Docs: {escape(str(folder / 'index.html'))}")

@@ -18,7 +18,7 @@ from pipelines.errors import DataError
 from pipelines.log import Commit
 from pipelines.plan import definition, same_rows
 from pipelines.quality import fused, suites
-from pipelines.run import backfilling, batches, differing, remembering, replaying, restoring, views
+from pipelines.run import backfilling, batches, differing, remembering, replaying, restoring, validating, views
 from pipelines.run.applying import apply
 from pipelines.run.context import Context
 from pipelines.run.order import FullRefresh, Restore
@@ -163,6 +163,7 @@ def _publish(ctx: Context, table: Table, intent: Intent, made: Made) -> Record:
     counts = made.counts or {"rows_in": rows, "applied": rows}
     judged = suites.judge(lambda: tables.read(ctx.spark, ctx.path(), version), rows, table.expect)
     judged += tuple(remembering.over_time(ctx, table, intent, version, counts))
+    judged += validating.gate(ctx, version) if table.validated else ()
     rules = _rules(table) if table.source else ()
     remembering.remember(ctx, intent, [*remembering.refused(rules, intent, counts, made.reasons), *judged])
     crash.point("between results and publication", ctx.stage.id)

@@ -1,11 +1,11 @@
-"""The whole suite of published tables by Great Expectations itself, on demand; nothing is published or refused by it.
+"""The whole suite of a table by Great Expectations itself: of what is published on demand, or as a gate before it is.
 
 A run judges what it writes in one pass or two; here the judge it took its
 language from looks at the same version, and renders what it found.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pipelines.errors import DataError, SpecError
 from pipelines.quality.adapter import NOT_ON_SPARK, Asked, document, judged
 from pipelines.quality.judgement import Judgement
 from pipelines.quality.suites import own
+from pipelines.run.context import Context
 from pipelines.spark import session
 from pipelines.spec import Expectation, Pipeline, Target
 from pipelines.state import History, Warehouse
@@ -53,6 +54,26 @@ def validate(pipeline: Pipeline, target: Target, stages: Sequence[str], folder: 
         asked = [Asked(s.partition(".")[2], versions[s], frames[s], suites[s]) for s in named]
         results = document(asked, folder)
     return [_found(a, named[f"tables.{a.name}"], r) for a, r in zip(asked, results, strict=True)]
+
+
+def gate(ctx: Context, version: int) -> tuple[Judgement, ...]:
+    """What Great Expectations finds broken in a version that is not published yet. Its Data Docs are rendered.
+
+    Errors: DataError where a check could not be carried out.
+    """
+    table = ctx.pipeline.tables[ctx.stage.name]
+    asked = tuple(e for e in table.expect if _asked(e))
+    ctx.tell(f"Great Expectations judges {len(asked)} promises")
+    frame = own(tables.read(ctx.spark, ctx.path(), version))
+    each = Asked(ctx.stage.name, version, frame, asked)
+    (results,) = document([each], docs(ctx.target, ctx.pipeline))
+    broken = _found(each, table.expect, results).broken
+    return tuple(replace(j, label=f"{j.label}, by Great Expectations", tier="gx") for j in broken)
+
+
+def docs(target: Target, pipeline: Pipeline) -> Path:
+    """Where Data Docs lie unless somebody says otherwise: beside the warehouse."""
+    return Path(target.warehouse).parent / "data_docs" / pipeline.pipeline
 
 
 def _found(asked: Asked, every: Sequence[Expectation], results: Sequence[Any]) -> Validated:

@@ -66,6 +66,11 @@ class Table(Spec):
     expect: tuple[Expectation, ...] = Field(default=(), description="promises, each with what a breach does")
     freshness: Freshness | None = Field(default=None, description="how old the newest row may be")
     volume: Volume | None = Field(default=None, description="how many rows a refresh may bring")
+    validated: bool = Field(
+        default=False,
+        alias="validate",
+        description="Great Expectations too judges a version before it is published",
+    )
 
     @model_validator(mode="after")
     def _coherent(self) -> "Table":
@@ -83,6 +88,8 @@ class Table(Spec):
             raise ValueError("known_at needs event_time: the moment at which the other columns are known")
         if self.source is None and any(e.fused for e in self.expect):
             raise ValueError("a materialized view has no quarantine; on_fail can be warn or fail")
+        if self.validated and not self.expect:
+            raise ValueError("validate: true judges what expect promises, and it promises nothing")
         if self.source is None and self.freshness and not self.event_time:
             raise ValueError("freshness of a materialized view needs event_time; its rows do not arrive")
         return self

@@ -72,6 +72,26 @@ def test_a_broken_promise_that_fails_is_exit_code_3(shop, said, tmp_path):
     assert (tmp_path / "docs" / "index.html").exists()
 
 
+def test_a_table_that_asks_for_it_is_published_only_if_great_expectations_agrees(shop, said):
+    def strict(conf) -> None:
+        conf["tables"]["orders"].update({"validate": True})
+        conf["tables"]["orders"]["expect"].append({COUNT: {"min_value": 9}, "on_fail": "fail"})
+
+    before = shop.records("tables.orders")[-1].published_version
+    shop.change(strict)
+    refused = shop.lakeloom("run", "--select", "tables.orders")
+    shop.change(lambda conf: conf["tables"]["orders"]["expect"].pop())
+    agreed = shop.lakeloom("run", "--select", "tables.orders")
+
+    assert refused.code == 3
+    assert "min_value 9), by Great Expectations: " in refused.error
+    assert shop.records("tables.orders")[-2].published_version is None
+    assert "Great Expectations judges 3 promises" in agreed.err
+    assert (agreed.error, shop.records("tables.orders")[-1].published_version) == ("", before)
+    pages = (shop.root / ".lakeloom" / "data_docs" / "shop").glob("validations/orders/**/*.html")
+    assert len(list(pages)) == 3  # of the command, of both runs
+
+
 @pytest.mark.parametrize(
     ("stage", "code", "sentence"),
     [
