@@ -66,7 +66,7 @@ def validate(
     from pipelines.run.validating import validate as validated
 
     pipeline, place = checked(conf), target_of(conf, target)
-    folder = to if to.name else docs(place, pipeline)
+    folder = to if to.name else docs(place, pipeline.pipeline)
     found = validated(pipeline, place, stages or [], folder)
     show_data(format, [v.as_json() for v in found], lambda _: "\n".join(_line(v) for v in found))
     err.print(f"Data Docs: {escape(str(folder / 'index.html'))}")

@@ -44,7 +44,7 @@ class Asked:
 def document(asked: Sequence[Asked], folder: Path) -> list[list[Any]]:
     """Validate each suite and render all of them as Data Docs; the results of each, in the order of its expectations.
 
-    folder: made; pages of the same suites are written anew, those of earlier validations stay.
+    folder: made; it has the pages of this validation alone.
     Cost  : Great Expectations' own: several scans of each version.
     """
     with _context() as (gx, context):

@@ -66,14 +66,14 @@ def gate(ctx: Context, version: int) -> tuple[Judgement, ...]:
     ctx.tell(f"Great Expectations judges {len(asked)} promises")
     frame = own(tables.read(ctx.spark, ctx.path(), version))
     each = Asked(ctx.stage.name, version, frame, asked)
-    (results,) = document([each], docs(ctx.target, ctx.pipeline))
+    (results,) = document([each], docs(ctx.target, f"{ctx.pipeline.pipeline}.{ctx.stage.name}"))
     broken = _found(each, table.expect, results).broken
     return tuple(replace(j, label=f"{j.label}, by Great Expectations", tier="gx") for j in broken)
 
 
-def docs(target: Target, pipeline: Pipeline) -> Path:
+def docs(target: Target, name: str) -> Path:
     """Where Data Docs lie unless somebody says otherwise: beside the warehouse."""
-    return Path(target.warehouse).parent / "data_docs" / pipeline.pipeline
+    return Path(target.warehouse).parent / "data_docs" / name
 
 
 def _found(asked: Asked, every: Sequence[Expectation], results: Sequence[Any]) -> Validated:

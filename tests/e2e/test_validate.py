@@ -88,8 +88,7 @@ def test_a_table_that_asks_for_it_is_published_only_if_great_expectations_agrees
     assert shop.records("tables.orders")[-2].published_version is None
     assert "Great Expectations judges 3 promises" in agreed.err
     assert (agreed.error, shop.records("tables.orders")[-1].published_version) == ("", before)
-    pages = (shop.root / ".lakeloom" / "data_docs" / "shop").glob("validations/orders/**/*.html")
-    assert len(list(pages)) == 3  # of the command, of both runs
+    assert (shop.root / ".lakeloom" / "data_docs" / "shop.orders" / "index.html").exists()
 
 
 @pytest.mark.parametrize(
