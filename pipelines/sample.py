@@ -11,28 +11,36 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deltalake import DeltaTable, write_deltalake
 
 from pipelines import landing
 from pipelines.errors import SpecError
 from pipelines.packed import opened
-from pipelines.spec import Files, Pipeline, Target
+from pipelines.spec import Delta, Files, Pipeline, Target
+from pipelines.state import dataset
 
 
 def sampled(pipeline: Pipeline, target: Target, rows: int) -> Target:
     """The target's twin: landing with at most so many rows of each source, all else empty. Cost: copies these rows.
 
-    Errors: SpecError for a source that is not files, or places that are not on this machine.
+    Errors: SpecError for a source that is a server, or places that are not on this machine.
     """
     if "://" in target.warehouse or "://" in target.landing:
         raise SpecError("a sample is taken on this machine; its warehouse and landing are folders")
     root = Path(target.warehouse).parent / "sample" / pipeline.pipeline
     shutil.rmtree(root, ignore_errors=True)
     for name, source in pipeline.sources.items():
-        if not isinstance(source, Files):
-            raise SpecError(f"sources.{name}: a sample is taken of files, and this is {source.kind}")
+        if not isinstance(source, Files | Delta):
+            raise SpecError(
+                f"sources.{name}: a sample is taken of what lies in folders, and this is {source.kind}; try the conf "
+                f"with tests of its own (`lakeloom check --tests`)"
+            )
         if source.pii:
             raise SpecError(f"sources.{name}: a sample would be a copy of its pii; try the conf with tests of its own")
-        _copy(source, target.landing, root / "landing", rows)
+        if isinstance(source, Files):
+            _copy(source, target.landing, root / "landing", rows)
+        else:
+            _copy_table(source, target.landing, root / "landing", rows)
     return apart(target, root)
 
 
@@ -51,6 +59,11 @@ def _copy(source: Files, root: str, to: Path, rows: int) -> None:
         place = to / Path(file.path).relative_to(root)
         place.parent.mkdir(parents=True, exist_ok=True)
         left -= (_parquet if source.format == "parquet" else _lines)(source, Path(file.path), place, left)
+
+
+def _copy_table(source: Delta, root: str, to: Path, rows: int) -> None:
+    held = dataset(DeltaTable(f"{root}/{source.path}")).head(rows)
+    write_deltalake(to / source.path, held, configuration={"delta.enableChangeDataFeed": "true"})
 
 
 def _lines(source: Files, file: Path, to: Path, most: int) -> int:

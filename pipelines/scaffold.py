@@ -10,10 +10,12 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as parquet
+from deltalake import DeltaTable
 
 from pipelines.columns import lineage
 from pipelines.errors import SpecError
@@ -49,12 +51,13 @@ class Column:
 
 
 def scaffold(path: Path, name: str) -> str:
-    """The text of a commented conf for what lies at path (a file, or a folder of files of one format).
+    """The text of a commented conf for what lies at path (a file, a folder of files of one format, a Delta table).
 
     Reads all files once, MOST_ROWS rows at most. Errors: SpecError for a missing path, nothing readable, headers that
     differ, names that cannot be told apart.
     """
-    files, kind = _files(path)
+    delta = (path / "_delta_log").is_dir()
+    files, kind = _of_table(path) if delta else _files(path)
     _one_header(files, kind)
     found = profiled(blocks(files, kind))
     if not found or not found[0].rows:
@@ -62,7 +65,18 @@ def scaffold(path: Path, name: str) -> str:
     columns = [_column(profile, i) for i, profile in enumerate(found)]
     _distinct(files[0], columns)
     folder = path.name if path.is_dir() else path.parent.resolve().name
-    return _text(_word(name), kind, _folder(folder), columns, _null(files[0], kind))
+    return _text(_word(name), "delta" if delta else kind, _folder(folder), columns, _null(files[0], kind))
+
+
+def _of_table(path: Path) -> tuple[list[Path], str]:
+    """The files of a Delta table's newest version. Errors: SpecError where their rows are not all of the table's."""
+    table = DeltaTable(str(path))
+    if table.protocol().min_reader_version > 1 or table.metadata().partition_columns:
+        raise SpecError(f"{path}: its files alone do not say what it holds; write its source by hand, `kind: delta`")
+    files = [Path(unquote(uri)) for uri in table.file_uris()]
+    if not files:
+        raise SpecError(f"{path}: has no rows to look at")
+    return sorted(files), "parquet"
 
 
 def _files(path: Path) -> tuple[list[Path], str]:
@@ -184,8 +198,7 @@ def _text(name: str, kind: str, folder: str, columns: list[Column], null: str) -
             "",
             "sources:",
             f"  {name}_raw:",
-            "    kind: files",
-            f"    format: {kind}",
+            *(["    kind: delta"] if kind == "delta" else ["    kind: files", f"    format: {kind}"]),
             f"    path: {folder}                # folder under the target's landing root",
             *([f"    null: {json.dumps(null)}"] if null else []),
             "    schema: >",

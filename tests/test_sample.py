@@ -76,5 +76,5 @@ def test_all_places_of_a_sample_are_apart_and_made_anew(target):
 def test_only_files_are_sampled(target):
     clicks = {"kind": "kafka", "connection": "events", "topic": "clicks", "schema": "n INT"}
 
-    with pytest.raises(SpecError, match="a sample is taken of files, and this is kafka"):
+    with pytest.raises(SpecError, match="a sample is taken of what lies in folders, and this is kafka"):
         sampled(pipeline(clicks=clicks), target, 1)

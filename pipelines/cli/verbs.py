@@ -273,9 +273,9 @@ def doctor(
 @app.command()
 def init(
     name: Annotated[str, typer.Argument(help="the pipeline's name, snake_case")],
-    from_: Annotated[Path, typer.Option("--from", help="a data file or a folder of them: csv, json lines, parquet")],
+    from_: Annotated[Path, typer.Option("--from", help="a file or folder of csv, json lines, parquet; a Delta table")],
 ) -> None:
-    """Write a commented conf for a file or folder to stdout: `lakeloom init sales --from data/ > conf/sales.yml`."""
+    """Write a commented conf for what lies there to stdout: `lakeloom init sales --from data/ > conf/sales.yml`."""
     from pipelines.scaffold import scaffold
 
     sys.stdout.write(scaffold(from_, name))
