@@ -13,7 +13,7 @@ from pipelines.spec import Pipeline, Prices
 from pipelines.state import Quality, Record
 
 STATES = ("ok", "refused", "failed")
-VERDICTS = ("wait", "investigate", "retrain")
+VERDICTS = ("wait", "unchecked", "investigate", "retrain")
 HELP = {
     "stage_state": "1 for how the newest attempt of a stage ended",
     "stage_started_timestamp_seconds": "when the newest attempt began",

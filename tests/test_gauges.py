@@ -81,6 +81,7 @@ def test_a_monitor_has_its_verdict_its_drift_in_limits_and_the_newest_performanc
     assert found == {
         "lakeloom_monitor_verdict{'monitor': 'w', 'verdict': 'wait'}": 0.0,
         "lakeloom_monitor_verdict{'monitor': 'w', 'verdict': 'investigate'}": 1.0,
+        "lakeloom_monitor_verdict{'monitor': 'w', 'verdict': 'unchecked'}": 0.0,
         "lakeloom_monitor_verdict{'monitor': 'w', 'verdict': 'retrain'}": 0.0,
         "lakeloom_monitor_drift{'monitor': 'w', 'feature': 'x'}": 1.5,
         "lakeloom_monitor_performance{'monitor': 'w', 'metric': 'roc_auc', 'by': 'true'}": 0.72,

@@ -89,7 +89,7 @@ def test_the_interval_is_as_wide_as_by_the_formula_of_the_binomial():
     [
         ({"x": rows(0), "": score(0, 0)}, "investigate", "no row was scored"),
         ({}, "investigate", "no row was scored"),
-        ({"x": rows(9), "": score(5, 4)}, "wait", "nothing is checked: 9 rows, 100 are needed"),
+        ({"x": rows(9), "": score(5, 4)}, "unchecked", "nothing is checked: 9 rows, 100 are needed"),
         ({"x": rows(1_000), "": score(0, 1_000, auc=0.5)}, "wait",
          "all 1,000 rows that have a label lack what it asks for; roc_auc is estimated at 0.7500, against 0.7500"),
         ({"x": rows(1_000), "": score(0, 0, 1_000)}, "wait",
@@ -107,6 +107,40 @@ def test_whatever_a_window_is_like_it_has_a_stated_verdict(counts, verdict, reas
 
     assert found["verdict"] == verdict
     assert any(r.startswith(reason) for r in found["reasons"]), found["reasons"]
+
+
+def test_a_month_without_a_row_between_two_others_is_investigated():
+    gapped = totals(WELL, WELL, WELL, WELL)
+    del gapped.windows[MONTHS[1], 1]
+
+    found = judged(gapped)
+
+    shown = [(w["name"], w["rows"], w["verdict"]) for w in found["windows"]]
+    assert shown[:2] == [("January 2024", 1_000, "wait"), ("February 2024", 0, "investigate")]
+    assert found["decision"]["verdict"] == "investigate"
+    assert found["decision"]["reasons"] == ["February 2024: no row was scored"]
+
+
+def test_a_month_that_was_missing_is_judged_once_its_rows_come():
+    made = totals(WELL, WELL, WELL)
+    gapped = Totals(made.references, {k: v for k, v in made.windows.items() if k[0] != MONTHS[1]})
+    before = record("monitors.w", judged(gapped))
+
+    found = judged(made, History((*HISTORY.records, before), ()))
+
+    assert [(w["name"], w["verdict"]) for w in found["windows"]][1] == ("February 2024", "wait")
+    assert found["decision"]["verdict"] == "wait"
+
+
+def test_scores_that_moved_are_looked_into_while_no_label_says_what_it_did():
+    moved = {str(BINS // 4): 900, str(3 * BINS // 4): 100}
+    unknown = {"x": rows(1_000), "": {"0": {}, "1": {}, "unknown": moved, "unscored": 0}}
+
+    (_, second) = judged(totals({"x": rows(1_000), "": score(0, 0, 1_000)}, unknown))["windows"]
+
+    assert second["verdict"] == "investigate"
+    assert second["score_psi"] == pytest.approx(0.4 * np.log(9), rel=0.02)
+    assert any(r.startswith("scores drifted from the window before (psi 0.8") for r in second["reasons"])
 
 
 def test_without_a_reference_nothing_is_called_well():

@@ -1,8 +1,8 @@
 """Retrain, investigate or wait, with the reasons in words. Pure: what was found of windows in, a decision out.
 
-`wait` is said only of what was checked, or where a check has to wait and the reason says for what. What could not be
-checked and should have been is `investigate`. Only a loss that labels prove asks for training: drift alone may be a
-season, and an estimate is no truth.
+`wait` is said only of what was checked, or where a check has to wait and the reason says for what. A window too small
+to be checked is `unchecked`; what could not be checked and should have been is `investigate`. Only a loss that labels
+prove asks for training: drift alone may be a season, and an estimate is no truth.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from typing import Literal
 from pipelines.spec import length_words
 from pipelines.spec.monitor import Monitor, Retrain
 
-Verdict = Literal["retrain", "investigate", "wait"]
-SEVERITY: tuple[Verdict, ...] = ("wait", "investigate", "retrain")
+Verdict = Literal["retrain", "investigate", "unchecked", "wait"]
+SEVERITY: tuple[Verdict, ...] = ("wait", "unchecked", "investigate", "retrain")
 MOST_NAMED = 3  # features in a sentence
 
 
@@ -26,6 +26,7 @@ class Seen:
     compared: int = 0  # features
     counted: int | None = None  # rows of which features were counted; None: as many as there are
     drifted: tuple[tuple[str, str, float], ...] = ()  # feature, statistic, its value
+    scores: float | None = None  # psi of the scores against the window before, where that is far and no chance
     no_reference: str = ""  # why there is none
     first: bool = False  # it would be held against the window before, and there is none
     labelled: int = 0
@@ -58,8 +59,8 @@ def judge(monitor: Monitor, seen: Seen) -> Said:
     if not seen.rows:
         return Said("investigate", ("no row was scored",))
     if seen.rows < monitor.rows:
-        return Said("wait", (f"nothing is checked: {seen.rows:,} rows, {monitor.rows:,} are needed",))
-    found = [_performance(monitor, seen), _drift(monitor, seen), *_gaps(seen)]
+        return Said("unchecked", (f"nothing is checked: {seen.rows:,} rows, {monitor.rows:,} are needed",))
+    found = [_performance(monitor, seen), _drift(monitor, seen), *_moved(monitor, seen), *_gaps(seen)]
     worst = max((verdict for verdict, _ in found), key=SEVERITY.index)
     return Said(worst, tuple(reason for _, reason in sorted(found, key=lambda f: -SEVERITY.index(f[0]))))
 
@@ -110,7 +111,18 @@ def _drift(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:
     named = [f"{feature} ({statistic} {value:.2f})" for feature, statistic, value in seen.drifted[:MOST_NAMED]]
     rest = f" and {len(seen.drifted) - MOST_NAMED} more" if len(seen.drifted) > MOST_NAMED else ""
     said = f"{len(seen.drifted)} of {seen.compared} features drifted: {', '.join(named)}{rest}"
-    return ("investigate" if _not_known(monitor, seen) or seen.true is None else "wait"), said
+    return _unless_labels_tell(monitor, seen), said
+
+
+def _moved(monitor: Monitor, seen: Seen) -> list[tuple[Verdict, str]]:
+    if seen.scores is None:
+        return []
+    return [(_unless_labels_tell(monitor, seen), f"scores drifted from the window before (psi {seen.scores:.2f})")]
+
+
+def _unless_labels_tell(monitor: Monitor, seen: Seen) -> Verdict:
+    """What has moved is looked into where it is not known yet what it did."""
+    return "investigate" if _not_known(monitor, seen) or seen.true is None else "wait"
 
 
 def _gaps(seen: Seen) -> list[tuple[Verdict, str]]:

@@ -3,9 +3,10 @@
 The record of a monitor holds the windows that its batch touched, each as `_window` makes it, and the decision.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from pipelines.monitor import deciding, estimating
 from pipelines.monitor.comparing import Compared, compare
 from pipelines.monitor.deciding import Closed, Said, Seen
 from pipelines.monitor.history import newest_windows
-from pipelines.monitor.statistics import psi
+from pipelines.monitor.statistics import chi_squared, psi
 from pipelines.monitor.tallies import SCORE, Key, Reference, Totals, by_label, rows_of, scored
 from pipelines.spec import Monitor
-from pipelines.spec.monitor import Period
+from pipelines.spec.monitor import USUAL, Period
 from pipelines.state import History
 
 RESAMPLES, SEED, CONFIDENCE = 200, 20130101, 0.95
@@ -68,12 +69,23 @@ def watched(history: History, subject: Subject, totals: Totals, touched: Collect
     """The detail of a monitor's record: the windows that were touched, oldest first, and what follows from all."""
     monitor, model = subject.monitor, subject.model
     made = {v: trained(history, model, subject.features, v) for _, v in totals.windows}
-    found = {key: _Watch(monitor, totals, made).window(key) for key in sorted(touched)}
     mine = [r for r in history.records if r.stage == subject.stage and r.status == "ok"]
-    held = {_key(w): w for w in newest_windows(mine)} if len(found) < len(totals.windows) else {}
+    held = {_key(w): w for w in newest_windows(mine)} if len(touched) < len(totals.windows) else {}
+    missing = set(_missing(totals.windows, monitor.window)) - set(held)
+    found = {key: _Watch(monitor, totals, made).window(key) for key in sorted({*touched, *missing})}
     said = deciding.decide(_closed(monitor, {**held, **found}), monitor.retrain, learned(history, model))
     decision = {"verdict": said.verdict, "reasons": list(said.reasons), "asks": monitor.retrain is not None}
     return {"model": model, "windows": [found[key] for key in sorted(found)], "decision": decision}
+
+
+def _missing(windows: Collection[Key], period: Period) -> Iterator[Key]:
+    """The windows without a row between those of the newest version."""
+    version = max((v for _, v in windows), default=0)
+    for (start, _), (later, _) in pairwise(sorted(key for key in windows if key[1] == version)):
+        start = end(start, period)
+        while start < later:
+            yield start, version
+            start = end(start, period)
 
 
 def learned(history: History, model: str) -> datetime | None:
@@ -128,7 +140,7 @@ class _Watch:
     def window(self, key: Key) -> dict[str, Any]:
         """Everything that is said of a window and the model version that scored it."""
         start, version = key
-        counts = self.totals.windows[key]
+        counts = self._counts(key)
         compared = self._compared(key)
         performance = self._performance(key)
         seen = self._seen(key, compared, performance)
@@ -141,12 +153,15 @@ class _Watch:
             "labelled": seen.labelled,
             "features": [c.as_json() for c in compared],
             "drifted": [c.feature for c in compared if c.drifted],
-            "score_psi": self._score_moved(key),
+            "score_psi": self._score_moved(key)[0],
             "score_mean": _mean(scored(counts.get(SCORE, {}), BINS)),
             "performance": performance,
             "verdict": said.verdict,
             "reasons": list(said.reasons),
         }
+
+    def _counts(self, key: Key) -> Mapping[str, Any]:
+        return self.totals.windows.get(key, {})
 
     def _before(self, key: Key) -> Key | None:
         """The window of the same version before this one."""
@@ -154,7 +169,7 @@ class _Watch:
         return max(((s, v) for s, v in self.totals.windows if v == version and s < start), default=None)
 
     def _compared(self, key: Key) -> tuple[Compared, ...]:
-        reference, counts = self.totals.references.get(key[1], Reference()), self.totals.windows[key]
+        reference, counts = self.totals.references.get(key[1], Reference()), self._counts(key)
         if rows_of(counts.get(SCORE, {})) < self.monitor.rows:
             return ()
         held: Mapping[str, Any] = reference.counts
@@ -166,7 +181,7 @@ class _Watch:
     def _performance(self, key: Key) -> dict[str, Any]:
         """The metric by what happened, by estimate, and what both are held against; None for what is not known."""
         asked, made = self.monitor.performance, self.made.get(key[1])
-        counts, test = self.totals.windows[key].get(SCORE, {}), made.test.get(asked.metric) if made else None
+        counts, test = self._counts(key).get(SCORE, {}), made.test.get(asked.metric) if made else None
         calibration = estimating.calibrate(made.calibration if made else ())
         likely = estimating.expected(scored(counts, BINS), calibration)
         threshold = made.threshold if made else 0.5
@@ -187,7 +202,7 @@ class _Watch:
         return float(test[0]) if test else None
 
     def _seen(self, key: Key, compared: Sequence[Compared], performance: Mapping[str, Any]) -> Seen:
-        counts, reference = self.totals.windows[key], self.totals.references.get(key[1])
+        counts, reference = self._counts(key), self.totals.references.get(key[1])
         score = counts.get(SCORE, {})
         labelled = by_label(score, BINS)
         return Seen(
@@ -195,6 +210,7 @@ class _Watch:
             compared=len(compared),
             counted=min((rows_of(c) for n, c in counts.items() if n != SCORE), default=None),
             drifted=tuple((c.feature, c.statistic, c.distance) for c in compared if c.drifted),
+            scores=self._score_drift(key),
             no_reference="" if reference else UNRECORDED.format(key[1]),
             first=self.monitor.reference == "previous" and self._before(key) is None,
             labelled=int(labelled.sum()),
@@ -205,13 +221,18 @@ class _Watch:
             estimated=performance["estimated"],
         )
 
-    def _score_moved(self, key: Key) -> float | None:
-        """PSI of the scores against the window before, over 20 equal bins; None where one has no rows."""
+    def _score_drift(self, key: Key) -> float | None:
+        distance, chance = self._score_moved(key)
+        far = distance is not None and distance > USUAL["psi"] and chance <= self.monitor.drift.false_discovery
+        return distance if far else None
+
+    def _score_moved(self, key: Key) -> tuple[float | None, float]:
+        """PSI of the scores against the window before, over 20 equal bins, and its chance; None: one has no rows."""
         before = self._before(key)
-        sides = [scored(self.totals.windows[k].get(SCORE, {}), BINS) for k in (before, key) if k]
-        if len(sides) < 2 or not all(side.sum() for side in sides):
-            return None
-        return round(psi(*[_bars(side).tolist() for side in sides]), 6)
+        sides = [_bars(scored(self._counts(k).get(SCORE, {}), BINS)).tolist() for k in (before, key) if k]
+        if len(sides) < 2 or not all(map(sum, sides)):
+            return None, 1.0
+        return round(psi(*sides), 6), chi_squared(*sides)[1]
 
 
 def _bars(rows: Counts) -> Counts:

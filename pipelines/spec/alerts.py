@@ -7,7 +7,7 @@ from pydantic import Field
 from pipelines.spec.base import Spec
 from pipelines.spec.connection import Secret
 
-Event = Literal["retrain", "investigate", "refused"]
+Event = Literal["retrain", "investigate", "unchecked", "refused"]
 
 
 class Alerts(Spec):
@@ -15,7 +15,7 @@ class Alerts(Spec):
 
     url: Secret = Field(description="`${env:NAME}`: the address is the secret of a webhook")
     on: tuple[Event, ...] = Field(
-        default=("retrain", "investigate", "refused"),
+        default=("retrain", "investigate", "unchecked", "refused"),
         min_length=1,
         description="what a monitor decides, and a stage that was refused by its promises or gates",
     )
