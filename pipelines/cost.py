@@ -1,6 +1,6 @@
 """What a run used times what that costs. Pure, and exact: whole milliseconds and bytes in, a Decimal out.
 
-C = sum over what is used of usage x unit price: core hours and memory hours that executors held, GiB read, written and
+C = sum over what is used of usage x unit price: core, memory and GPU hours that executors held, GiB read, written and
 shuffled. Idle is the share of held core time in which no task ran. A prediction is the median of what a stage cost
 in its last runs: one that trained on ten times the rows does not make the next look dear.
 """
@@ -26,6 +26,7 @@ class Usage:
     core_ms: int = 0  # held by executors: cores x the time they were there
     task_ms: int = 0  # of it, with a task on them
     memory_mib_ms: int = 0  # held by executors
+    gpu_ms: int = 0  # held by executors: GPUs that the cluster gave them x the time they were there
     read_bytes: int = 0  # from storage
     shuffled_bytes: int = 0  # read from other tasks
     written_bytes: int = 0  # added to the stage's table
@@ -60,6 +61,7 @@ def _exact(usage: Usage, prices: Prices) -> dict[str, Fraction]:
     return {
         "cores": Fraction(usage.core_ms, HOUR_MS) * Fraction(prices.usd_core_hour),
         "memory": Fraction(usage.memory_mib_ms, 1024 * HOUR_MS) * Fraction(prices.usd_gib_hour),
+        "gpus": Fraction(usage.gpu_ms, HOUR_MS) * Fraction(prices.usd_gpu_hour),
         "read": Fraction(usage.read_bytes, GIB) * Fraction(prices.usd_gib_read),
         "written": Fraction(usage.written_bytes, GIB) * Fraction(prices.usd_gib_written),
         "shuffled": Fraction(usage.shuffled_bytes, GIB) * Fraction(prices.usd_gib_shuffled),
@@ -69,11 +71,12 @@ def _exact(usage: Usage, prices: Prices) -> dict[str, Fraction]:
 def halved(usage: Usage) -> Usage:
     """What the same work would use on half the cores and memory: tasks wait in line, what no task did takes as long.
 
-    It would take 1 + busy share times as long. Rounded down to whole milliseconds.
+    It would take 1 + busy share times as long, and hold its GPUs so long. Rounded down to whole milliseconds.
     """
     core_ms = (usage.core_ms + min(usage.task_ms, usage.core_ms)) // 2
     memory = usage.memory_mib_ms * core_ms // usage.core_ms if usage.core_ms else usage.memory_mib_ms
-    return replace(usage, core_ms=core_ms, memory_mib_ms=memory)
+    gpu_ms = usage.gpu_ms * 2 * core_ms // usage.core_ms if usage.core_ms else usage.gpu_ms
+    return replace(usage, core_ms=core_ms, memory_mib_ms=memory, gpu_ms=gpu_ms)
 
 
 def storage(stored_bytes: int, prices: Prices) -> Decimal:

@@ -27,6 +27,7 @@ class Executor:
     task_ms: int
     read_bytes: int
     shuffled_bytes: int
+    gpus: int = 0
 
     def held_ms(self, since: int, until: int) -> int:
         """How long it was there in an interval."""
@@ -47,6 +48,7 @@ class Reading:
         return Usage(
             core_ms=sum(e.cores * ms for e, ms in held),
             memory_mib_ms=sum(later.memory_mib * ms for _, ms in held),
+            gpu_ms=sum(e.gpus * ms for e, ms in held),
             task_ms=later.sum("task_ms") - self.sum("task_ms"),
             read_bytes=later.sum("read_bytes") - self.sum("read_bytes"),
             shuffled_bytes=later.sum("shuffled_bytes") - self.sum("shuffled_bytes"),
@@ -56,7 +58,8 @@ class Reading:
         """What these executors would hold in an hour."""
         there = [e for e in self.executors if e.removed_ms is None]
         memory = len(there) * self.memory_mib * HOUR_MS
-        return Usage(core_ms=sum(e.cores for e in there) * HOUR_MS, memory_mib_ms=memory)
+        gpus = sum(e.gpus for e in there) * HOUR_MS
+        return Usage(core_ms=sum(e.cores for e in there) * HOUR_MS, memory_mib_ms=memory, gpu_ms=gpus)
 
     def sum(self, name: str) -> int:
         """Of one count, over all executors."""
@@ -87,7 +90,13 @@ def _executor(found: Any) -> Executor:
         task_ms=found.totalDuration(),
         read_bytes=found.totalInputBytes(),
         shuffled_bytes=found.totalShuffleRead(),
+        gpus=_gpus(found.resources().get("gpu")),
     )
+
+
+def _gpus(found: Any) -> int:
+    """Addresses that the cluster manager gave an executor; 0 where it was asked for none."""
+    return len(found.get().addresses()) if found.isDefined() else 0
 
 
 def mebibytes(text: str) -> int:

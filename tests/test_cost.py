@@ -25,7 +25,7 @@ PRICES = Prices(
     usd_gib_month=D("0.02"),
 )
 # two hours of a core, half of it busy; 8 GiB for 15 minutes; 3 GiB read, half a GiB shuffled, a quarter written
-USED = Usage(7_200_000, 3_600_000, 8 * 1024 * 900_000, 3 * GIB, GIB // 2, GIB // 4)
+USED = Usage(7_200_000, 3_600_000, 8 * 1024 * 900_000, 0, 3 * GIB, GIB // 2, GIB // 4)
 RIDES = """
 pipeline: rides
 sources:
@@ -40,9 +40,18 @@ def test_a_cost_is_the_sum_of_usage_times_price():
     # 2 x 0.05 + 2 GiB-hours x 0.01 + 3 x 0.002 + 0.25 x 0.03 + 0.5 x 0.004
     assert cost(USED, PRICES) == D("0.1355")
     assert parts(USED, PRICES) == {
-        "cores": D("0.1"), "memory": D("0.02"), "read": D("0.006"), "written": D("0.0075"), "shuffled": D("0.002"),
+        "cores": D("0.1"), "memory": D("0.02"), "gpus": D(0), "read": D("0.006"),
+        "written": D("0.0075"), "shuffled": D("0.002"),
     }  # fmt: skip
     assert USED.idle == 0.5
+
+
+def test_a_gpu_costs_as_long_as_an_executor_holds_it():
+    # two GPUs for 15 minutes at 3 dollars an hour; half the cores, busy for half the time, hold them half as long again
+    held = Usage(core_ms=3_600_000, task_ms=1_800_000, gpu_ms=2 * 900_000)
+
+    assert cost(held, Prices(usd_gpu_hour=D(3))) == D("1.5")
+    assert cost(halved(held), Prices(usd_gpu_hour=D(3))) == D("2.25")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ class Prices(Spec):
 
     usd_core_hour: Price = Field(default=FREE, description="of a core that an executor holds, busy or not")
     usd_gib_hour: Price = Field(default=FREE, description="of a GiB of memory that an executor holds")
+    usd_gpu_hour: Price = Field(default=FREE, description="of a GPU that the cluster gives an executor")
     usd_gib_read: Price = Field(default=FREE, description="of a GiB that tasks read from storage")
     usd_gib_written: Price = Field(default=FREE, description="of a GiB that is added to tables")
     usd_gib_shuffled: Price = Field(default=FREE, description="of a GiB that executors hand each other")

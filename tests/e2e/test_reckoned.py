@@ -1,6 +1,8 @@
 """After a run: its lineage is told and its usage recorded; before one: what it will cost, and whether it may."""
 
 import json
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -100,3 +102,31 @@ def test_a_file_that_cannot_be_written_breaks_none_either(ran):
 
     assert said.code == 0
     assert "lineage was not sent: " in said.err
+
+
+HOLDING_GPUS = """
+import sys
+from pyspark.sql import SparkSession
+from pipelines.metering import reading
+
+told = {f"spark.{who}.resource.gpu.{what}": value for who in ("executor", "worker")
+        for what, value in (("amount", "2"), ("discoveryScript", sys.argv[1]))}
+builder = SparkSession.builder.master("local-cluster[1,1,600]").config("spark.task.resource.gpu.amount", "1")
+for key, value in {**told, "spark.executor.memory": "600m", "spark.ui.enabled": "false"}.items():
+    builder = builder.config(key, value)
+spark = builder.getOrCreate()
+spark.range(9).count()
+print([e.gpus for e in reading(spark).executors])
+spark.stop()
+"""
+
+
+def test_the_gpus_that_a_cluster_gives_an_executor_are_read(tmp_path):
+    script = tmp_path / "gpus.sh"
+    script.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["0", "1"]}'\n""")
+    script.chmod(0o700)
+
+    said = subprocess.run([sys.executable, "-c", HOLDING_GPUS, str(script)], capture_output=True, text=True,
+                          timeout=300, check=True, cwd=Path(__file__).parents[2])  # fmt: skip
+
+    assert 2 in json.loads(said.stdout.splitlines()[-1])
