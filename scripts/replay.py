@@ -3,12 +3,13 @@
     python scripts/replay.py --to .lakeloom/replay [--months 12]
 
 All three are trained on January to March, then each month lands, is scored by each, and is held against what happened.
-The table at the end has for each month ROC AUC by labels and, in brackets, as it was estimated without them.
+The table at the end has for each month ROC AUC by labels and, in brackets, as it was estimated without them; and what
+the monitor of the frozen model said of the month.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +25,36 @@ from pipelines.spec import Pipeline, Target, load
 CONF = Path(__file__).resolve().parent.parent / "conf" / "flights.yml"
 ARMS = ("frozen", "monthly", "watched")
 FIRST = 3  # months that all are trained on
+MOST_NAMED = 3  # features in a cell
 CANDIDATE = {"kind": "xgboost", "rounds": 100, "depth": 6, "learning_rate": 0.1}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the replay and print its table."""
     asked = _parser().parse_args(arguments)
-    for line in table(replay(asked.to, asked.months, CANDIDATE)):
+    for line in table(replay(asked.to, asked.months, CANDIDATE, arrived)):
         sys.stdout.write(f"{line}\n")
 
 
-def replay(to: Path, months: int, candidate: dict[str, Any]) -> list[dict[str, Any]]:
-    """Land and run, month after month; what each arm's monitor found."""
+def replay(
+    to: Path, months: int, candidate: dict[str, Any], arrive: Callable[[Path, int], None]
+) -> list[dict[str, Any]]:
+    """Land and run, month after month; what each arm's monitor found.
+
+    arrive: lays what has come by the end of a month into a landing folder.
+    """
     pipeline, target = load(written(to, candidate)), _target(to)
     for month in range(FIRST, months + 1):
-        list(land.land(land.feed(), Path(target.landing), f"2013-{month:02}"))
+        arrive(Path(target.landing), month)
         _carried_out(pipeline, target, Order())
         if FIRST < month < months:
             _carried_out(pipeline, target, Order(("models.monthly",), Order.of([], ["models.monthly"]).asks))
     return monitors(pipeline, target)
+
+
+def arrived(landing: Path, month: int) -> None:
+    """All that the feed has by then."""
+    list(land.land(land.feed(), landing, f"2013-{month:02}"))
 
 
 def written(to: Path, candidate: dict[str, Any]) -> Path:
@@ -84,16 +96,21 @@ def _tell(stage: Stage, text: str) -> None:
 
 def table(found: list[dict[str, Any]]) -> Iterator[str]:
     """A Markdown table: a line for each month after those that all were trained on."""
-    yield "| month | " + " | ".join(f"{arm} (estimated), version" for arm in ARMS) + " |"
-    yield "| --- |" + " --- |" * len(ARMS)
+    yield "| month | " + " | ".join(f"{arm} (estimated), version" for arm in ARMS) + " | frozen: drifted | verdict |"
+    yield "| --- |" + " --- |" * (len(ARMS) + 2)
     by = {m["monitor"]: {w["name"]: w for w in m["windows"] if w["labelled"] > w["rows"] / 2} for m in found}
     for name in [name for name in by["frozen"] if all(name in by[arm] for arm in ARMS)]:
-        yield f"| {name} | " + " | ".join(_cell(by[arm][name]) for arm in ARMS) + " |"
+        yield f"| {name} | " + " | ".join(_cell(by[arm][name]) for arm in ARMS) + f" | {_drift(by['frozen'][name])} |"
 
 
 def _cell(window: dict[str, Any]) -> str:
     p = window["performance"]
     return f"{p['true'][0]:.4f} ({p['estimated']:.4f}), v{window['model_version']}" if p["true"] else "not known"
+
+
+def _drift(window: dict[str, Any]) -> str:
+    named = f": {', '.join(window['drifted'][:MOST_NAMED])}" if window["drifted"] else ""
+    return f"{len(window['drifted'])} of {len(window['features'])}{named} | {window['verdict']}"
 
 
 def _parser() -> argparse.ArgumentParser:

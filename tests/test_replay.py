@@ -1,9 +1,10 @@
-"""The replay's conf has no flaw, and its table says what the monitors found."""
+"""The replay's conf has no flaw, its table says what the monitors found, and two months of it are replayed."""
 
 from pathlib import Path
 
 import pytest
 import replay
+from e2e.project import Project, land_flights
 
 from pipelines.check import check
 from pipelines.spec import load_lines
@@ -13,7 +14,8 @@ pytestmark = pytest.mark.spark
 
 def window(name: str, version: int, true: float | None) -> dict[str, object]:
     found = {"true": [true, 0, 1] if true else None, "estimated": 0.68}
-    return {"name": name, "model_version": version, "rows": 10, "labelled": 9, "performance": found}
+    said = {"features": ["x", "y"], "drifted": ["x"], "verdict": "wait"}
+    return {"name": name, "model_version": version, "rows": 10, "labelled": 9, "performance": found, **said}
 
 
 def test_the_three_models_are_one_but_for_what_trains_them(tmp_path: Path):
@@ -32,5 +34,22 @@ def test_a_month_has_a_line_once_every_arm_has_scored_it():
     found[0]["windows"].append(window("May 2013", 1, 0.6))  # type: ignore[attr-defined]
 
     assert list(replay.table(found))[2:] == [
-        "| April 2013 | 0.7000 (0.6800), v1 | 0.6900 (0.6800), v2 | 0.6800 (0.6800), v3 |"
+        "| April 2013 | 0.7000 (0.6800), v1 | 0.6900 (0.6800), v2 | 0.6800 (0.6800), v3 | 1 of 2: x | wait |"
     ]
+
+
+def test_every_arm_scores_each_month_and_the_one_that_is_trained_anew_has_a_newer_version(spark, tmp_path: Path):
+    made = Project(tmp_path, "flights")
+
+    def arrive(landing: Path, month: int) -> None:
+        assert landing == made.landing
+        land_flights(made, months=range(1, month + 1), days=(1, 2, 3))
+
+    found = replay.replay(tmp_path / ".lakeloom", 5, {"kind": "logistic_regression", "iterations": 5}, arrive)
+
+    windows = {m["monitor"]: [(w["name"], w["rows"], w["model_version"]) for w in m["windows"]] for m in found}
+    may = {arm: [w for w in shown if w[0] == "May 2013"] for arm, shown in windows.items()}
+    assert [version for _, _, version in may["frozen"]] == [1]
+    assert may["monthly"][-1][2] == 2
+    assert {sum(rows for _, rows, _ in shown) for shown in may.values()} == {may["frozen"][0][1]}
+    assert [line.split("|")[1].strip() for line in replay.table(found)][-2:] == ["April 2013", "May 2013"]
