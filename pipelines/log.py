@@ -77,6 +77,12 @@ def types(path: str, version: int) -> dict[str, str]:
     return {f.name: str(f.type) for f in DeltaTable(path, version=version).schema().fields}
 
 
+def plain(path: str, version: int | None = None) -> DeltaTable | None:
+    """A version, if its files are what it holds: no deletion vectors, no mapped columns, no partitions."""
+    table = DeltaTable(path, version=version)
+    return table if table.protocol().min_reader_version == 1 and not table.metadata().partition_columns else None
+
+
 def files(path: str, version: int) -> list[str]:
     """The files of a version by their place in the table; `deleted` says which of their rows it has not."""
     added = pa.table(DeltaTable(path, version=version).get_add_actions(flatten=True))

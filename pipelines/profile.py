@@ -162,10 +162,11 @@ def _lines(held: Iterable[bytes]) -> bytes:
 
 def _typed(text: bytes, kind: str) -> pa.Table:
     if kind == "json":
-        return pyarrow.json.read_json(pa.BufferReader(text))
+        return pyarrow.json.read_json(pa.BufferReader(text), pyarrow.json.ReadOptions(use_threads=False))
     convert = csv.ConvertOptions(null_values=list(NULLS), strings_can_be_null=True)
     ragged = csv.ParseOptions(invalid_row_handler=lambda row: "skip")  # a run puts it into the quarantine
-    return csv.read_csv(pa.BufferReader(text), convert_options=convert, parse_options=ragged)
+    alone = csv.ReadOptions(use_threads=False)  # its threads can outlive the interpreter, and abort it
+    return csv.read_csv(pa.BufferReader(text), alone, convert_options=convert, parse_options=ragged)
 
 
 def _distinct(file: Path, block: pa.Table) -> pa.Table:

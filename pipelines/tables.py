@@ -41,15 +41,14 @@ def read(spark: SparkSession, path: str, version: int, in_part: bool = False) ->
 
 
 def _plain(spark: SparkSession, path: str, version: int) -> DeltaTable | None:
-    """A version that is what its few files say: no deletion vectors, no mapped columns, no partitions; a local path."""
+    """A version that is what its files say, which are few and lie on a local path."""
     try:
-        table = DeltaTable(path, version=version)
-        files = table.file_uris()
+        table = log.plain(path, version)
+        files = table.file_uris() if table else []
     except DeltaError:  # Spark says better what is wrong
         return None
-    simple = table.protocol().min_reader_version == 1 and not table.metadata().partition_columns
     few = len(files) <= int(str(spark.conf.get(FEW)))
-    return table if simple and few and all(map(LITERAL.fullmatch, files)) else None
+    return table if few and all(map(LITERAL.fullmatch, files)) else None
 
 
 def _files(spark: SparkSession, table: DeltaTable, files: Sequence[str]) -> DataFrame:

@@ -113,5 +113,23 @@ def test_the_command_starts_without_engine_and_without_data_frames():
     assert not heavy & set(said.split())
 
 
+LEAVING = """
+import atexit, sys, threading, time
+from pipelines.cli.terminal import leave
+atexit.register(lambda: print("closed"))
+threading.Thread(target=lambda: (time.sleep(0.2), print("ended"))).start()
+class Torn:
+    def __del__(self): print("torn")
+torn = Torn()
+leave(3)
+"""
+
+
+def test_a_process_ends_with_its_code_once_threads_and_what_waits_for_the_end_are_through():
+    said = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, check=False)
+
+    assert (said.returncode, said.stdout.split(), said.stderr) == (3, ["ended", "closed"], "")
+
+
 if __name__ == "__main__":
     sys.stdout.write(shown())

@@ -70,7 +70,7 @@ BARRED: dict[str, frozenset[str]] = {
         "ruamel": "spec",
         "pydantic": "spec",
         "typer": "cli",
-        "deltalake": "adopt state log locks tables show intake run vintage",
+        "deltalake": "adopt state log locks tables show intake run vintage sample",
         "confluent_kafka": "intake",
         "psycopg": "intake",
     }.items()

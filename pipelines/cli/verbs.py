@@ -22,6 +22,7 @@ from pipelines.cli.terminal import (
     checked,
     err,
     guarded,
+    leave,
     out,
     show_data,
     target_of,
@@ -336,7 +337,7 @@ def _order(conf: Path, stages: Sequence[str], anew: Sequence[str], between: Sequ
 
 def main() -> None:
     """Entry point."""
-    sys.exit(guarded(lambda: app(standalone_mode=False)))
+    leave(guarded(lambda: app(standalone_mode=False)))
 
 
 def _plan_text(verdicts: list[dict[str, Any]]) -> str:
