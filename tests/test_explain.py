@@ -18,6 +18,8 @@ from pipelines.models.base import Inputs, predict
 from pipelines.models.contributions import contributions
 from pipelines.models.learners import fit
 from pipelines.models.trees import AMONG, AT_MOST, LEAF, Tree
+from pipelines.monitor.attribution import compared
+from pipelines.run.attributing import Attributed
 from pipelines.spec import Explain, LogisticRegression, Xgboost
 from pipelines.spec.candidate import DecisionTree, Gbt, LinearRegression, NaiveBayes, RandomForest
 from pipelines.spec.task import LABEL, PREDICTION, PROBABILITY, TARGET
@@ -63,6 +65,18 @@ def trials(table):
         "trees": fitted(table, TREES),
         "number": fitted(table, LinearRegression(kind="linear_regression"), "delay"),
     }
+
+
+def test_where_a_feature_no_longer_varies_answers_hang_on_the_others(trials, tmp_path):
+    trial, rows = trials["trees"]
+    asked = Attributed(trial.fitted, tuple(trial.blocks), ("id",), 500, str(tmp_path))
+    before, calm = asked.weights(rows), asked.weights(rows.withColumn("wind", F.lit(20.0)))
+
+    assert before and calm
+    assert max(before, key=before.__getitem__) == "wind" and max(calm, key=calm.__getitem__) == "carrier"
+    assert compared(before, asked.weights(rows.where("id < 400")) or {})["ndcg"] == 1.0
+    assert compared(before, calm)["ndcg"] < 0.95
+    assert asked.weights(rows.where("id < 0")) is None
 
 
 SPARKS = {

@@ -1,7 +1,8 @@
 """What a monitor's figures are, against scipy, closed forms and hand counts; and what is said of them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from math import inf, log, nan
+from math import inf, log, log2, nan
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from scipy import stats
 from scipy.spatial import distance
 
 from pipelines.errors import DataError
+from pipelines.monitor.attribution import compared, ndcg
 from pipelines.monitor.bins import KNOWN, TOP, Categories, Numbers, from_json
 from pipelines.monitor.comparing import compare
 from pipelines.monitor.deciding import Closed, Said, Seen, decide, judge
@@ -23,7 +25,7 @@ from pipelines.monitor.statistics import (
     wasserstein,
 )
 from pipelines.monitor.tallies import Totals, by_label, merged, rows_of, scored
-from pipelines.spec.monitor import Drift, Monitor, Performance, Retrain
+from pipelines.spec.monitor import Attribution, Drift, Monitor, Performance, Retrain
 from pipelines.state import Record, Tally
 
 JANUARY, FEBRUARY, MARCH = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
@@ -373,6 +375,28 @@ def test_the_limits_are_those_of_the_conf():
     assert judge(monitor, GOOD).reasons == ("nothing is checked: 1,000 rows, 2,000 are needed",)
     strict = WATCH.model_copy(update={"performance": Performance(drop=0.01, labelled=0.95)})
     assert judge(strict, GOOD).reasons[0].startswith("labels of 900 of 1,000 rows are known")
+
+
+def test_what_answers_hang_on_is_judged_where_it_is_watched():
+    moved = Seen(**{**vars(GOOD), "labelled": 9, "attribution": 0.71})
+    watched = WATCH.model_copy(update={"attribution": Attribution()})
+
+    said = judge(watched, moved)
+
+    assert (said.verdict, said.reasons[0]) == (
+        "investigate", "answers hang on other features than at training (NDCG 0.71)"
+    )  # fmt: skip
+    assert judge(watched, replace(moved, labelled=900)).verdict == "wait"  # labels say that it did no harm
+    assert judge(WATCH, moved).verdict == judge(watched, replace(moved, attribution=0.95)).verdict == "wait"
+
+
+def test_the_gain_of_an_order_is_reckoned_by_hand():
+    before = {"a": 3.0, "b": 2.0, "c": 1.0}
+
+    swapped = (2 + 3 / log2(3) + 1 / 2) / (3 + 2 / log2(3) + 1 / 2)
+    assert ndcg(before, {"b": 9.0, "a": 8.0, "c": 0.0}) == pytest.approx(swapped)
+    assert ndcg(before, {"a": 0.3, "b": 0.2, "c": 0.1}) == ndcg({"a": 0.0}, {"a": 1.0}) == 1.0
+    assert compared(before, {"b": 1.0})["features"] == [["b", 0.3333, 1.0], ["a", 0.5, 0.0], ["c", 0.1667, 0.0]]
 
 
 def closed(*verdicts: str) -> list[Closed]:

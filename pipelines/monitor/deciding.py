@@ -27,6 +27,7 @@ class Seen:
     counted: int | None = None  # rows of which features were counted; None: as many as there are
     drifted: tuple[tuple[str, str, float], ...] = ()  # feature, statistic, its value
     scores: float | None = None  # psi of the scores against the window before, where that is far and no chance
+    attribution: float | None = None  # NDCG of what the answers hang on, where it is watched
     no_reference: str = ""  # why there is none
     first: bool = False  # it would be held against the window before, and there is none
     labelled: int = 0
@@ -115,9 +116,13 @@ def _drift(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:
 
 
 def _moved(monitor: Monitor, seen: Seen) -> list[tuple[Verdict, str]]:
-    if seen.scores is None:
-        return []
-    return [(_unless_labels_tell(monitor, seen), f"scores drifted from the window before (psi {seen.scores:.2f})")]
+    said, verdict = [], _unless_labels_tell(monitor, seen)
+    if seen.scores is not None:
+        said.append(f"scores drifted from the window before (psi {seen.scores:.2f})")
+    least = monitor.attribution.least if monitor.attribution else 0.0
+    if seen.attribution is not None and seen.attribution < least:
+        said.append(f"answers hang on other features than at training (NDCG {seen.attribution:.2f})")
+    return [(verdict, each) for each in said]
 
 
 def _unless_labels_tell(monitor: Monitor, seen: Seen) -> Verdict:

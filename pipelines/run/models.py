@@ -204,6 +204,7 @@ def _said(ctx: Context, slices: Slices, found: Found[tune.Trial]) -> dict[str, A
         "candidates": [t.as_json() for t in found.board],
         "importance": [list(i) for i in winner.importance],
         "left_out": list(winner.left_out),
+        "blocks": [[block.feature, block.width] for block in winner.blocks],
         **({"training": dict(winner.told)} if winner.told else {}),
         "splits": slices.summary,
         "split": model.split.model_dump(mode="json", include={"by", "column", "seed"}, exclude_none=True),

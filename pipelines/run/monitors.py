@@ -8,6 +8,7 @@ counted by label, and again whenever a label of the window may have become known
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pyspark.errors import PySparkException
@@ -24,8 +25,10 @@ from pipelines.monitor import counting
 from pipelines.monitor.causes import with_causes
 from pipelines.monitor.tallies import SCORE as THE_SCORE
 from pipelines.monitor.tallies import Key, Totals
+from pipelines.run import scratch
+from pipelines.run.attributing import Attributed, attributed
 from pipelines.run.context import Context
-from pipelines.run.watching import Subject, trained, watched
+from pipelines.run.watching import Hang, Subject, Trained, trained, watched
 from pipelines.spec import Feature, Monitor
 from pipelines.spec.task import LABEL, SCORE
 from pipelines.state import Intent, Record, Tally
@@ -75,12 +78,44 @@ def watch(ctx: Context) -> Record:
     ctx.warehouse.remember(found)
     totals = Totals.of([*before, *found])
     subject = Subject(ctx.stage.id, seen.monitor, seen.model, seen.features)
-    judged = watched(ctx.history, subject, totals, _touched(ctx, intent, found, totals))
+    touched = _touched(ctx, intent, found, totals)
+    hang = _hang(ctx, seen, intent, touched)
+    judged = watched(ctx.history, subject, totals, touched, hang)
     earlier = [r for r in ctx.history.records if r.stage == ctx.stage.id and r.status == "ok"]
     detail = with_causes(judged, earlier, graph(ctx.pipeline), seen.features, ctx.warehouse.quality())
     read = intent.inputs[seen.scores]
     counts = {"rows_in": _new_rows(ctx, seen.scores, read), "windows": len(detail["windows"]), "columns": len(found)}
     return ctx.record(intent, counts=counts, detail={**detail, NEXT: next_label})
+
+
+def _hang(ctx: Context, seen: Watched, intent: Intent, touched: Collection[Key]) -> Hang:
+    """What the answers of the touched windows hang on, where that is asked for."""
+    asked, found = seen.monitor.attribution, dict[Key, Any]()
+    for version in sorted({v for _, v in touched}) if asked else ():
+        assert asked
+        made = trained(ctx.history, seen.model, seen.features, version)
+        if made is None:
+            continue
+        ctx.tell(f"asks what the answers of version {version} hang on")
+        model = Attributed.of(ctx, seen.model, version, asked.rows, scratch.place(ctx.warehouse, intent))
+        starts = {int(start.timestamp()) for start, v in touched if v == version}
+        said = attributed(ctx, model, partial(_answered, ctx, seen, intent, made), starts)
+        found |= {(counting.moment_of(start), version): each for start, each in said.items()}
+    scratch.clear(ctx.warehouse, intent)
+    return found
+
+
+def _answered(ctx: Context, seen: Watched, intent: Intent, made: Trained, start: int | None) -> DataFrame:
+    """The feature rows that a version answered in a window; those that it learned from where none is named."""
+    path = ctx.warehouse.path(seen.features)
+    if start is None:
+        day = F.to_date(seen.feature.as_of_time)
+        rows = tables.read(ctx.spark, path, made.features)
+        return rows.where(day.between(F.lit(made.first), F.lit(made.last)))
+    scores = tables.read(ctx.spark, ctx.warehouse.path(seen.scores), intent.inputs[seen.scores]["upto"])
+    mine = _within(scores, seen, {start}).where(F.col(VERSION) == made.version).select(*seen.feature.keys)
+    rows = tables.read(ctx.spark, path, intent.inputs[seen.features]["upto"])
+    return _within(rows, seen, {start}).join(mine, list(seen.feature.keys), "left_semi")
 
 
 def _touched(ctx: Context, intent: Intent, found: Sequence[Tally], totals: Totals) -> set[Key]:

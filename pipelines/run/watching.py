@@ -26,6 +26,7 @@ from pipelines.state import History
 
 RESAMPLES, SEED, CONFIDENCE = 200, 20130101, 0.95
 BARS = 20  # of scores, to compare a window with the one before
+Hang = Mapping[Key, Mapping[str, Any]]  # window -> as attribution.compared has it
 UNRECORDED = "no run that is recorded here trained version {}, or its training slice cannot be read"
 
 
@@ -65,14 +66,19 @@ class Subject:
     features: str
 
 
-def watched(history: History, subject: Subject, totals: Totals, touched: Collection[Key]) -> dict[str, Any]:
-    """The detail of a monitor's record: the windows that were touched, oldest first, and what follows from all."""
+def watched(
+    history: History, subject: Subject, totals: Totals, touched: Collection[Key], hang: Hang | None = None
+) -> dict[str, Any]:
+    """The detail of a monitor's record: the windows that were touched, oldest first, and what follows from all.
+
+    hang: what the answers of a window hang on, beside the training slice.
+    """
     monitor, model = subject.monitor, subject.model
     made = {v: trained(history, model, subject.features, v) for _, v in totals.windows}
     mine = [r for r in history.records if r.stage == subject.stage and r.status == "ok"]
     held = {_key(w): w for w in newest_windows(mine)} if len(touched) < len(totals.windows) else {}
     missing = set(_missing(totals.windows, monitor.window)) - set(held)
-    found = {key: _Watch(monitor, totals, made).window(key) for key in sorted({*touched, *missing})}
+    found = {key: _Watch(monitor, totals, made, hang or {}).window(key) for key in sorted({*touched, *missing})}
     said = deciding.decide(_closed(monitor, {**held, **found}), monitor.retrain, learned(history, model))
     decision = {"verdict": said.verdict, "reasons": list(said.reasons), "asks": monitor.retrain is not None}
     return {"model": model, "windows": [found[key] for key in sorted(found)], "decision": decision}
@@ -136,6 +142,7 @@ class _Watch:
     monitor: Monitor
     totals: Totals
     made: Mapping[int, Trained | None]
+    hang: Hang
 
     def window(self, key: Key) -> dict[str, Any]:
         """Everything that is said of a window and the model version that scored it."""
@@ -156,6 +163,7 @@ class _Watch:
             "score_psi": self._score_moved(key)[0],
             "score_mean": _mean(scored(counts.get(SCORE, {}), BINS)),
             "performance": performance,
+            "attribution": self.hang.get(key),
             "verdict": said.verdict,
             "reasons": list(said.reasons),
         }
@@ -211,6 +219,7 @@ class _Watch:
             counted=min((rows_of(c) for n, c in counts.items() if n != SCORE), default=None),
             drifted=tuple((c.feature, c.statistic, c.distance) for c in compared if c.drifted),
             scores=self._score_drift(key),
+            attribution=self.hang[key]["ndcg"] if key in self.hang else None,
             no_reference="" if reference else UNRECORDED.format(key[1]),
             first=self.monitor.reference == "previous" and self._before(key) is None,
             labelled=int(labelled.sum()),

@@ -28,6 +28,13 @@ class Drift(Spec):
         return self.features.get(feature, self.most or USUAL[statistic])
 
 
+class Attribution(Spec):
+    """Which features the answers hang on, by SHAP values of trees and linear models, against the training slice."""
+
+    rows: int = Field(default=500, ge=100, le=10_000, description="of a window, about; drawn by the hash of their keys")
+    least: float = Field(default=0.9, gt=0, lt=1, description="NDCG of the order of features; below it has moved")
+
+
 class Performance(Spec):
     """When the model counts as worse than it was."""
 
@@ -55,4 +62,5 @@ class Monitor(Spec):
     rows: int = Field(default=100, gt=0, description="fewer in a window are not judged")
     drift: Drift = Drift()
     performance: Performance = Performance()
+    attribution: Attribution | None = Field(default=None, description="watched where it stands; `{}` is enough")
     retrain: Retrain | None = Field(default=None, description="without it a monitor only says what it would do")

@@ -43,7 +43,7 @@ CONF: dict[str, Any] = {
         }
     },
     "scores": {"daily": {"model": "returns", "of": "placed", "mode": "batch"}},
-    "monitors": {"watch": {"scores": "daily", "rows": 50}},
+    "monitors": {"watch": {"scores": "daily", "rows": 50, "attribution": {"rows": 200}}},
 }
 ROWS = 300  # of a month
 FAR = datetime(2099, 1, 1)
@@ -195,6 +195,14 @@ def test_what_has_drifted_is_named(story):
     assert (april["drifted"], april["verdict"]) == ([], "wait")
     assert (may["drifted"], may["verdict"]) == (["shop"], "retrain")
     assert may["features"][0]["new"] == 1.0  # no shop d in the training slice
+
+
+def test_what_the_answers_hang_on_is_told_of_each_window(story):
+    april = window(story.shown, 4)["attribution"]
+
+    assert april["ndcg"] == 1.0
+    assert [name for name, *_ in april["features"]] == ["x", "shop"]
+    assert all(sum(f[side] for f in april["features"]) == pytest.approx(1, abs=0.001) for side in (1, 2))
 
 
 def test_without_retrain_a_monitor_only_says_so(story):
