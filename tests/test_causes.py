@@ -96,6 +96,20 @@ def window(month: int, *drifted: str) -> dict[str, Any]:
     return {"window": start.isoformat(), "name": f"{start:%B %Y}", "model_version": 1, "drifted": list(drifted)}
 
 
+def test_the_slice_that_moved_stands_in_the_sentence(drawn):
+    where = {"slice": "place = JFK", "psi": 0.9, "rows": 1_200, "elsewhere": 0.05}
+    seen = {**window(2, "place"), "where": {"place": where}}
+    decision = {"verdict": "investigate", "reasons": ["February 2024: 1 of 2 features drifted: place"]}
+
+    found = with_causes({"windows": [seen], "decision": decision}, [], drawn, "features.days", [])
+
+    assert found["windows"][0]["causes"][0]["where"] == where
+    assert found["decision"]["causes"] == [
+        "place comes from tables.orders.place, sources.raw.place; most where place = JFK (psi 0.90 of 1,200 rows, 0.05 "
+        "elsewhere); no promise moved with it"
+    ]
+
+
 def test_refreshes_since_the_monitor_last_ran_without_the_window_brought_its_rows(drawn):
     before = [
         Record(

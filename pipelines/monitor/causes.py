@@ -1,4 +1,4 @@
-"""Where a drift comes from: the tables behind a feature, and the promise of theirs whose failures moved with it. Pure.
+"""Where a drift comes from: the slice that moved, the tables behind a feature, the promise that moved with it. Pure.
 
 A promise has moved where the share of rows that break it is another in the refreshes that brought a window's rows than
 in those before, by the chi-squared test, adjusted for there being many promises, and by a hundredth at least. It is a
@@ -6,7 +6,7 @@ witness and no proof: what no promise watches has none.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from pipelines.lineage import Graph
@@ -36,6 +36,7 @@ class Cause:
     feature: str
     columns: tuple[str, ...]
     moved: Moved | None
+    where: Mapping[str, Json] | None = None  # the slice that moved most, as locating.located has it
 
     def as_json(self) -> dict[str, Json]:
         """For the run record."""
@@ -44,13 +45,14 @@ class Cause:
     @property
     def sentence(self) -> str:
         """In words, for who has to look."""
-        if not self.moved:
-            return f"{self.feature} comes from {', '.join(self.columns) or 'nowhere'}; no promise moved with it"
-        m = self.moved
-        return (
-            f"{self.feature} comes from {', '.join(self.columns)}; of {m.stage} {m.now:.1%} of the rows break "
-            f"'{m.promise}', {m.before:.1%} before"
-        )
+        w, m, made = self.where, self.moved, f"{self.feature} comes from {', '.join(self.columns) or 'nowhere'}"
+        if w:
+            made += (
+                f"; most where {w['slice']} (psi {w['psi']:.2f} of {w['rows']:,} rows, {w['elsewhere']:.2f} elsewhere)"
+            )
+        if not m:
+            return f"{made}; no promise moved with it"
+        return f"{made}; of {m.stage} {m.now:.1%} of the rows break '{m.promise}', {m.before:.1%} before"
 
 
 def causes(
@@ -121,7 +123,10 @@ def with_causes(
     """
     windows, said = [], dict[str, list[str]]()
     for window in detail["windows"]:
-        found = causes(window["drifted"], graph, features, quality, _since(records, window))
+        since, where = _since(records, window), window.get("where", {})
+        found = [
+            replace(c, where=where.get(c.feature)) for c in causes(window["drifted"], graph, features, quality, since)
+        ]
         windows.append({**window, "causes": [c.as_json() for c in found]})
         said[window["name"]] = [c.sentence for c in found]
     decision = detail["decision"]

@@ -23,11 +23,13 @@ from pipelines.models import splits
 from pipelines.models.base import Inputs
 from pipelines.monitor import counting
 from pipelines.monitor.causes import with_causes
+from pipelines.monitor.deciding import MOST_NAMED
 from pipelines.monitor.tallies import SCORE as THE_SCORE
 from pipelines.monitor.tallies import Key, Totals
 from pipelines.run import scratch
 from pipelines.run.attributing import Attributed, attributed
 from pipelines.run.context import Context
+from pipelines.run.locating import located
 from pipelines.run.watching import Hang, Subject, Trained, trained, watched
 from pipelines.spec import Feature, Monitor
 from pipelines.spec.task import LABEL, SCORE
@@ -82,6 +84,7 @@ def watch(ctx: Context) -> Record:
     hang = _hang(ctx, seen, intent, touched)
     judged = watched(ctx.history, subject, totals, touched, hang)
     earlier = [r for r in ctx.history.records if r.stage == ctx.stage.id and r.status == "ok"]
+    judged["windows"] = [_with_slices(ctx, seen, intent, totals, window) for window in judged["windows"]]
     detail = with_causes(judged, earlier, graph(ctx.pipeline), seen.features, ctx.warehouse.quality())
     read = intent.inputs[seen.scores]
     counts = {"rows_in": _new_rows(ctx, seen.scores, read), "windows": len(detail["windows"]), "columns": len(found)}
@@ -103,6 +106,18 @@ def _hang(ctx: Context, seen: Watched, intent: Intent, touched: Collection[Key])
         found |= {(counting.moment_of(start), version): each for start, each in said.items()}
     scratch.clear(ctx.warehouse, intent)
     return found
+
+
+def _with_slices(ctx: Context, seen: Watched, intent: Intent, totals: Totals, window: dict[str, Any]) -> dict[str, Any]:
+    """A window, with the slice in which each of its drifted features moved most, where the model has slices."""
+    model, version = ctx.pipeline.models[seen.model], window["model_version"]
+    made = trained(ctx.history, seen.model, seen.features, version)
+    if not window["drifted"] or not model.slices or made is None:
+        return window
+    bins = {f: b for f, b in totals.references[version].bins.items() if f in window["drifted"][:MOST_NAMED]}
+    start = int(datetime.fromisoformat(window["window"]).timestamp())
+    before, now = (_answered(ctx, seen, intent, made, side) for side in (None, start))
+    return {**window, "where": located(before, now, bins, model.slices, seen.monitor.rows)}
 
 
 def _answered(ctx: Context, seen: Watched, intent: Intent, made: Trained, start: int | None) -> DataFrame:

@@ -39,6 +39,7 @@ CONF: dict[str, Any] = {
             "label": "y = 1",
             "task": "binary",
             "candidates": [{"kind": "logistic_regression", "iterations": 5}],
+            "slices": ["shop"],
             "gates": [{"metric": "roc_auc", "min": 0.5}],
         }
     },
