@@ -41,6 +41,9 @@ def _tables(records: Sequence[Record]) -> str:
         lines.append(f"{_name(r):<14}{r.counts['rows_in']:>12,}" + "".join(f"{r.counts.get(f, 0):>13,}" for f in fates))
         if r.counts.get("quarantined", 0) < 0:
             lines.append(f"{'':<14}{-r.counts['quarantined']:>12,} left the quarantine")
+        if "lost_rows" in r.counts:
+            files = counted(r.counts["lost_files"], "file")
+            lines.append(f"{'':<14}{r.counts['lost_rows']:>12,} lost as allowed, with {files} gone")
         lines += [f"{'':<14}{rows:>12,} refused: {reason}" for reason, rows in r.detail.get("reasons", {}).items()]
         lines += [
             f"{'':<14}{e['on_fail']:>12}  {e['label']}: {e['observed']}"

@@ -91,6 +91,9 @@ def run(
         list[str], typer.Option(help="a stage, or a kind: tables; may stand several times; default: all")
     ] = [],  # noqa: B006
     full_refresh: Annotated[list[str], typer.Option(help="a stage to make anew from all that landed")] = [],  # noqa: B006
+    allow_loss: Annotated[
+        list[str], typer.Option(help="a table of these that may lose the rows of files that are gone")
+    ] = [],  # noqa: B006
     sample: Annotated[int, typer.Option(help="try it on so many rows of each source, in a scratch place", min=0)] = 0,
     format: Format = "text",
 ) -> None:
@@ -103,7 +106,7 @@ def run(
 
         place = sampled(checked(conf), place, sample)
         err.print(f"a sample of {sample:,} rows of each source, apart from all that is published: {place.warehouse}")
-    carried_out(conf, place, Order.of(select, full_refresh), format)
+    carried_out(conf, place, Order.of(select, full_refresh, allow_loss), format)
 
 
 @app.command()

@@ -25,6 +25,7 @@ class Asked:
     target: Target
     taken: tuple[Json, ...] = ()
     anew: bool = False  # a full refresh: all that the source still holds is new
+    allow_loss: bool = False  # and what it no longer holds may go
 
 
 @dataclass(frozen=True)

@@ -46,16 +46,15 @@ def take(asked: Asked) -> dict[str, Json]:
     new = _limited(waiting, None if asked.anew else _source(asked).most_files)
     before = set() if asked.anew else {f["content"] for f in taken}
     found = landing.census(_source(asked), new)
-    if asked.anew:
-        _refuse_loss(asked.stage, taken, found)
-    elif not asked.table.keys:
+    lost = _lost(asked, taken, found) if asked.anew else {}
+    if not asked.anew and not asked.table.keys:
         _refuse_changed(taken, found)
     marked = []
     for file in found:
         marked.append({**vars(file), "duplicate": file.content in before})
         before.add(file.content)
     added = _grown({} if asked.anew else _added(asked), [f for f in marked if not f["duplicate"]])
-    more = {"added": added} if added else {}
+    more = {**({"added": added} if added else {}), **({"lost": lost} if lost else {})}
     return {"files": marked, "behind": len(waiting) - len(new), **more, **_strictness(_source(asked))}
 
 
@@ -82,6 +81,7 @@ def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Readin
     rows = sum(f["rows"] for f in files if not f["duplicate"])
     again = sum(f["rows"] for f in files if f["duplicate"])
     kinds = {"files": len(files), "duplicate_files": sum(f["duplicate"] for f in files)}
+    kinds |= {f"lost_{what}": number for what, number in batch.get("lost", {}).items()}
     shapes: dict[Shape, list[str]] = {}
     for file in files:
         if not file["duplicate"]:
@@ -133,15 +133,20 @@ def _limited(waiting: Sequence[landing.Arrival], most: int | None) -> Sequence[l
     return waiting if most is None or len(first) <= most else first[:most]
 
 
-def _refuse_loss(stage: str, taken: Sequence[Any], found: Sequence[landing.Landed]) -> None:
-    """A file of the same place and stamp is the one that was taken, though a person was erased from it."""
+def _lost(asked: Asked, taken: Sequence[Any], found: Sequence[landing.Landed]) -> dict[str, int]:
+    """The files and records that would not come again; a loss has to be allowed.
+
+    A file of the same place and stamp is the one that was taken, though a person was erased from it.
+    """
     held, there = {f.content for f in found}, {(f.path, f.stamp) for f in found}
     lost = (f for f in taken if f["content"] not in held and (f["path"], f["stamp"]) not in there)
-    gone = [f["path"] for f in lost if not f["duplicate"]]
-    if gone:
+    gone = [f for f in lost if not f["duplicate"]]
+    if gone and not asked.allow_loss:
         raise DataError(
-            f"{stage}: a full refresh would lose the rows of {gone[0]} ({len(gone)} files): it is gone; land it again"
+            f"{asked.stage}: a full refresh would lose the rows of {gone[0]['path']} ({counted(len(gone), 'file')} "
+            f"gone); land it again, or let them go by `--allow-loss {asked.stage}`"
         )
+    return {"files": len(gone), "rows": sum(f["rows"] for f in gone)} if gone else {}
 
 
 def _refuse_changed(taken: Sequence[Any], found: Sequence[landing.Landed]) -> None:

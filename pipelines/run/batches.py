@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from pipelines import adopt, crash, ingest, log, staging
 from pipelines.columns import carry, relations, replace_now
 from pipelines.errors import DataError, SpecError
-from pipelines.intake import KINDS, Reading, keyed
+from pipelines.intake import KINDS, Reading, counted, keyed
 from pipelines.quality import fused
 from pipelines.run import backfilling, erasing, replaying, restoring
 from pipelines.run.context import Context
@@ -47,8 +47,10 @@ def intend(ctx: Context, table: Table) -> Intent:
     elif table.source and isinstance(ctx.ask, Backfill):
         inputs[BACKFILL] = backfilling.asked(ctx, table, ctx.ask)
     elif table.source:
-        asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.full_refresh)
+        asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.anew)
         inputs[table.source] = keyed(asked, KINDS[asked.source.kind].take(asked))
+        if lost := inputs[table.source].get("lost"):
+            ctx.tell(f"loses {counted(lost['rows'], 'record')}, as allowed, with {counted(lost['files'], 'file')} gone")
     return ctx.intend(inputs, new_generation=ctx.full_refresh)
 
 
@@ -92,7 +94,7 @@ def _reading(ctx: Context, table: Table, intent: Intent) -> AbstractContextManag
     assert table.source
     if replaying.REPLAY in intent.inputs:
         return nullcontext(replaying.reading(ctx, ctx.pipeline.sources[table.source], intent))
-    asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.full_refresh)
+    asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.anew)
     return KINDS[asked.source.kind].reading(asked, ctx.spark, keyed(asked, _taken(table, intent)))
 
 

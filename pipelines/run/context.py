@@ -48,14 +48,19 @@ class Context:
         return self.session()
 
     @property
+    def anew(self) -> FullRefresh | None:
+        """How the stage is to be made anew, where it is."""
+        return self.ask if isinstance(self.ask, FullRefresh) else None
+
+    @property
     def full_refresh(self) -> bool:
         """True where the stage is to be made anew."""
-        return isinstance(self.ask, FullRefresh)
+        return self.anew is not None
 
     def undone(self, intent: Intent) -> "Context":
         """The same attempt as if a batch had not been begun; one that made the stage anew is asked for again."""
         anew = intent.batch == 0 and intent.generation > 0
-        other = replace(self, ask=FullRefresh() if anew else self.ask)
+        other = replace(self, ask=FullRefresh() if anew and not self.anew else self.ask)
         object.__setattr__(other, "history", self.history.without(intent))
         return other
 

@@ -1,6 +1,6 @@
 """What a run is asked to do: which stages, and of some of them more than what is new."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -9,8 +9,9 @@ from pipelines.errors import SpecError
 
 @dataclass(frozen=True)
 class FullRefresh:
-    """Make it anew from all that its inputs hold."""
+    """Make it anew from all that its inputs hold; allow_loss: without what they no longer hold."""
 
+    allow_loss: bool = False
     why = "asked for anew"
 
 
@@ -77,6 +78,9 @@ class Order:
     asks: Mapping[str, Ask] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, select: list[str], full_refresh: list[str]) -> "Order":
-        """As the command line has it."""
-        return cls(tuple(select), {stage: FullRefresh() for stage in full_refresh})
+    def of(cls, select: list[str], full_refresh: list[str], allow_loss: Collection[str] = ()) -> "Order":
+        """As the command line has it. Errors: SpecError for a loss allowed where nothing is made anew."""
+        for stage in allow_loss:
+            if stage not in full_refresh:
+                raise SpecError(f"--allow-loss {stage}: only what is made anew loses rows; say --full-refresh {stage}")
+        return cls(tuple(select), {stage: FullRefresh(stage in allow_loss) for stage in full_refresh})

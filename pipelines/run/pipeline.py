@@ -20,7 +20,7 @@ from pipelines.run.alerting import alerted
 from pipelines.run.order import Ask, Backfill, Forget, FullRefresh, Order, Promote, Replay, Restore
 from pipelines.run.tracing import traced
 from pipelines.run.waiting import cut_off, publication, touched, waiting
-from pipelines.spec import Pipeline, Table, Target
+from pipelines.spec import Files, Pipeline, Table, Target
 from pipelines.spending import refuse_over_budget
 from pipelines.state import FORGET, RESTORE, History, Record, Warehouse
 
@@ -183,11 +183,20 @@ def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
         table = pipeline.tables.get(stage.removeprefix("tables."))
         if isinstance(ask, Replay) and (table is None or not table.source):
             raise SpecError(f"{stage}: only a table with `from` has a quarantine to replay")
+        if isinstance(ask, FullRefresh) and ask.allow_loss:
+            _refuse_no_files(stage, pipeline)
         if isinstance(ask, Restore) and table is None:
             raise SpecError(f"{stage}: only a table is restored; what follows it is made anew from it")
         if isinstance(ask, Backfill):
             _refuse_backfill(stage, table)
     return tuple(s for s in every if not order.select or {s.id, s.kind} & set(order.select))
+
+
+def _refuse_no_files(stage: str, pipeline: Pipeline) -> None:
+    """Other sources say for themselves what a full refresh may lose."""
+    table = pipeline.tables.get(stage.removeprefix("tables."))
+    if table is None or not table.source or not isinstance(pipeline.sources[table.source], Files):
+        raise SpecError(f"--allow-loss {stage}: only a table that reads files refuses to lose them; leave it out")
 
 
 def _refuse_backfill(stage: str, table: Table | None) -> None:

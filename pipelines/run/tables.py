@@ -35,7 +35,7 @@ def refresh(ctx: Context) -> Record:
     intent = cut_off(ctx.warehouse, ctx.history, ctx.stage.id)
     restored = intent is not None and RESTORE in intent.inputs
     if intent and not restored and not same_rows(intent.definition, definition(ctx.pipeline, ctx.stage)):
-        ctx = replace(ctx, ask=FullRefresh())  # cut off under another definition: one batch is never of two
+        ctx = replace(ctx, ask=ctx.anew or FullRefresh())  # cut off under another definition: one batch is never of two
     if intent and not restored and not batches.stands(ctx, table, intent):
         ctx.tell("takes the batch anew, for what it was to read has changed; nothing of it was written")
         ctx, intent = ctx.undone(intent), None

@@ -1,5 +1,6 @@
 """What each stage would find if it ran now; read from logs, folders and servers, without a JVM."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipelines.intake import KINDS, Asked
 from pipelines.plan import Stage, Waiting, definition, following, same_rows
 from pipelines.quality import overtime
 from pipelines.run.lateness import late, words
+from pipelines.run.order import FullRefresh
 from pipelines.spec import Pipeline, Table, Target
 from pipelines.state import BACKFILL, History, Intent, Json, Record, Warehouse, dataset
 
@@ -55,12 +57,15 @@ def _stale(pipeline: Pipeline, history: History, stage: Stage) -> str:
     return overtime.stale(promise, published, datetime.now(UTC)) if promise and published else ""
 
 
-def asked_of(pipeline: Pipeline, target: Target, history: History, stage: Stage, anew: bool = False) -> Asked:
+def asked_of(
+    pipeline: Pipeline, target: Target, history: History, stage: Stage, anew: FullRefresh | None = None
+) -> Asked:
     """What a streaming table asks its source with; anew: all that the source still holds is new."""
     table = pipeline.tables[stage.name]
     assert table.source
     taken = history.taken(stage.id, table.source)
-    return Asked(stage.id, table, table.source, pipeline.sources[table.source], target, taken, anew)
+    asked = Asked(stage.id, table, table.source, pipeline.sources[table.source], target, taken)
+    return replace(asked, anew=True, allow_loss=anew.allow_loss) if anew else asked
 
 
 def side_tables(pipeline: Pipeline, table: Table) -> tuple[str, ...]:

@@ -232,15 +232,48 @@ def test_a_changed_definition_is_refused_with_the_recipe_and_made_anew_by_it(ord
     assert sorted(r["id"] for r in orders.published("tables.large")) == [1, 2]
 
 
-def test_a_full_refresh_refuses_to_lose_rows_that_no_file_holds_any_more(orders):
+def test_a_full_refresh_loses_rows_that_no_file_holds_any_more_only_where_that_is_allowed(orders):
     assert orders.lakeloom("run").error == ""
-    file = orders.landing / "orders" / "1.csv"
+    file, anew = orders.landing / "orders" / "1.csv", ("run", "--full-refresh", "tables.orders")
     file.unlink()
+    orders.land("orders/2.csv", HEADER + "3,1,300\n")
 
-    said = orders.lakeloom("run", "--full-refresh", "tables.orders")
+    said = orders.lakeloom(*anew)
 
-    lost = f"a full refresh would lose the rows of {file} (1 files): it is gone; land it again"
+    way_out = "land it again, or let them go by `--allow-loss tables.orders`"
+    lost = f"a full refresh would lose the rows of {file} (1 file gone); {way_out}"
     refused(orders, said, f"tables.orders: {lost}")
+    allowed = orders.lakeloom(*anew, "--allow-loss", "tables.orders")
+    assert (allowed.error, found(orders)) == ("", [(3, 1, 300)])
+    assert "loses 2 records, as allowed, with 1 file gone" in allowed.err
+    assert "2 lost as allowed, with 1 file gone" in allowed.out
+    counts = orders.records("tables.orders")[-1].counts
+    assert {k: counts[k] for k in ("rows_in", "lost_files", "lost_rows")} == {
+        "rows_in": 1,
+        "lost_files": 1,
+        "lost_rows": 2,
+    }
+    assert orders.lakeloom(*anew).error == ""  # what was let go is not asked about again
+    assert found(orders) == [(3, 1, 300)]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            ("--allow-loss", "tables.orders"),
+            "--allow-loss tables.orders: only what is made anew loses rows; say --full-refresh tables.orders",
+        ),
+        (
+            ("--full-refresh", "tables.large", "--allow-loss", "tables.large"),
+            "--allow-loss tables.large: only a table that reads files refuses to lose them; leave it out",
+        ),
+    ],
+)
+def test_a_loss_is_allowed_only_where_one_would_be_refused(orders, options, sentence):
+    said = orders.lakeloom("run", *options)
+
+    assert (said.code, said.error) == (2, sentence)
 
 
 def test_corrections_and_duplicates_give_the_same_table_in_every_order_of_files(spark, orders, tmp_path):
