@@ -21,6 +21,7 @@ class Drift:
     twice: tuple[str, ...] = ()
     less: tuple[str, ...] = ()
     retyped: tuple[tuple[str, str, str], ...] = ()  # name, the file's type, the schema's
+    near: tuple[str, ...] = ()  # names that are no drift, and may be meant by one that is less
 
     def __bool__(self) -> bool:
         return bool(self.more or self.twice or self.less or self.retyped)
@@ -43,7 +44,7 @@ class Drift:
 
     @property
     def _meant(self) -> str:
-        for name in self.more[:MOST_NAMED]:
+        for name in (*self.more, *self.near)[:MOST_NAMED]:
             same = [less for less in self.less if less.lower() == name.lower()]
             close = same or get_close_matches(name[:MOST_LETTERS], self.less, n=1, cutoff=0.6)
             if close:

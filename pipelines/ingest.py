@@ -148,6 +148,8 @@ def _refused(spark: SparkSession, source: Files, shape: Shape, paths: Sequence[s
     if source.format == "csv":  # no line has both of two columns that nothing separates, so each is kept whole
         raw = _lines(spark, "a DATE, b DATE").csv(list(paths), sep=NEVER).select("*", file)
         text = F.coalesce(CORRUPT, F.col("a").cast("string"))  # Spark reads no file for the first alone
+    elif source.format == "json":
+        raw, text, file = _texts(spark, paths), F.col("value"), F.col(FILE)
     else:
         raw = spark.read.schema(shape.ddl).parquet(*paths)
         text = F.to_json(F.struct(*[F.col(backquoted(c)) for c in raw.columns]), AS_JSON)
@@ -155,15 +157,19 @@ def _refused(spark: SparkSession, source: Files, shape: Shape, paths: Sequence[s
     return raw.select(*nothing, text.alias(CORRUPT), file, why)
 
 
+def _texts(spark: SparkSession, paths: Sequence[str]) -> DataFrame:
+    """Lines as they are, `value`, without those that are blank."""
+    file, value = F.col("_metadata.file_path").alias(FILE), F.regexp_replace("value", "^\ufeff", "").alias("value")
+    return spark.read.text(list(paths)).select(value, file).where(~F.col("value").rlike(r"^[ \t\r]*$"))
+
+
 def _objects(spark: SparkSession, source: Files, paths: Sequence[str], added: Sequence[str], strict: bool) -> DataFrame:
     """Lines of JSON. Spark's own reader of them takes the first of two objects on a line and loses the other."""
-    file = F.col("_metadata.file_path").alias(FILE)
-    lines = spark.read.text(list(paths)).select(F.regexp_replace("value", "^\ufeff", "").alias("value"), file)
     value, options = F.col("value"), {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
     names = (*ddl(source.ddl), *added)
     columns = ", ".join([source.ddl, *(f"{backquoted(n)} STRING" for n in added), f"{CORRUPT} STRING"])
     odd = F.array_except(F.json_object_keys(value), F.array(*[F.lit(n) for n in names]))
-    read = lines.where(~value.rlike(r"^[ \t\r]*$")).select(
+    read = _texts(spark, paths).select(
         F.from_json(value, columns, options).alias("parsed"),
         unreadable(value).alias("unreadable"),
         F.when(F.size(odd) > 0, odd).alias("odd") if strict else F.lit(None).cast("array<string>").alias("odd"),

@@ -11,7 +11,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -144,11 +144,19 @@ def _text(source: Files, file: Arrival) -> Landed:
         raise DataError(f"{file.path}: has no header, and no line at all; remove it, or land it again whole")
     found = Landed(file.path, file.stamp, read.hashed.hexdigest(), read.lines)
     if source.format == "json":
-        return replace(found, added=_addable(file.path, tuple(read.keys), ddl(source.ddl)))
+        return _of_objects(source, found, read)
     declared, names = ddl(source.ddl), _names(file.path, read.header)
     own = ddl_text({name: declared.get(name, "STRING") for name in names})
     found = replace(found, rows=read.lines - 1, ddl="" if names == list(declared) else own)
     return _by_policy(source, found, between(names, declared), "the header")
+
+
+def _of_objects(source: Files, found: Landed, read: "_Read") -> Landed:
+    """A file of JSON: a record may leave keys out, but a column that none of them has is one that the file lacks."""
+    keys, less = tuple(read.keys), tuple(read.unseen) if read.objects else ()
+    if less:
+        return _by_policy(source, found, Drift(less=less, near=keys), "every record")
+    return replace(found, added=_addable(found.path, keys, ddl(source.ddl))) if read.grows else found
 
 
 @dataclass
@@ -160,7 +168,18 @@ class _Read:
     hashed: "hashlib.blake2b" = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
     lines: int = 0  # that hold something; Spark skips the others
     header: str = ""  # the first of them
-    keys: dict[str, None] = field(default_factory=dict)  # beyond the schema, of JSON where they become columns
+    keys: dict[str, None] = field(default_factory=dict)  # beyond the schema, of JSON: all where they become columns
+    objects: int = 0  # records of JSON that were looked into
+    unseen: dict[str, bytes] = field(default_factory=dict)  # columns that no record of JSON had so far, as it has them
+
+    def __post_init__(self) -> None:
+        if self.source.format == "json":
+            self.unseen = {name: name.encode() for name in ddl(self.source.ddl)}
+
+    @property
+    def grows(self) -> bool:
+        """True where keys beyond the schema become columns."""
+        return self.source.on_schema_change == "add_columns"
 
     def take(self, whole: list[bytes]) -> None:
         """Some whole lines. Errors: DataError for text or a line that Spark cannot take."""
@@ -168,10 +187,34 @@ class _Read:
         if held and not self.lines:
             self.header = held[0].decode("utf-8-sig").strip()
         self.lines += len(held)
-        grows = self.source.format == "json" and self.source.on_schema_change == "add_columns"
-        if grows and len(self.keys) <= MOST_ADDED:  # more are refused, so they need not be held
-            known = ddl(self.source.ddl)
-            self.keys |= dict.fromkeys(key for line in held for key in _keys(line) if key not in known)
+        if self.source.format == "json":
+            self._look_into(held)
+
+    def _look_into(self, held: list[bytes]) -> None:
+        """Each line where keys become columns, until they are too many; else those that may have a missing column."""
+        known = {*ddl(self.source.ddl), *self.keys}
+        for line in held:
+            if self.grows and len(self.keys) <= MOST_ADDED:  # more are refused, so they need not be held
+                keys = self._seen(line)
+                if not keys <= known:
+                    self.keys |= dict.fromkeys(key for key in keys if key not in known)
+                    known |= keys
+            elif not self.objects:
+                self.keys = dict.fromkeys(key for key in self._seen(line) if key not in known)
+            elif not self.unseen:
+                return
+            elif b"\\" in line or any(name in line for name in self.unseen.values()):
+                self._seen(line)
+
+    def _seen(self, line: bytes) -> KeysView[str]:
+        """The keys of a record; a line that Python cannot read and Spark may counts for all that it names."""
+        found = _object(line)
+        self.objects += found is not None
+        if self.unseen:
+            held = [name for name, text in self.unseen.items() if (text in line if found is None else name in found)]
+            for name in held:
+                del self.unseen[name]
+        return (found or {}).keys()
 
 
 def _read(source: Files, file: Arrival) -> _Read:
@@ -231,13 +274,13 @@ def _names(path: str, header: str) -> list[str]:
         raise DataError(f"{path}: its header cannot be read ({found}); land it again with one") from None
 
 
-def _keys(line: bytes) -> Iterable[str]:
-    """The keys of an object; nothing of a line that is none, which will be a malformed record."""
+def _object(line: bytes) -> dict[str, object] | None:
+    """An object; None of a line that is none, which will be a malformed record."""
     try:
         found = json.loads(line.decode("utf-8-sig"), strict=False, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
-        return ()
-    return found if isinstance(found, dict) else ()
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _parquet(source: Files, file: Arrival) -> Landed:

@@ -11,7 +11,7 @@ import json
 import os
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,15 +32,16 @@ class RequestLog:
     lines: list[str] = field(default_factory=list)
     dropped: int = 0
 
-    def add(self, rows: Sequence[Json], said: Json) -> None:
-        """One answered request, or not, by chance."""
+    def add(self, rows: Sequence[Json], said: Json, names: Iterable[str] = ()) -> None:
+        """One answered request, or not, by chance; names: what a row may have, null where its client left it out."""
         if not rows or random.random() >= self.share:
             return
         answers = said["answers"] if "answers" in said else [said["answer"]]
         head = {"request": uuid.uuid4().hex, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
         head |= {"model": said["model"], "version": said["version"]}
+        nothing = dict.fromkeys(names)
         made = [
-            json.dumps({**row, **answer, **head, "place": place})
+            json.dumps({**nothing, **row, **answer, **head, "place": place})
             for place, (row, answer) in enumerate(zip(rows, answers, strict=True))
         ]
         fits = made[: max(0, MOST_LINES - len(self.lines))]

@@ -4,6 +4,7 @@ What is published, landed or registered is not touched. The scratch place lies
 beside the warehouse and is made anew each time, so that it can be looked at.
 """
 
+import json
 import shutil
 from collections.abc import Iterator
 from itertools import islice
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
 from pipelines import landing
+from pipelines.columns import ddl
 from pipelines.errors import SpecError
 from pipelines.packed import opened
 from pipelines.spec import Delta, Files, Pipeline, Target
@@ -72,8 +74,18 @@ def _lines(source: Files, file: Path, to: Path, most: int) -> int:
     with opened(file) as read:
         held = list(islice(_held(read), most + head))
     with opened(to, "wb") as written:
-        written.write(b"".join(held))
+        written.write(_named(source, b"".join(held)))
     return len(held) - head
+
+
+def _named(source: Files, body: bytes) -> bytes:
+    """JSON with the columns that its first lines happen to leave out as null in one: the whole file may well have them.
+
+    If a key stands twice, the last counts.
+    """
+    quoted = [json.dumps(name).encode() for name in ddl(source.ddl)] if source.format == "json" else []
+    missing = b"".join(name + b": null, " for name in quoted if name not in body)
+    return body.replace(b'{"', b"{" + missing + b'"', 1)
 
 
 def _held(lines: Iterator[bytes]) -> Iterator[bytes]:

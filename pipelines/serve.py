@@ -146,7 +146,8 @@ class Endpoint:
         if reply.given:
             self.metrics.rows.labels(str(reply.body["version"])).inc(len(reply.given))
         if self.log and reply.given:
-            self.log.add(reply.given, reply.body)
+            signature = self.served.signature
+            self.log.add(reply.given, reply.body, (*(f.name for f in signature.features), *signature.beside))
             self.metrics.dropped.set(self.log.dropped)
         headers = {"Connection": "close"} if reply.status in (408, 413) else {}  # what follows is the body's rest
         return JSONResponse(reply.body, reply.status, headers)

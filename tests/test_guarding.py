@@ -59,7 +59,7 @@ def test_tagged_columns_are_guarded_and_a_torn_record_is_not_kept(records):
 
 
 def test_no_plan_shows_the_key_or_what_it_could_be_made_of(records):
-    frame = records({"email": "ann@example.org", "n": 1})
+    frame = records({"email": "ann@example.org", "id": None, "name": None, "born": None, "n": 1})
 
     plans = frame._jdf.queryExecution().toString() + frame._jdf.queryExecution().executedPlan().treeString()
 

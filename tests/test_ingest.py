@@ -98,7 +98,7 @@ def test_a_csv_record_is_typed_or_kept_as_text(spark, tmp_path):
 
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_a_packed_file_is_read_as_it_would_be_unpacked(spark, tmp_path, form):
-    body = {"csv": b"a,b,at\n1,x,\n2\n", "json": b'{"a": 1, "b": "x"}\n{"a": \n'}[form]
+    body = {"csv": b"a,b,at\n1,x,\n2\n", "json": b'{"a": 1, "b": "x", "at": null}\n{"a": \n'}[form]
     streams = gzip.compress(body[:9]) + gzip.compress(body[9:])
 
     rows = records(spark, tmp_path, source(form), streams, f"f.{form}.gz")
@@ -130,7 +130,7 @@ def test_a_json_record_is_typed_or_kept_as_text(spark, tmp_path):
 def test_no_part_of_a_json_line_is_lost_unseen(spark, tmp_path):
     deep = '{"b": ' + "[" * 3000 + "]" * 3000 + "}"
     lines = ['{"a": 1} {"a": 2}', '{"a": 1}{"a": 2}', '{"a": 1} tail', '[{"a": 1}]', '"a"', deep, '{"a": 1, "a": 2}']
-    body = "\ufeff" + '{"a": 3}\r\n' + "\n".join(lines)
+    body = "\ufeff" + '{"a": 3, "b": null, "at": null}\r\n' + "\n".join(lines)
 
     found = [(r.a, r._row.text) for r in records(spark, tmp_path, source("json"), body.encode())]
 

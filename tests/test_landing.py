@@ -110,9 +110,45 @@ def test_json_records_are_lines(land, tmp_path):
     assert counted(tmp_path, "json") == [3]
 
 
+def of_json(root, policy: str = "fail") -> list[tuple[str, str]]:
+    """(name, why its rows are refused) of each file."""
+    kind = source("json").model_copy(update={"on_schema_change": policy})
+    found = landing.census(kind, landing.arrivals(kind, str(root)))
+    return [(f.path.rpartition("/")[2], f.drift) for f in found]
+
+
+@pytest.mark.parametrize("chunk", [16, 1 << 20])
+@pytest.mark.parametrize(
+    ("body", "drift"),
+    [
+        (b'{"a": 1}\n{"a": 2}\n', "lacks 'b'"),
+        (b'{"a": 1}\n{"a": 2, "b": null}\n', ""),  # one record has it, if only as null
+        (b'{"a": 1, "x": {"b": 1}, "c": "\\"b\\""}\n', "lacks 'b'"),  # what is inside another value is no column
+        (b'{"a": 1}\n{"a": 2, "\\u0062": "y"}\n', ""),
+        (b"{\"a\": 1}\n{\"a\": 2, 'b': 'y'}\n", ""),  # Spark reads it, Python does not
+        (b'{"a": 1, "B": "x"}\n', "lacks 'b' (did you mean 'b' by 'B'?)"),
+        (b"{}\n", "lacks 'a', 'b'"),
+        (b"{bad\n[1]\n", ""),  # no record: its lines are malformed one by one
+        (b"\n", ""),
+        (b'\xef\xbb\xbf{"b": "x", "a": 1}\n', ""),
+    ],
+)
+def test_a_column_that_no_record_of_json_has_is_one_that_the_file_lacks(
+    land, tmp_path, monkeypatch, body, drift, chunk
+):
+    monkeypatch.setattr(landing, "CHUNK", chunk)
+    path = land("a.json", body)
+
+    assert of_json(tmp_path, "quarantine") == [("a.json", drift)]
+    for policy in ("fail", "add_columns") if drift else ():
+        with pytest.raises(DataError) as caught:
+            of_json(tmp_path, policy)
+        assert str(caught.value).startswith(f"{path}: every record lacks ")
+
+
 def test_keys_without_end_are_refused_before_they_fill_the_memory(land, tmp_path, monkeypatch):
     monkeypatch.setattr(landing, "CHUNK", 1_000)
-    path = land("a.json", b"".join(b'{"k%d": 1}\n' % i for i in range(5_000)))
+    path = land("a.json", b"".join(b'{"a": 1, "b": "", "k%d": 1}\n' % i for i in range(5_000)))
     kind = source("json").model_copy(update={"on_schema_change": "add_columns"})
 
     with pytest.raises(DataError) as caught:

@@ -47,6 +47,14 @@ def test_a_sample_is_the_first_rows_of_each_source(target):
     assert [pq.read_table(p)["n"].to_pylist() for p in sorted(landing.rglob("*.parquet"))] == [[10, 11, 12], [20]]
 
 
+def test_a_column_that_the_first_json_records_leave_out_is_null_in_the_sample(target):
+    files = {"json": {"kind": "files", "format": "json", "path": "json", "schema": "n INT, m INT"}}
+
+    landing = Path(sampled(pipeline(**files), target, 2).landing)
+
+    assert [p.read_text() for p in landing.rglob("*.json")] == ['{"m": null, "n": 10}\n{"n": 11}\n']
+
+
 def test_a_sample_of_a_packed_file_is_packed(target):
     packed = Path(target.landing) / "csv" / "0.csv.gz"
     packed.write_bytes(gzip.compress(b"n\n1\n2\n"))

@@ -136,7 +136,7 @@ def test_a_sample_of_requests_lies_as_lines_that_a_source_reads(folder, tmp_path
 
     (file,) = log.iterdir()
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [(x["place"], x["wind"], x.get("id"), x["version"]) for x in lines] == [
+    assert [(x["place"], x["wind"], x["id"], x["version"]) for x in lines] == [
         (0, 12.5, None, 1), (0, 1.5, 7, 1), (1, None, None, 1),
     ]  # fmt: skip
     assert lines[0]["score"] == pytest.approx(EXPECTED) and lines[0]["predicted"] is True

@@ -21,6 +21,7 @@ from pipelines import ingest
 from pipelines.cases.comparing import Difference
 from pipelines.cases.finding import REASONS, Found
 from pipelines.cases.reading import Expected, differing, own
+from pipelines.columns import ddl
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.plan import stages
 from pipelines.run.order import Order
@@ -125,16 +126,20 @@ def _refresh(case: Found, pipeline: Pipeline, place: Target, select: tuple[str, 
     """Land and run, once for each delivery. Errors: what a stage ends with."""
     for number, given in enumerate((case.case.given, *case.case.later)):
         for source in given if number else pipeline.sources:
-            _land(Path(place.landing, source), number, given.get(source, ()))
+            _land(Path(place.landing, source), number, given.get(source, ()), pipeline.sources[source])
         for outcome in run(pipeline, place, Order(select), lambda stage, text: None):
             if outcome.error:
                 raise outcome.error
 
 
-def _land(folder: Path, number: int, rows: Sequence[Row]) -> None:
-    """A file a delivery. Empty lines are no records, and make it another file where its rows came before."""
+def _land(folder: Path, number: int, rows: Sequence[Row], source: Source) -> None:
+    """A file a delivery; what a row does not name is null.
+
+    Empty lines are no records, and make it another file where its rows came before.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    lines = ["" for _ in range(number + 1)] + [json.dumps(row) for row in rows]
+    nothing = dict.fromkeys(ddl(source.ddl))
+    lines = ["" for _ in range(number + 1)] + [json.dumps({**nothing, **row}) for row in rows]
     (folder / f"{number}.json").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -38,10 +38,10 @@ OUTCOMES = {  # (case, format) -> what becomes of it under each of POLICIES
     ("add", "json"): (IN, GROWS, OUT),  # a key that is not declared is ignored
     ("add", "parquet"): (STOPS, GROWS, OUT),
     ("drop", "csv"): (STOPS, STOPS, OUT),
-    ("drop", "json"): (IN, IN, IN),  # an object may leave keys out
+    ("drop", "json"): (STOPS, STOPS, OUT),  # an object may leave keys out, but not all of a file the same
     ("drop", "parquet"): (STOPS, STOPS, OUT),
     ("rename", "csv"): (STOPS, STOPS, OUT),
-    ("rename", "json"): (IN, GROWS, OUT),
+    ("rename", "json"): (STOPS, STOPS, OUT),
     ("rename", "parquet"): (STOPS, STOPS, OUT),
     ("retype", "csv"): (MALFORMED,) * 3,
     ("retype", "json"): (MALFORMED,) * 3,
@@ -57,7 +57,8 @@ WORDS = {
     "rename": RENAMED,
     "retype": "has 'amount' as STRING, which the schema has as INT",
 }
-KEYS = {"add": WORDS["add"], "rename": "has 'notes', which the schema has not"}  # of a JSON record
+KEYS = {**WORDS, "rename": "lacks 'note' (did you mean 'note' by 'notes'?)"}  # of JSON
+WHERE = {"csv": "the header", "json": "every record", "parquet": "the footer"}
 ALL = [(case, form, policy) for case, form, policy in product(CASES, FORMATS, POLICIES)]
 
 
@@ -132,8 +133,8 @@ def test_each_row_is_in_exactly_one_of_table_and_quarantine(story, case, form, p
     refused = story.project.rows(stage, "quarantine")
 
     if outcome == STOPS:
-        file, where = story.project.landing / name / f"other.{form}", "footer" if form == "parquet" else "header"
-        assert f"{file}: the {where} {WORDS[case]}; mend the file or the source's schema" in story.first.out
+        file, words = story.project.landing / name / f"other.{form}", (KEYS if form == "json" else WORDS)[case]
+        assert f"{file}: {WHERE[form]} {words}; mend the file or the source's schema" in story.first.out
         assert story.project.records(stage) == refused == story.project.rows(stage) == []
         return
 

@@ -66,13 +66,31 @@ def yard(root: Path) -> Project:
 def trip(name: str, starts: datetime, place: str = "p", took: int = 30, rev: int = 0, **more: object) -> Row:
     """A trip of some minutes, late by as many."""
     ended = starts + timedelta(minutes=took)
-    return {"id": name, "rev": rev, "place": place, "starts": starts, "ended": ended, "delay": took, **more}
+    return {
+        "id": name,
+        "rev": rev,
+        "gone": False,
+        "place": place,
+        "starts": starts,
+        "ended": ended,
+        "delay": took,
+        **more,
+    }
 
 
 def report(name: str, measured: datetime, temp: float, place: str = "p", rev: int = 0, **more: object) -> Row:
     """A weather report, told a minute later."""
     told = measured + timedelta(minutes=1)
-    return {"id": name, "rev": rev, "place": place, "measured": measured, "told": told, "temp": temp, **more}
+    return {
+        "id": name,
+        "rev": rev,
+        "gone": False,
+        "place": place,
+        "measured": measured,
+        "told": told,
+        "temp": temp,
+        **more,
+    }
 
 
 def land(made: Project, number: int, trips: list[Row], weather: list[Row]) -> None:
