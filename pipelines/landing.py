@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from pipelines import footer
 from pipelines.columns import ddl, ddl_text
 from pipelines.drift import Drift, between, listed, quoted
-from pipelines.errors import DataError, SpecError
+from pipelines.errors import DataError, FilesError, SpecError
 from pipelines.packed import GZIP, unpacked
 from pipelines.spec import Files
 
@@ -90,18 +90,25 @@ def fresh(listed: Iterable[Arrival], seen: Mapping[str, str]) -> tuple[Arrival, 
 def census(source: Files, new: Iterable[Arrival]) -> tuple[Landed, ...]:
     """Hash, count and check each file, several at once; one read of every byte.
 
-    Errors: DataError for an empty file, one that is not UTF-8, columns that the source's policy refuses, or a name
+    Errors: FilesError with all that are empty, not UTF-8, have columns that the source's policy refuses, or a name
     or line that Spark's readers cannot take.
     """
-    look = _parquet if source.format == "parquet" else _text
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = tuple(pool.map(lambda file: _looked_at(source, file), new))
+    refused = {path: why for path, why in (f for f in found if isinstance(f, tuple))}
+    if refused:
+        raise FilesError(refused)
+    return tuple(f for f in found if isinstance(f, Landed))
 
-    def named(file: Arrival) -> Landed:
+
+def _looked_at(source: Files, file: Arrival) -> Landed | tuple[str, str]:
+    """The file, or its path and why it cannot be taken."""
+    try:
         if ":" in file.path.rpartition("/")[2]:
             raise DataError(f"{file.path}: Spark cannot open a name with ':'; land it under another name")
-        return look(source, file)
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return tuple(pool.map(named, new))
+        return (_parquet if source.format == "parquet" else _text)(source, file)
+    except DataError as found:
+        return file.path, str(found).removeprefix(f"{file.path}: ")
 
 
 def coming(source: Files, new: Iterable[Arrival]) -> tuple[str, ...]:

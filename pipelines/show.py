@@ -11,7 +11,7 @@ from pipelines.errors import DataError, SpecError
 from pipelines.monitor.history import newest_windows
 from pipelines.plan import stages
 from pipelines.spec import Pipeline, Target
-from pipelines.state import History, Record, Warehouse, dataset
+from pipelines.state import FILES, History, Record, Warehouse, dataset
 
 VERSIONS, ROWS = 10, 5  # shown
 
@@ -30,7 +30,8 @@ def _line(history: History, stage: str) -> dict[str, Any]:
     rows = last.detail.get("rows", last.counts.get("scored"))
     at = last.started_at.isoformat(timespec="seconds")
     shown = last.detail.get("version") if stage.startswith("models.") else version
-    return {"stage": stage, "status": last.status, "version": shown, "rows": rows, "at": at, "error": last.error}
+    found = {"stage": stage, "status": last.status, "version": shown, "rows": rows, "at": at, "error": last.error}
+    return {**found, FILES: last.detail[FILES]} if last.detail.get(FILES) else found
 
 
 def table(pipeline: Pipeline, target: Target, stage: str) -> dict[str, Any]:

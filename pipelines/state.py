@@ -31,6 +31,7 @@ WAITS = "waits"  # in the detail of a model's record: the version that a person 
 BACKFILL = "backfill"  # among an intent's inputs: the batch makes an interval of its table anew
 FORGET = "forget"  # among an intent's inputs: the batch erases a person's rows, and later ones let none in
 ADDED = "added"  # among an intent's inputs: to which version of a view what rows are added
+FILES = "files"  # in the detail of a failed record: those that could not be taken, path -> why
 Json = Any  # what json.loads gives back
 Status = Literal["ok", "refused", "failed"]
 
@@ -349,6 +350,10 @@ class History:
     def last(self, stage: str, status: Status | None = None) -> Record | None:
         """The newest record of a stage; of one status if given."""
         return next((r for r in reversed(self.records) if r.stage == stage and status in (None, r.status)), None)
+
+    def ended(self, stage: str) -> Record | None:
+        """The newest record of a stage that did not break off."""
+        return next((r for r in reversed(self.records) if r.stage == stage and r.status != "failed"), None)
 
     def published(self, stage: str) -> int | None:
         """The version that readers of a stage's table see; None before the first publication."""

@@ -1,14 +1,16 @@
 """What a run did and what lies in the warehouse, in words and figures for a terminal. Pure text."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from pipelines.aliases import moves
 from pipelines.run.pipeline import Outcome
 from pipelines.spec import METRICS, TASKS, Pipeline, Target
-from pipelines.state import WAITS, Record
+from pipelines.state import FILES, WAITS, Record
 
 REFRESHES, PROMISE = 5, 52  # shown beside each other; letters of a promise
+FILES_SHOWN = 20
 WHERE = ("chosen", "half")  # of the thresholds whose costs are said
 FATES = ("applied", "superseded", "quarantined", "dropped")
 
@@ -159,7 +161,16 @@ def overview_text(lines: Sequence[Mapping[str, Any]]) -> str:
 def _stage_line(x: Mapping[str, Any]) -> str:
     version = "" if x["version"] is None else str(x["version"])
     rows = "" if x["rows"] is None else f"{x['rows']:,}"
-    return f"{x['stage']:<28}{x['status']:<11}{version:>8}{rows:>12}  {x['at'] or ''} {x['error']}".rstrip()
+    line = f"{x['stage']:<28}{x['status']:<11}{version:>8}{rows:>12}  {x['at'] or ''} {x['error']}".rstrip()
+    return "\n".join([line, *_stopping(x.get(FILES, {}))])
+
+
+def _stopping(files: Mapping[str, str]) -> list[str]:
+    """The files that stop a table, where its sentence names the first alone."""
+    if len(files) < 2:
+        return []
+    more = [f"  and {len(files) - FILES_SHOWN:,} more: --format json"] if len(files) > FILES_SHOWN else []
+    return [*(f"  {path}: {why}" for path, why in islice(files.items(), FILES_SHOWN)), *more]
 
 
 def interval_text(found: Mapping[str, Any]) -> str:

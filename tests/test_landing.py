@@ -128,7 +128,7 @@ def of_json(root, policy: str = "fail") -> list[tuple[str, str]]:
         (b"{\"a\": 1}\n{\"a\": 2, 'b': 'y'}\n", ""),  # Spark reads it, Python does not
         (b'{"a": 1, "B": "x"}\n', "lacks 'b' (did you mean 'b' by 'B'?)"),
         (b"{}\n", "lacks 'a', 'b'"),
-        (b"{bad\n[1]\n", ""),  # no record: its lines are malformed one by one
+        (b"{\n[1]\n", ""),  # no record: its lines are malformed one by one
         (b"\n", ""),
         (b'\xef\xbb\xbf{"b": "x", "a": 1}\n', ""),
     ],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import landing
 from pipelines.drift import quoted
-from pipelines.errors import DataError
+from pipelines.errors import DataError, FilesError
 from pipelines.intake.base import Asked, Counted, Reading, counted
 from pipelines.spec import Files
 from pipelines.state import Json
@@ -39,7 +39,7 @@ def take(asked: Asked) -> dict[str, Json]:
     """The census of the new files; a file whose content was taken before is marked, and will not be read.
 
     behind: files that are left to the next batch.
-    Errors: DataError where a file cannot be taken, or the columns of two files cannot stand in one table.
+    Errors: FilesError for those that cannot be taken; DataError where rows would be lost.
     """
     taken = _taken(asked)
     waiting = landing.arrivals(_source(asked), asked.target.landing) if asked.anew else _fresh(asked)
@@ -112,7 +112,7 @@ def _grown(before: dict[str, None], files: Sequence[Any]) -> list[str]:
         for name in file["added"]:
             if known.get(name.lower(), name) != name:
                 there = quoted(known[name.lower()])
-                raise DataError(f"{file['path']}: {quoted(name)} cannot be added beside {there}; mend the file")
+                raise FilesError({file["path"]: f"{quoted(name)} cannot be added beside {there}; mend the file"})
             found[name] = None
     return list(found)
 
@@ -151,9 +151,10 @@ def _lost(asked: Asked, taken: Sequence[Any], found: Sequence[landing.Landed]) -
 
 def _refuse_changed(taken: Sequence[Any], found: Sequence[landing.Landed]) -> None:
     before = {f["path"]: f["content"] for f in taken}
-    for file in found:
-        if before.get(file.path, file.content) != file.content:
-            raise DataError(
-                f"{file.path}: was changed after it was read, and a table without keys cannot tell which rows "
-                f"are new; land it under a new name"
-            )
+    changed = [f.path for f in found if before.get(f.path, f.content) != f.content]
+    if changed:
+        why = (
+            "was changed after it was read, and a table without keys cannot tell which rows are new; "
+            "land it under a new name"
+        )
+        raise FilesError(dict.fromkeys(changed, why))

@@ -174,7 +174,7 @@ def forget(subject: Subject, tell: Tell) -> dict[str, Any]:
 
 
 def _refuse_unsettled(subject: Subject, history: History, stage: str) -> None:
-    last, begun = history.last(stage), cut_off(subject.warehouse, history, stage)
+    last, begun = history.ended(stage), cut_off(subject.warehouse, history, stage)
     if begun and FORGET not in begun.inputs:
         raise ConflictError(f"{stage}: a batch of it was cut off; `lakeloom run` ends it, then the same command again")
     if last and last.status == "refused" and subject.warehouse.delta(stage):

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any
 
 from pipelines import crash, locks
-from pipelines.errors import DataError, PlatformError, SpecError
+from pipelines.errors import DataError, FilesError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, effort, same_rows, stages, verdict
 from pipelines.run.alerting import alerted
 from pipelines.run.order import Ask, Backfill, Forget, FullRefresh, Order, Promote, Replay, Restore
@@ -211,6 +211,7 @@ def _refuse_backfill(stage: str, table: Table | None) -> None:
 def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks.Lock) -> Outcome:
     from pipelines.metering import reading
     from pipelines.run.context import Context  # the engine, from here on
+    from pipelines.run.stopping import stopped
 
     stage, ask = decided.stage, asked.order.asks.get(decided.stage.id)
     asked.tell(stage, decided.why)
@@ -233,6 +234,8 @@ def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks
     try:
         return Outcome(decided, getattr(import_module(f"pipelines.run.{module}"), name)(ctx))
     except DataError as error:
+        if isinstance(error, FilesError):
+            stopped(ctx, error)
         return Outcome(decided, error=error)
     except Exception as error:
         with suppress(Exception):  # what broke the stage may break its record too: a full disk
@@ -287,11 +290,12 @@ def _anew(decided: Verdict, order: Order) -> Verdict:
 
 def _refuse_mixture(decided: Verdict, warehouse: Warehouse, history: History, pipeline: Pipeline, order: Order) -> None:
     """Rows selected by an old and by a new definition do not go into one table unasked."""
-    stage, last = decided.stage, history.last(decided.stage.id)
+    stage = decided.stage
     if stage.kind != "tables" or not pipeline.tables[stage.name].source:
         return
     intent, now = cut_off(warehouse, history, stage.id), definition(pipeline, stage)
     ours = intent is not None and bool({RESTORE, FORGET} & set(intent.inputs))
+    last = history.last(stage.id) if intent else history.ended(stage.id)
     begun = intent is not None and (ours or same_rows(intent.definition, now))
     if begun or stage.id in order.asks:
         return

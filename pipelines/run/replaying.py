@@ -34,7 +34,7 @@ def asked(ctx: Context, ask: Replay) -> dict[str, Any]:
     """What is replayed, for the intent. Errors: DataError where there is nothing, or more changed than the rules."""
     version = ctx.warehouse.version(ctx.stage.id, "quarantine")
     rows = log.row_count(ctx.path("quarantine"), version) if version is not None else 0
-    last = ctx.history.last(ctx.stage.id)
+    last = ctx.history.ended(ctx.stage.id)
     if not rows or last is None:
         raise DataError(f"{ctx.stage.id}: its quarantine is empty; there is nothing to replay")
     if not same_rows(last.definition, definition(ctx.pipeline, ctx.stage), refused=False):

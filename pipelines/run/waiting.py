@@ -25,8 +25,7 @@ def waiting(pipeline: Pipeline, target: Target, history: History, stage: Stage) 
 
     Errors: SpecError, PlatformError without a source.
     """
-    last = history.last(stage.id)
-    good = last if last and last.status != "failed" else None
+    good = history.ended(stage.id)
     news = _NEWS[stage.kind](pipeline, target, history, stage, good)
     return Waiting(
         news=news,

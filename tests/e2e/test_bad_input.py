@@ -83,6 +83,48 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_stops_only_its_table(ord
     assert found(orders) == [(1, 1, 10), (2, 1, 200), (3, 1, 30)]
 
 
+def test_all_files_that_cannot_be_taken_are_listed_and_once_mended_the_batch_goes_on(orders):
+    assert orders.lakeloom("run").error == ""
+    bad = [b"", HEADER.encode() + b"4,1,\xff\n", b"id,revision\n5,1\n"]
+    files = [orders.land(f"orders/{n}.csv", content) for n, content in enumerate(bad, 2)]
+    orders.land("orders/5.csv", HEADER + "6,1,60\n")
+
+    said = orders.lakeloom("run")
+
+    first = f"{files[0]}: is empty; remove it, or land it again whole"
+    refused(orders, said, f"{first} (and 2 more files, which `lakeloom show` lists)")
+    record = orders.records("tables.orders")[-1]
+    assert (record.batch, record.status, list(record.detail["files"])) == (1, "failed", [str(f) for f in files])
+    assert orders.lakeloom("run").error == said.error
+    assert orders.records("tables.orders")[-1] == record  # the same is not said twice
+    shown = orders.lakeloom("show").out
+    assert f"{files[1]}: is not UTF-8 (invalid start byte) in b'4,1,\\xff\\n'; land it again as UTF-8" in shown
+    assert f"{files[2]}: the header lacks 'amount'; mend the file or the source's schema" in shown
+    assert str(files[2]) in Path(orders.lakeloom("report").out.strip()).read_text()
+    orders.change(
+        lambda conf: conf["tables"]["orders"].update(select="SELECT id, revision, -amount AS amount FROM raw")
+    )
+    assert "changed since its last refresh" in orders.lakeloom("run").error  # as if there had been no attempt
+    orders.change(lambda conf: conf["tables"]["orders"].update(select="SELECT id, revision, amount FROM raw"))
+    for number, file in enumerate(files):
+        file.write_text(f"{HEADER}{3 + number},1,30\n")
+    assert orders.lakeloom("run").error == ""
+    assert [r[0] for r in found(orders)] == [1, 2, 3, 4, 5, 6]
+    assert [(r.batch, r.status) for r in orders.records("tables.orders")] == [(0, "ok"), (1, "failed"), (1, "ok")]
+
+
+def test_a_line_of_a_source_with_pii_is_not_kept_with_the_reason(orders):
+    orders.change(lambda conf: conf["sources"]["raw"].update(pii={"amount": "redact"}))
+    file = orders.land("orders/2.csv", HEADER.encode() + b"3,1,555000112233\xff\n")
+
+    said = orders.lakeloom("run")
+
+    assert said.error.startswith(f"{file}: is not UTF-8")
+    (record,) = orders.records()
+    assert list(record.detail["files"]) == [str(file)]
+    assert "555000112233" not in repr(record)
+
+
 def test_the_command_itself_ends_with_3_and_one_sentence(orders):
     file = orders.land("orders/2.csv", "")
 
@@ -90,7 +132,10 @@ def test_the_command_itself_ends_with_3_and_one_sentence(orders):
 
     assert (said.code, said.error) == (3, f"{file}: is empty; remove it, or land it again whole")
     assert "Traceback" not in said.err
-    assert orders.records() == []
+    (record,) = orders.records()
+    assert (record.status, record.counts, record.published_version) == ("failed", {}, None)
+    assert record.detail == {"files": {str(file): "is empty; remove it, or land it again whole"}}
+    assert orders.intents("tables.orders") == []
 
 
 def test_a_file_that_only_spark_finds_damaged_is_named_and_mended_it_goes_in(orders):

@@ -135,7 +135,8 @@ def test_each_row_is_in_exactly_one_of_table_and_quarantine(story, case, form, p
     if outcome == STOPS:
         file, words = story.project.landing / name / f"other.{form}", (KEYS if form == "json" else WORDS)[case]
         assert f"{file}: {WHERE[form]} {words}; mend the file or the source's schema" in story.first.out
-        assert story.project.records(stage) == refused == story.project.rows(stage) == []
+        assert refused == story.project.rows(stage) == []
+        assert [(r.status, list(r.detail["files"])) for r in story.project.records(stage)] == [("failed", [str(file)])]
         return
 
     assert shown(story.project.published(stage)) == expected(case, outcome)
