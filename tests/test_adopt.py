@@ -3,12 +3,14 @@
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from pipelines import adopt, log, tables
 from pipelines.errors import ConflictError
@@ -124,6 +126,30 @@ def test_a_commit_that_another_forestalled_is_told(frame, tmp_path):
 
     with pytest.raises(ConflictError, match="app#6 was not committed; the table is at 7: another writer runs"):
         adopt.commit(files, schema, path, "append", Transaction("app", 6))
+
+
+@pytest.mark.parametrize(
+    "lost", [CommitFailedError("429"), DeltaError("reset by peer"), OSError("timed out")], ids=repr
+)
+def test_a_commit_whose_answer_is_lost_is_there_once(spark, frame, tmp_path, monkeypatch, lost):
+    path, df = str(tmp_path / "t"), frame([("b",)], "k string")
+    commit(frame([("a",)], "k string"), tmp_path / "1", path, APPEND, FIRST)
+    files, batch = written(df, tmp_path / "2"), Transaction("app", 1)
+    really = DeltaTable.create_write_transaction
+
+    def answerless(*given, **named) -> None:
+        really(*given, **named)
+        raise lost
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", answerless)
+    with suppress(type(lost)):  # a failed commit is looked for at once, any other ends the run
+        adopt.commit(files, df.schema.json(), path, APPEND, batch)
+    monkeypatch.undo()
+
+    again = adopt.commit(files, df.schema.json(), path, APPEND, batch)
+
+    assert (again.version, again.applied, DeltaTable(path).version()) == (1, 1, 1)
+    assert sorted(r.k for r in tables.read(spark, path, 1).collect()) == ["a", "b"]
 
 
 def test_what_a_kill_left_half_written_is_no_part_of_the_table(spark, frame, tmp_path):

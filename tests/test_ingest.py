@@ -149,6 +149,23 @@ def test_a_parquet_record_comes_as_it_is(spark, tmp_path):
     assert [(r.a, r.b, r._row.text, r._row.record.b) for r in rows] == [(1, "x", None, "x"), (None, "y", None, "y")]
 
 
+@pytest.mark.parametrize("strict_first", [True, False])
+def test_nulls_are_read_beside_a_parquet_file_that_allows_none(spark, tmp_path, strict_first):
+    kind, values = source("parquet", "a INT, b STRING"), {True: [1, 2], False: [3, None]}
+    landed(tmp_path, kind, {})
+    for number, strict in enumerate((strict_first, not strict_first)):
+        columns = [pa.field("a", pa.int32(), nullable=not strict), pa.field("b", pa.string(), nullable=not strict)]
+        held = pa.table([values[strict], [str(v) if v else None for v in values[strict]]], pa.schema(columns))
+        pq.write_table(held, tmp_path / "in" / f"{number}.parquet")
+    files = landing.census(kind, landing.arrivals(kind, str(tmp_path)))
+
+    rows = read(spark, kind, {Shape(): [f.path for f in files]}).collect()
+
+    assert [(f.ddl, f.drift, f.rows) for f in files] == [("", "", 2)] * 2
+    assert sorted(((r.a, r.b) for r in rows), key=repr) == [(1, "1"), (2, "2"), (3, "3"), (None, None)]
+    assert all(r._row.text is None for r in rows)
+
+
 def test_a_row_is_known_by_its_content(spark, tmp_path):
     kind = source(ddl="a STRING, b STRING")
     bodies = {"1.csv": b'a,b\n1,x\n1,NA\n1,""\n,1x\n', "2.csv": b'a,b\r\n"1",x\r\n'}

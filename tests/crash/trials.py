@@ -43,12 +43,18 @@ def arrive(project: Project, months: tuple[int, ...]) -> None:
 
 def evidence(project: Project) -> Evidence:
     """All that a run leaves behind and that must not depend on how it came about."""
-    return {"tables": project.content(), "_runs": project.attempts(), "models": project.models()}
+    return {
+        "tables": project.content(),
+        "unread": project.unread(),
+        "_runs": project.attempts(),
+        "models": project.models(),
+    }
 
 
 def unlike(project: Project, undisturbed: Evidence) -> str:
     """What differs from an undisturbed run, in words; '' for nothing."""
     found = evidence(project)
+    assert not undisturbed["unread"]
     return "; ".join(f"{k}: {found[k]} against {v}" for k, v in undisturbed.items() if found[k] != v)
 
 

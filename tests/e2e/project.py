@@ -21,7 +21,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import land
+import pyarrow as pa
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 from ruamel.yaml import YAML
 
 from pipelines.cli import app, guarded
@@ -140,12 +142,30 @@ class Project:
         logs = sorted(p.parent for p in root.glob("*/*/_delta_log"))
         return {str(t.relative_to(root)): checksum(rows_of(t), WHEN_AND_WHERE) for t in logs}
 
+    def unread(self) -> list[str]:
+        """Versions of tables and of logs such as _runs that a reader who pinned them could not read: none, ever."""
+        root = Path(self.warehouse.root) / self.name
+        tables = sorted(p.parent for p in root.rglob("_delta_log") if "_locks" not in p.parts)
+        return [f"{t.relative_to(root)}@{v}" for t in tables for v in range(_versions(t)) if not _readable(t, v)]
+
     def attempts(self) -> list[tuple[object, ...]]:
         """`_runs` without clocks and ids."""
         return sorted(
             (r.stage, r.generation, r.batch, r.status, sorted(r.counts.items()), r.published_version, r.model_version)
             for r in self.records()
         )
+
+
+def _versions(table: Path) -> int:
+    return int(DeltaTable(table).version()) + 1
+
+
+def _readable(table: Path, version: int) -> bool:
+    """Whether all its files are there, and hold as many rows as the log says of them."""
+    try:
+        return len(rows_of(table, version)) == DeltaTable(table, version=version).count()
+    except (OSError, DeltaError, pa.ArrowException):
+        return False
 
 
 def apart(command: list[str], limit_s: float, **env: str) -> Said:

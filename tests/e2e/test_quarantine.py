@@ -30,7 +30,11 @@ def sales(root: Path, most: int = 100) -> Project:
         sources={
             "raw": {"kind": "files", "format": "csv", "path": "raw", "schema": "id STRING, at TIMESTAMP, amount INT"}
         },
-        tables={"sales": table(most, keys=["id"], sequence_by="at"), "log": table(most)},
+        tables={
+            "sales": table(most, keys=["id"], sequence_by="at"),
+            "log": table(most),
+            "gone": table(most, keys=["id"], sequence_by="at", apply_as_deletes="amount = 7"),
+        },
     )
     return made
 
@@ -45,7 +49,7 @@ def rule(most: int) -> dict[str, object]:
 
 
 def loosen(made: Project) -> None:
-    for name in ("sales", "log"):
+    for name in ("sales", "log", "gone"):
         made.change(lambda conf, name=name: conf["tables"].update({name: {**conf["tables"][name], **rule(1000)}}))
 
 
@@ -69,10 +73,11 @@ def story(spark, tmp_path_factory: pytest.TempPathFactory) -> Story:
         assert made.lakeloom("run").error == ""
     loosen(made)
     changed = made.lakeloom("run")
-    assert made.lakeloom("quarantine replay", "tables.sales").error == ""
+    for name in ("sales", "gone"):
+        assert made.lakeloom("quarantine replay", f"tables.{name}").error == ""
     killed = made.lakeloom_apart("quarantine replay", "tables.log", **{VARIABLE: "between clean and quarantine"}).code
     assert made.lakeloom("run").error == ""  # goes on with what was cut off
-    loosened = {name: shown(made, name) for name in ("sales", "log")}
+    loosened = {name: shown(made, name) for name in ("sales", "log", "gone")}
     file = made.root / "repaired.json"
     for name in ("sales", "log"):
         file.write_text(json.dumps({"_hash": torn(made, name)["_hash"], "_record": "c,2024-01-01T12:00:00Z,12"}) + "\n")
@@ -109,6 +114,16 @@ def test_a_replayed_row_keeps_its_sequence(story):
     assert story.loosened["log"] == [A, OLD_B, B]  # a table without keys takes it, to the microsecond
 
 
+def test_a_refused_row_that_is_let_in_after_its_key_was_deleted_does_not_bring_the_key_back(story):
+    assert story.loosened["gone"] == [A]  # b was deleted a day after its refused row
+    replayed = story.project.records("tables.gone")[-1].counts
+    assert {k: replayed[k] for k in ("applied", "superseded", "quarantined")} == {
+        "applied": 0,
+        "superseded": 1,
+        "quarantined": -1,
+    }
+
+
 def test_a_replay_that_was_killed_is_finished_by_the_next_run(story):
     assert story.killed == -SIGKILL
     replays = [i for i in story.project.intents("tables.log") if "quarantine" in i.inputs]
@@ -143,6 +158,7 @@ def test_what_was_refused_is_listed_with_reasons_place_and_run(story):
     [row] = json.loads(story.project.lakeloom("quarantine show", "tables.log", "--format", "json").out)
 
     reason = "amount: be between (min_value 0.0, max_value 1000.0)"
-    assert listed == [{"stage": f"tables.{n}", "rows": 1, "reasons": {reason: 1}} for n in ("sales", "log")]
+    assert listed[:2] == [{"stage": f"tables.{n}", "rows": 1, "reasons": {reason: 1}} for n in ("sales", "log")]
+    assert listed[2:] == [{"stage": "tables.gone", "rows": 2, "reasons": {reason: 1, "malformed record": 1}}]
     assert row["_file"].endswith("raw/1.csv")
     assert row["_run"] in {i.run_id for i in story.project.intents("tables.log")}
