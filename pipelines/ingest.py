@@ -168,21 +168,28 @@ def _objects(spark: SparkSession, source: Files, paths: Sequence[str], added: Se
     value, options = F.col("value"), {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
     names = (*ddl(source.ddl), *added)
     columns = ", ".join([source.ddl, *(f"{backquoted(n)} STRING" for n in added), f"{CORRUPT} STRING"])
-    odd = F.array_except(F.json_object_keys(value), F.array(*[F.lit(n) for n in names]))
     read = _texts(spark, paths).select(
         F.from_json(value, columns, options).alias("parsed"),
         unreadable(value).alias("unreadable"),
-        F.when(F.size(odd) > 0, odd).alias("odd") if strict else F.lit(None).cast("array<string>").alias("odd"),
+        odd(value, names, strict).alias("odd"),
         "value",
         FILE,
     )
     torn = F.coalesce("unreadable", F.col("parsed").getField(CORRUPT))
     text = F.coalesce(torn, F.when(F.col("odd").isNotNull(), value)).alias(CORRUPT)
     fields = [F.col("parsed").getField(n).alias(n) for n in names]
-    return read.select(*fields, text, FILE, F.when(torn.isNull(), _keys(F.col("odd"))).alias(WHY))
+    return read.select(*fields, text, FILE, F.when(torn.isNull(), oddly(F.col("odd"))).alias(WHY))
 
 
-def _keys(odd: Column) -> Column:
+def odd(value: Column, names: Sequence[str], strict: bool) -> Column:
+    """The keys of a JSON object that are none of these names; null for none, and where that is not looked at."""
+    if not strict:
+        return F.lit(None).cast("array<string>")
+    found = F.array_except(F.json_object_keys(value), F.array(*[F.lit(n) for n in names]))
+    return F.when(F.size(found) > 0, found)
+
+
+def oddly(odd: Column) -> Column:
     """Why a record is refused for its keys; null for no keys."""
     named = F.transform(
         F.slice(odd, 1, MOST_KEYS), lambda k: F.concat(F.lit("'"), F.left(k, F.lit(MOST_LETTERS)), F.lit("'"))

@@ -49,7 +49,8 @@ def take(asked: Asked) -> dict[str, Json]:
     ranges = _limited(waiting, _source(asked).most_records)
     parts = {str(p): list(r) for p, r in ranges.items()}
     behind = _span(waiting) - _span(ranges)
-    return {"topic": _source(asked).topic, "id": known, "partitions": parts, "behind": behind}
+    taken = {"topic": _source(asked).topic, "id": known, "partitions": parts, "behind": behind}
+    return {**taken, **_strictness(_source(asked))}
 
 
 def stands(asked: Asked, batch: Json) -> bool:
@@ -64,7 +65,7 @@ def again(asked: Asked) -> dict[str, Json]:
         raise DataError(f"{asked.stage}: {_source(asked).topic} is another topic than the one that was read")
     low = {p: max(began[p], bounds[p][0]) for p in began if p in bounds}
     held = {str(p): [min(low.get(p, upto), upto), upto] for p, upto in _ended(asked).items()}
-    return {"topic": _source(asked).topic, "id": known, "partitions": held}
+    return {"topic": _source(asked).topic, "id": known, "partitions": held, **_strictness(_source(asked))}
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Readin
         rows = held if staged == held else _recounted(asked, left)
         return Counted(rows, 0, {"offsets": offsets, "gap": held - rows, "expired": offsets - held})
 
-    yield Reading(_frame(asked, spark, left), held, witness)
+    yield Reading(_frame(asked, spark, left, batch.get("strict", False)), held, witness)
 
 
 def _source(asked: Asked) -> Kafka:
@@ -90,6 +91,11 @@ def _source(asked: Asked) -> Kafka:
 
 def _brokers(asked: Asked) -> str:
     return connection(asked, _source(asked).connection, KafkaBrokers).brokers
+
+
+def _strictness(source: Kafka) -> dict[str, bool]:
+    """What is to be done with a key beyond the schema, as it is now."""
+    return {"strict": True} if source.on_schema_change == "quarantine" else {}
 
 
 def _span(ranges: Ranges) -> int:
@@ -240,11 +246,14 @@ def _recounted(asked: Asked, ranges: Ranges) -> int:
     return rows
 
 
-def _frame(asked: Asked, spark: "SparkSession", ranges: Ranges) -> "DataFrame":
-    """The ranges as records; a value that is no object of the schema is malformed, with its text."""
+def _frame(asked: Asked, spark: "SparkSession", ranges: Ranges, strict: bool) -> "DataFrame":
+    """The ranges as records; a value that is no object of the schema is malformed, with its text.
+
+    strict: one with a key that is not declared is refused; else such a key is ignored.
+    """
     from pyspark.sql import functions as F
 
-    from pipelines.ingest import CORRUPT, shaped, unreadable
+    from pipelines.ingest import CORRUPT, WHY, Beyond, odd, oddly, shaped, unreadable
 
     source = _source(asked)
     names = tuple(ddl(source.ddl))
@@ -257,17 +266,20 @@ def _frame(asked: Asked, spark: "SparkSession", ranges: Ranges) -> "DataFrame":
     parsed = raw.select(
         F.from_json(value, f"{source.ddl}, {CORRUPT} STRING", options).alias("parsed"),
         F.coalesce(torn, unreadable(value)).alias("unreadable"),
+        odd(value, names, strict).alias("odd"),
+        value.alias("whole"),
         F.concat(F.lit(f"{source.topic}-"), "partition", F.lit("@"), "offset").alias("stood"),
         F.try_validate_utf8(F.col("key")).alias("kafka_key"),
         F.col("partition").alias("kafka_partition"),
         F.col("offset").alias("kafka_offset"),
         F.col("timestamp").alias("kafka_timestamp"),
     )
-    text = F.coalesce("unreadable", F.col("parsed").getField(CORRUPT))
-    flat = parsed.select(
-        *[F.col("parsed").getField(n).alias(n) for n in names], text.alias(CORRUPT), "stood", *source.beside
-    )
-    return shaped(flat, source, F.col("stood"), F.col(CORRUPT))
+    unread = F.coalesce("unreadable", F.col("parsed").getField(CORRUPT))
+    text = F.coalesce(unread, F.when(F.col("odd").isNotNull(), F.col("whole"))).alias(CORRUPT)
+    why = F.when(unread.isNull(), oddly(F.col("odd"))).alias(WHY)
+    fields = [F.col("parsed").getField(n).alias(n) for n in names]
+    flat = parsed.select(*fields, text, why, "stood", *source.beside)
+    return shaped(flat, source, F.col("stood"), F.col(CORRUPT), Beyond(why=F.col(WHY)))
 
 
 def _scan(asked: Asked, spark: "SparkSession", ranges: Ranges) -> "DataFrame":

@@ -77,11 +77,16 @@ class Kafka(Spec):
     format: Literal["json"] = Field(default="json", description="a record's value is one JSON object")
     ddl: str = Field(alias="schema", description="columns of the value as Spark DDL: 'id INT, at TIMESTAMP'")
     pii: Pii = Field(default={})
+    on_schema_change: Literal["fail", "quarantine"] = Field(
+        default="fail",
+        description="as of JSON files: a key beyond the schema is ignored, or its record refused; what a record lacks "
+        "is null",
+    )
     most_records: int | None = Field(default=None, gt=0, description="a batch takes no more; the next goes on")
     expired: Literal["refuse", "skip"] = Field(
         default="refuse", description="records that the topic dropped before they were read: stop, or count and go on"
     )
-    pace: ClassVar[frozenset[str]] = frozenset({"most_records", "expired"})
+    pace: ClassVar[frozenset[str]] = frozenset({"on_schema_change", "most_records", "expired"})
 
     @property
     def beside(self) -> tuple[str, ...]:

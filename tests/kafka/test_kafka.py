@@ -95,6 +95,23 @@ def test_a_value_that_is_no_object_of_the_schema_is_quarantined_as_it_came(click
     assert counts(clicks) == {"rows_in": 13, "applied": 1, "quarantined": 12, "offsets": 13}
 
 
+def test_a_key_beyond_the_schema_is_ignored_or_its_record_refused_as_the_source_says(clicks, broker):
+    more = '{"id": 1, "amount": 1, "price": 2}'
+    broker.send(topic(clicks), more)
+    ran(clicks.lakeloom("run"))
+    set_source(clicks, on_schema_change="quarantine")
+    broker.send(topic(clicks), more, record(2), '{"id": 3}', '{"id": "x", "price": 2}')
+
+    ran(clicks.lakeloom("run"))
+
+    assert found(clicks) == [(1, 0, 0), (2, 0, 2), (3, 0, 3)]
+    assert [(r["_record"], r["_reasons"]) for r in clicks.rows("tables.clicks", "quarantine")] == [
+        (more, ["schema drift: has 'price', which the schema has not"]),
+        ('{"id": "x", "price": 2}', ["malformed record"]),
+    ]
+    assert counts(clicks) == {"rows_in": 4, "applied": 2, "quarantined": 2, "offsets": 4}
+
+
 def test_persons_in_key_and_value_are_guarded_as_they_are_read(clicks, broker, monkeypatch):
     monkeypatch.setenv(pii.VARIABLE, KEY)
     set_source(clicks, pii={"id": "tokenize", "kafka_key": "tokenize"})
