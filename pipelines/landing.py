@@ -181,7 +181,8 @@ class _Read:
 
     def __post_init__(self) -> None:
         if self.source.format == "json":
-            self.unseen = {name: name.encode() for name in ddl(self.source.ddl)}
+            asked = (name for name in ddl(self.source.ddl) if name not in self.source.optional)
+            self.unseen = {name: name.encode() for name in asked}
 
     @property
     def grows(self) -> bool:
@@ -326,7 +327,8 @@ def _by_policy(source: Files, file: Landed, drift: Drift, where: str) -> Landed:
         return replace(file, drift=drift.words)
     if source.on_schema_change == "add_columns" and drift.grows:
         return replace(file, added=_addable(file.path, drift.more, ddl(source.ddl)))
-    raise DataError(f"{file.path}: {where} {drift.words}; mend the file or the source's schema")
+    may = ", or name under its `optional` what a file may lack" if source.format == "json" and drift.less else ""
+    raise DataError(f"{file.path}: {where} {drift.words}; mend the file or the source's schema{may}")
 
 
 def _addable(path: str, names: tuple[str, ...], declared: Iterable[str]) -> tuple[str, ...]:

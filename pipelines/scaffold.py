@@ -201,6 +201,7 @@ def _text(name: str, kind: str, folder: str, columns: list[Column], null: str) -
             *(["    kind: delta"] if kind == "delta" else ["    kind: files", f"    format: {kind}"]),
             f"    path: {folder}                # folder under the target's landing root",
             *([f"    null: {json.dumps(null)}"] if null else []),
+            *_optional(kind, columns),
             "    schema: >",
             "      " + ",\n      ".join(f"{_quoted(c.name)} {c.ddl}" for c in columns),
             "",
@@ -219,6 +220,12 @@ def _text(name: str, kind: str, folder: str, columns: list[Column], null: str) -
             _hints(name, key, time, columns),
         ]
     )
+
+
+def _optional(kind: str, columns: list[Column]) -> list[str]:
+    """Of JSON, whose writers often leave out what is null."""
+    names = [c.name for c in columns if not c.whole] if kind == "json" else []
+    return [f"    optional: {json.dumps(names)}     # a file may lack them"] if names else []
 
 
 def _like_a_key(column: Column) -> bool:

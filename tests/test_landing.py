@@ -144,6 +144,16 @@ def test_a_column_that_no_record_of_json_has_is_one_that_the_file_lacks(
         with pytest.raises(DataError) as caught:
             of_json(tmp_path, policy)
         assert str(caught.value).startswith(f"{path}: every record lacks ")
+        assert str(caught.value).endswith("the source's schema, or name under its `optional` what a file may lack")
+
+
+def test_a_column_that_a_file_of_json_may_lack_is_missing_in_none(land, tmp_path):
+    land("a.json", b'{"a": 1}\n')
+    kind = source("json").model_copy(update={"optional": ("b",)})
+
+    (found,) = landing.census(kind, landing.arrivals(kind, str(tmp_path)))
+
+    assert (found.rows, found.drift) == (1, "")
 
 
 def test_keys_without_end_are_refused_before_they_fill_the_memory(land, tmp_path, monkeypatch):

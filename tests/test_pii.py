@@ -61,6 +61,14 @@ def test_guarded_columns_may_be_keys_as_tokens_and_stand_in_tables(tmp_path):
     check(*load_lines(tmp_path / "p.yml"))
 
 
+def test_what_a_file_may_lack_is_a_column_of_its_schema_and_of_json(tmp_path):
+    assert flaws(tmp_path, ("    path: raw\n", "    path: raw\n    optional: [emial]\n")) == (
+        "7: sources.raw.optional: no column 'emial'; did you mean 'email'?"
+    )
+    named = ("    path: raw\n", "    path: raw\n    optional: [email]\n")
+    assert "optional is of json" in flaws(tmp_path, named, ("format: json", "format: csv"))
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

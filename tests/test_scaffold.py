@@ -90,6 +90,7 @@ def test_json_lines_keep_their_nesting(conf, tmp_path):
 
     assert source.format == "json"
     assert ddl(source.ddl) == {"id": "STRING", "tags": "ARRAY<STRING>", "at": "STRUCT<lat: DOUBLE>"}
+    assert source.optional == ("at",)
 
 
 def test_parquet_gives_its_own_types(conf, tmp_path):

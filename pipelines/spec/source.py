@@ -8,7 +8,7 @@ without making the table anew.
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from pipelines.spec.base import Column, Name, Spec, length_of
 
@@ -57,10 +57,19 @@ class Files(Spec):
         description="a file whose columns are not the schema's stops the table, brings its new columns as text, or "
         "is refused row by row; keys beyond the schema (json) are ignored, added or refused; order is no change",
     )
+    optional: tuple[str, ...] = Field(
+        default=(), description="json: columns that a file may lack altogether, and which are null then"
+    )
     most_files: int | None = Field(
         default=None, gt=0, description="a batch takes no more, those that were written first; the next goes on"
     )
-    pace: ClassVar[frozenset[str]] = frozenset({"on_schema_change", "most_files"})
+    pace: ClassVar[frozenset[str]] = frozenset({"on_schema_change", "optional", "most_files"})
+
+    @model_validator(mode="after")
+    def _of_json(self) -> "Files":
+        if self.optional and self.format != "json":
+            raise ValueError(f"optional is of json, whose records may leave keys out; {self.format} names its columns")
+        return self
 
     @property
     def beside(self) -> tuple[str, ...]:
