@@ -5,15 +5,21 @@ from hashlib import sha256
 from importlib.metadata import distributions, version
 from pathlib import Path
 
+from pipelines import extensions
+
 LETTERS = 12  # of a hash
 
 
 @cache
-def code() -> str:
-    """'0.1.0+3f2a...': the release, and a hash of the package's sources, for a checkout need not be a release."""
+def code(own: tuple[str, ...] = ()) -> str:
+    """'0.1.0+3f2a...': the release, and a hash of the package's sources, for a checkout need not be a release.
+
+    own: modules of a team's own that took part.
+    """
     root = Path(__file__).parent
     sources = sorted(root.rglob("*.py"))
     whole = "".join(f"{p.relative_to(root)} {sha256(p.read_bytes()).hexdigest()}\n" for p in sources)
+    whole += "".join(f"{name} {hashed}\n" for name, hashed in extensions.code(own).items())
     return f"{version('lakeloom')}+{_hash(whole)}"
 
 

@@ -32,7 +32,7 @@ class Problem:
     time: str = ""  # as_of_time
     pair: tuple[str, ...] = ()  # user and item, of a recommendation
     scratch: str = ""  # a folder that all machines see
-    extensions: tuple[str, ...] = ()  # modules that hold nets of a team's own
+    extensions: tuple[str, ...] = ()  # modules that hold nets and estimators of a team's own
     observed: str = ""  # column that is false where a label is too low; of a survival
 
 

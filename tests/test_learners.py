@@ -289,6 +289,7 @@ def test_every_kind_is_tried_for_every_task_that_it_learns():
         ("regression", "survival"),
     }
     tried |= {(task, net) for task in LABELS for net in ("tabular_net", "image_net")}  # in tests/deep, where torch is
+    tried |= {(task, "own") for task in LABELS}  # in test_own.py
 
     assert tried == {(task, kind) for task in LABELS for kind in learners(task)}
     assert set(LEARNERS) == set(SPECS)

@@ -209,7 +209,7 @@ def test_a_forecast_is_held_against_the_past_and_explained(tmp_path):
              ("{kind: logistic_regression}", "{kind: isotonic, feature: distance}")],
             "models.late_arrival.candidates.0.kind: isotonic learns no task multiclass; there is "
             "logistic_regression, decision_tree, random_forest, naive_bayes, mlp, xgboost, tabular_net, "
-            "image_net",
+            "image_net, own",
         ),
         (
             [*NUMBER, ("metric: rmse", "metric: roc_auc")],

@@ -12,7 +12,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, cast
@@ -33,6 +32,7 @@ from pipelines.deep.job import Folder, Job, Json
 from pipelines.deep.launch import launch
 from pipelines.deep.loader import Deck
 from pipelines.errors import DataError, SpecError
+from pipelines.extensions import code
 from pipelines.log import Transaction
 from pipelines.onnx import Graph
 from pipelines.spec.candidate import ImageNet, TabularNet, Trained
@@ -116,15 +116,8 @@ class NetEstimator(Estimator["NetModel"]):
     def _name(self, design: Design, seen: Json) -> str:
         """The hash of all that decides the weights, but for the number of ranks."""
         told = {**self.spec.model_dump(mode="json", include=DECIDES), **design.as_json(), **seen, "seed": self.seed}
-        told |= {"code": _code(self.extensions)} if design.module else {}
+        told |= {"code": code(self.extensions)} if design.module else {}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _code(modules: Sequence[str]) -> Json:
-    """The hash of each module's file, so that a training of other code is another."""
-    found = {name: find_spec(name) for name in modules}
-    files = {name: Path(each.origin) for name, each in found.items() if each and each.origin}
-    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
 
 
 def _laid(rows: DataFrame, design: Design) -> DataFrame:

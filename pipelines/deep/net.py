@@ -6,8 +6,7 @@ rows, ranks or Spark. A team's own takes its place by the same contract: made
 of a Design, from vectors to outputs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from torch.nn import functional as fn
 
 from pipelines.deep.design import SIDE, Design
 from pipelines.errors import SpecError
+from pipelines.extensions import named
 
 UNWEIGHTED = 0.05  # spread of embeddings at the start
 
@@ -74,11 +74,7 @@ def made(design: Design, extensions: Sequence[str]) -> nn.Module:
     """
     if not design.module:
         return Net(design)
-    there = {name: net for module in extensions for name, net in _nets(module).items()}
-    if design.module not in there:
-        known = f"there are {', '.join(sorted(there)) or 'none'}" if extensions else "the target names no extensions"
-        raise SpecError(f"module: {design.module} is in NETS of no extension; {known}")
-    net: nn.Module = there[design.module](design)
+    net: nn.Module = named("NETS", ("module", design.module), extensions)(design)
     kept = [name for name, _ in net.named_buffers()]
     if kept:
         raise SpecError(
@@ -86,14 +82,6 @@ def made(design: Design, extensions: Sequence[str]) -> nn.Module:
             "take a layer without one, such as LayerNorm in place of BatchNorm"
         )
     return net
-
-
-def _nets(module: str) -> Mapping[str, Callable[[Design], nn.Module]]:
-    try:
-        found: Mapping[str, Callable[[Design], nn.Module]] = getattr(import_module(module), "NETS", {})
-    except ImportError as error:
-        raise SpecError(f"extensions: {module} cannot be imported here: {error}") from error
-    return found
 
 
 def _begin(part: nn.Module) -> None:

@@ -120,7 +120,7 @@ class Asked:
     closing: tuple[Transformer, ...] = ()  # stages that end the pipeline
     pair: tuple[str, ...] = ()  # user and item, of a recommendation
     scratch: str = ""  # a folder that all machines see, for what is in between
-    extensions: tuple[str, ...] = ()  # modules that hold nets of a team's own
+    extensions: tuple[str, ...] = ()  # modules that hold nets and estimators of a team's own
     observed: str = ""  # column that is false where the label is too low, for its time is not over; of a survival
 
 

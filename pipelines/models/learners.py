@@ -17,13 +17,13 @@ from pyspark.sql import functions as F
 
 from pipelines.deep.estimator import NetEstimator
 from pipelines.errors import DataError, SpecError
-from pipelines.models import pairs, words
+from pipelines.models import own, pairs, words
 from pipelines.models.base import SEED, Asked, Block, Fitted, Inputs, Shape, shares
 from pipelines.models.preparation import Prepared, prepare
-from pipelines.spec import Candidate, ImageNet, Isotonic, Lda, Survival
+from pipelines.spec import Candidate, ImageNet, Isotonic, Lda, Own, Survival
 from pipelines.spec.task import FEATURES, PREDICTION, PROBABILITY, RAW, TARGET
 
-Stages = Sequence["Estimator[Any] | _Likeliest | _Checkpointed"]
+Stages = Sequence["Estimator[Any] | _Likeliest | _Checkpointed | own.Factory"]
 Weights = Callable[[Any], Sequence[float]]  # of the fitted first stage: one for each place of the vector
 LEAST = {"poisson": "0 or greater", "gamma": "greater than 0", "survival": "greater than 0"}  # of a label
 OVER = "__over"
@@ -64,7 +64,7 @@ def fit(candidate: Candidate, train: DataFrame, inputs: Inputs, asked: Asked) ->
 
 def _prepared(candidate: Candidate, train: DataFrame, inputs: Inputs, asked: Asked) -> Prepared:
     """What the candidate wants of the rows: one vector of all features, or a few of them as they are."""
-    shape = LEARNERS[candidate.kind].shape
+    shape = candidate.shape if isinstance(candidate, Own) else LEARNERS[candidate.kind].shape
     if shape == "pairs":
         return pairs.prepare(train, asked.pair)
     if isinstance(candidate, Lda):
@@ -240,6 +240,10 @@ def _image(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
     return [NetEstimator(spec, (), asked.classes, SEED, asked.scratch)]
 
 
+def _own(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
+    return [own.Factory(spec, CLASS if asked.classes else NUMBER, _bins(prepared), asked.extensions)]
+
+
 def _kmeans(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
     return [clustering.KMeans(**CLUSTER, k=spec.k, maxIter=spec.iterations)]
 
@@ -345,6 +349,7 @@ LEARNERS: dict[str, Learner] = {
     "xgboost": Learner("boosted", _xgboost, _gain),
     "tabular_net": Learner("net", _net),
     "image_net": Learner("pictures", _image),
+    "own": Learner("linear", _own, own.weights),
     "kmeans": Learner("linear", _kmeans, _centres),
     "bisecting_kmeans": Learner("linear", _bisecting, _centres),
     "gaussian_mixture": Learner("linear", _mixture, _means),

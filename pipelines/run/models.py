@@ -243,7 +243,7 @@ def _tags(ctx: Context, intent: Intent, slices: Slices, winner: tune.Trial) -> d
         "lakeloom.now": intent.now.isoformat(),
         "lakeloom.inputs": json.dumps(intent.inputs),
         "lakeloom.seed": str(SEED),
-        "lakeloom.code": provenance.code(),
+        "lakeloom.code": provenance.code(ctx.target.extensions if winner.candidate.foreign else ()),
         "lakeloom.packages": provenance.packages(),
     }
 

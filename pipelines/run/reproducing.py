@@ -45,7 +45,7 @@ def reproduce(pipeline: Pipeline, target: Target, version: Version, stage: Stage
     _refuse_gone(warehouse, version, intent)
     with session(target, f"reproduce {version.name}") as spark:
         found = _again(spark, warehouse, pipeline, model, (intent, target.extensions, tell))
-    return _compared(version, registry.detail(version), found, model.candidates[0])
+    return _compared(version, registry.detail(version), found, model.candidates[0], target.extensions)
 
 
 def _at(version: Version) -> str:
@@ -102,7 +102,7 @@ def _again(
         Folder(place).remove()
 
 
-def _compared(version: Version, was: Json, now: Json, winner: Candidate) -> Json:
+def _compared(version: Version, was: Json, now: Json, winner: Candidate, extensions: tuple[str, ...]) -> Json:
     """Metrics of both slices, within the tolerance; and the rows that were tested on."""
     allowed = tolerance(winner, int(was["splits"]["train"]["rows"]))
     before = {**_flat("test", was["test"]), **_flat("validate", was["candidates"][0]["validate"])}
@@ -115,7 +115,7 @@ def _compared(version: Version, was: Json, now: Json, winner: Candidate) -> Json
         "same_rows": was["tested"] == now["tested"],
         "tolerance": allowed,
         "metrics": figures,
-        "same_code": tags["lakeloom.code"] == provenance.code(),
+        "same_code": tags["lakeloom.code"] == provenance.code(extensions if winner.foreign else ()),
         "same_packages": tags["lakeloom.packages"] == provenance.packages(),
     }
 

@@ -3,7 +3,17 @@
 from pipelines.spec.airflow import Airflow
 from pipelines.spec.alerts import Alerts
 from pipelines.spec.base import Spec, length_text, length_words
-from pipelines.spec.candidate import Candidate, ImageNet, Isotonic, Lda, LogisticRegression, Survival, Xgboost, learners
+from pipelines.spec.candidate import (
+    Candidate,
+    ImageNet,
+    Isotonic,
+    Lda,
+    LogisticRegression,
+    Own,
+    Survival,
+    Xgboost,
+    learners,
+)
 from pipelines.spec.case import Case, Cases
 from pipelines.spec.connection import KafkaBrokers, Postgres
 from pipelines.spec.decision import Cost, Decision
@@ -42,7 +52,7 @@ __all__ = [
     "Backtest", "Candidate", "Case", "Cases", "Cost", "Databricks", "Decision", "Delta", "Expectation", "Explain",
     "Fairness", "Feature", "Files", "Freshness", "Gate", "ImageNet", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers",
     "KafkaSink", "Kubernetes", "Lda", "LineageFile", "LineageHttp", "Lines", "Local", "LogisticRegression", "Metric",
-    "Model", "Monitor", "Pipeline", "Postgres", "Prices", "Range", "Score", "Search", "Size", "Source", "Spec",
+    "Model", "Monitor", "Own", "Pipeline", "Postgres", "Prices", "Range", "Score", "Search", "Size", "Source", "Spec",
     "Split", "Standalone", "Submit", "Survival", "Table", "Target", "Task", "Volume", "Window", "Workload", "Xgboost",
     "Yarn", "learners", "length_text", "length_words", "load", "load_cases", "load_lines", "load_target", "reach_text",
     "smaller_is_better",

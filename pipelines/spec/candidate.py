@@ -22,6 +22,7 @@ L2 = Annotated[float, Field(ge=0, le=1_000, description="L2 penalty")]
 Iterations = Annotated[int, Field(gt=0, le=10_000, description="most steps")]
 Depth = Annotated[int, Field(gt=0, le=16, description="deepest tree")]
 K = Annotated[int, Field(ge=2, le=200, description="clusters")]
+Param = Annotated[str, Field(pattern=r"^[A-Za-z]\w{0,62}$")]
 MinRows = Annotated[int, Field(gt=0, le=1_000_000_000, description="fewest rows of a leaf")]
 
 
@@ -34,6 +35,11 @@ class Learned(Searched):
     def named(cls) -> str:
         """Its `kind`."""
         return str(get_args(cls.model_fields["kind"].annotation)[0])
+
+    @property
+    def foreign(self) -> bool:
+        """True where code of a team's own trains it."""
+        return False
 
 
 class LogisticRegression(Learned):
@@ -235,6 +241,11 @@ class TabularNet(Trained):
             )
         return self
 
+    @property
+    def foreign(self) -> bool:
+        """By its module."""
+        return self.module is not None
+
 
 class ImageNet(Trained):
     """A convolutional network over one column of pictures, PNG or JPEG; each process decodes its own."""
@@ -252,6 +263,23 @@ class ImageNet(Trained):
         if not self.size >> len(self.filters):
             raise ValueError(f"size: {self.size} is not to be halved {len(self.filters)} times; take fewer filters")
         return self
+
+
+class Own(Learned):
+    """An estimator of Spark ML of your own; preparation, evaluation, gates and scoring are those of the others."""
+
+    tasks: ClassVar[tuple[Task, ...]] = (*CLASSES, *NUMBERS)
+    kind: Literal["own"]
+    estimator: Name = Field(description="its name in `ESTIMATORS` of a module of the target's `extensions`")
+    shape: Literal["linear", "trees"] = Field(
+        default="linear", description="how features are prepared: standardised and one-hot, or plain and by index"
+    )
+    params: dict[Param, bool | int | float | str] = Field(default={}, description="what it is made with, by name")
+
+    @property
+    def foreign(self) -> bool:
+        """Always."""
+        return True
 
 
 class Kmeans(Learned):
@@ -312,12 +340,12 @@ class Als(Learned):
 
 KINDS: tuple[type[Learned], ...] = (
     LogisticRegression, LinearRegression, GeneralizedLinearRegression, DecisionTree, RandomForest, Gbt, LinearSvc,
-    NaiveBayes, FactorizationMachines, Mlp, Isotonic, Survival, Xgboost, TabularNet, ImageNet, Kmeans, BisectingKmeans,
-    GaussianMixture, Lda, Als,
+    NaiveBayes, FactorizationMachines, Mlp, Isotonic, Survival, Xgboost, TabularNet, ImageNet, Own, Kmeans,
+    BisectingKmeans, GaussianMixture, Lda, Als,
 )  # fmt: skip
 Candidate = Annotated[
     LogisticRegression | LinearRegression | GeneralizedLinearRegression | DecisionTree | RandomForest | Gbt | LinearSvc
-    | NaiveBayes | FactorizationMachines | Mlp | Isotonic | Survival | Xgboost | TabularNet | ImageNet | Kmeans
+    | NaiveBayes | FactorizationMachines | Mlp | Isotonic | Survival | Xgboost | TabularNet | ImageNet | Own | Kmeans
     | BisectingKmeans | GaussianMixture | Lda | Als,
     Field(discriminator="kind"),
 ]  # fmt: skip

@@ -46,7 +46,8 @@ class Target(Spec):
     )
     extensions: tuple[Extension, ...] = Field(
         default=(),
-        description="Python modules of your own, trusted like the code: what their `NETS` names a conf may ask for",
+        description="Python modules of your own, trusted like the code: "
+        "what their `NETS` and `ESTIMATORS` name a conf may ask for",
     )
     submit: Submit | None = Field(default=None, description="how `lakeloom submit` and Airflow reach a cluster")
 

@@ -65,6 +65,11 @@ class Project:
         return self.root / "conf" / f"{self.name}.yml"
 
     @property
+    def target(self) -> Path:
+        """The target file."""
+        return self.root / "conf" / "targets" / "local.yml"
+
+    @property
     def landing(self) -> Path:
         """The landing folder."""
         return self.root / ".lakeloom" / "landing"
@@ -198,7 +203,7 @@ def project(root: Path, name: str) -> Project:
     """An empty project; its conf is to be written."""
     made = Project(root, name)
     (root / "conf" / "targets").mkdir(parents=True, exist_ok=True)
-    (root / "conf" / "targets" / "local.yml").write_text(TARGET)
+    made.target.write_text(TARGET)
     made.landing.mkdir(parents=True, exist_ok=True)
     return made
 

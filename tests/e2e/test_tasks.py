@@ -1,5 +1,6 @@
 """conf/arrival_delay.yml on a few days of real flights, with a model of classes beside it: trained, scored, shown."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,25 +8,28 @@ from typing import Any
 
 import pytest
 
-from e2e.project import Project, Said, land_flights, project
+from e2e.project import TARGET, Project, Said, land_flights, project
 from pipelines.state import Record
 
 pytestmark = pytest.mark.spark
 
 CONF = Path(__file__).parents[2] / "conf" / "arrival_delay.yml"
 GRADES = {"early", "on time", "late"}
+OWN = {"kind": "own", "estimator": "stump", "shape": "trees", "params": {"maxDepth": 5}}
 GRADE = "CASE WHEN arr_delay < -10 THEN 'early' WHEN arr_delay < 15 THEN 'on time' ELSE 'late' END"
 
 
 @dataclass(frozen=True)
 class Story:
-    """Three months, then April; May and another candidate for the grades; then a model whose label never varies."""
+    """Three months, then April; May and another candidate for the grades; a label that never varies; no extension."""
 
     project: Project
     first: Said
     april: Said
     may: Said
     never: Said
+    unlisted: Said
+    again: Said
     report: str
 
 
@@ -33,11 +37,13 @@ class Story:
 def story(spark, tmp_path_factory: pytest.TempPathFactory) -> Story:
     made = project(tmp_path_factory.mktemp("tasks"), "arrival_delay")
     made.conf.write_bytes(CONF.read_bytes())
+    made.target.write_text(TARGET.replace("}", ", extensions: [acme]}"))
     made.change(_with_grades)
     land_flights(made, months=(1, 2, 3), days=(1, 2))
     first = made.lakeloom("run")
     land_flights(made, months=(4,), days=(1, 2))
     april = made.lakeloom("run")
+    again = made.lakeloom("reproduce", "grade@1", "--format", "json")
     made.lakeloom("report")
     page = (made.root / ".lakeloom" / "arrival_delay.html").read_text()
     made.change(lambda conf: conf["models"].update(grade=_model(GRADE, "multiclass", "random_forest")))
@@ -45,7 +51,10 @@ def story(spark, tmp_path_factory: pytest.TempPathFactory) -> Story:
     may = made.lakeloom("run")
     made.change(lambda conf: conf["models"].update(never=_model("arr_delay > 100000", "binary", "decision_tree")))
     never = made.lakeloom("run", "--select", "models.never")
-    return Story(made, first, april, may, never, page)
+    made.target.write_text(TARGET)
+    made.change(lambda conf: conf["models"]["grade"].update(candidates=[OWN]))
+    unlisted = made.lakeloom("run", "--select", "models.grade")
+    return Story(made, first, april, may, never, unlisted, again, page)
 
 
 def _with_grades(conf: Any) -> None:
@@ -54,7 +63,7 @@ def _with_grades(conf: Any) -> None:
         {"kind": "xgboost", "rounds": 20, "depth": 4},
     ]
     conf["models"]["delay_minutes"]["gates"] = [{"metric": "rmse", "versus": "champion"}]
-    conf["models"]["grade"] = _model(GRADE, "multiclass", "decision_tree")
+    conf["models"]["grade"] = {**_model(GRADE, "multiclass", "decision_tree"), "candidates": [OWN]}
     for name in ("delay_minutes", "grade"):
         conf["scores"][f"{name}_daily"] = {"model": name, "of": "departures", "mode": "batch"}
         conf["scores"][f"{name}_live"] = {"model": name, "of": "departures", "mode": "stream"}
@@ -72,7 +81,7 @@ def test_one_command_trains_and_scores_numbers_and_classes(story):
     assert (story.first.error, story.april.error) == ("", "")
     assert "ERROR" not in story.first.err  # MLflow tries what it logs
     assert story.project.models()[1] == {"champion": 2}  # of the grades, in May
-    assert "model delay_minutes: " in story.first.out and "model grade: decision_tree is version 1" in story.first.out
+    assert "model delay_minutes: " in story.first.out and "model grade: own is version 1" in story.first.out
     assert "rmse" in story.first.out and "macro_f1" in story.first.out and "roc_auc" not in story.first.out
 
 
@@ -152,3 +161,20 @@ def test_a_label_that_never_varies_is_refused_and_nothing_is_registered(story):
     assert (story.never.code, versions) == (3, 3)
     assert "models.never: the label is False in each of" in story.never.error
     assert story.never.error.endswith("training rows; there is nothing to learn")
+
+
+def test_an_estimator_of_ones_own_is_trained_scored_and_made_once_more(story):
+    found, gates = json.loads(story.again.out), record(story, "models.grade").detail["gates"]
+
+    assert (found["same"], found["tolerance"], found["same_code"]) == (True, 0.0, True)
+    assert {"ONNX answers as Spark does", "loads and scores in a clean process"} <= {g["gate"] for g in gates}
+    assert 1 in {r["model_version"] for r in story.project.rows("scores.grade_daily")}
+
+
+def test_a_conf_cannot_reach_code_that_the_target_does_not_list(story):
+    versions, _ = story.project.models()
+
+    assert (story.unlisted.code, versions) == (2, 3)
+    assert story.unlisted.error == (
+        "models.grade: estimator: stump is in ESTIMATORS of no extension; the target names no extensions"
+    )

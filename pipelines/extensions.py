@@ -1,0 +1,53 @@
+"""Code of a team's own: what the modules that a target lists hold under a register, such as NETS or ESTIMATORS.
+
+A conf names an entry of a register and never a module, so that whoever writes
+it can ask for nothing but what those who deploy have laid out.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import SpecError
+
+
+def named(register: str, asked: tuple[str, str], modules: Sequence[str]) -> Callable[..., Any]:
+    """What stands under a name in a register of these modules; of two the later one's.
+
+    asked: the key of the conf and its value. Errors: SpecError where there is none, or where a module has gone.
+    """
+    key, name = asked
+    there = {each: made for module in modules for each, made in getattr(_module(module), register, {}).items()}
+    if name not in there:
+        known = f"there are {', '.join(sorted(there)) or 'none'}" if modules else "the target names no extensions"
+        raise SpecError(f"{key}: {name} is in {register} of no extension; {known}")
+    made: Callable[..., Any] = there[name]
+    return made
+
+
+def _module(name: str) -> object:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise SpecError(f"extensions: {name} cannot be imported here: {error}") from error
+
+
+def code(modules: Sequence[str]) -> dict[str, str]:
+    """The hash of each module's file, of a package of all its files, so that a training of other code is another."""
+    sources = {name: _sources(name) for name in modules}
+    return {name: hashlib.sha256(b"".join(map(_line, files))).hexdigest() for name, files in sources.items() if files}
+
+
+def _sources(name: str) -> list[Path]:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        return []
+    folders = spec.submodule_search_locations or ()
+    return sorted(p for f in folders for p in Path(f).rglob("*.py")) or [Path(spec.origin)]
+
+
+def _line(file: Path) -> bytes:
+    return hashlib.sha256(file.read_bytes()).digest()
