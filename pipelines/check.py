@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipelines.columns import Columns, Origin, carry, ddl, filters, lineage, near, refuse, refuse_expression, relations
+from pipelines.derivable import underivable
 from pipelines.errors import SpecError
 from pipelines.holdable import unholdable
 from pipelines.promises import broken
@@ -290,6 +291,7 @@ def _feature(name: str, feature: Feature, seen: _Seen) -> Iterator[Flaw]:
         yield from _past((*place, "as_of", i), as_of, feature, seen)
     for i, window in enumerate(feature.windows):
         yield from _past((*place, "windows", i), window, feature, seen)
+    yield from (Flaw((*place, *keys), sentence) for keys, sentence in underivable(feature))
     yield from _clashes(place, feature)
 
 

@@ -16,6 +16,20 @@ GOLDEN = Path(__file__).parent / "golden" / "delays.yml"
 NULLS = "expect_column_values_to_not_be_null: {column: origin}"
 
 
+DERIVED = "columns: [carrier, distance]"
+UNDERIVABLE = {
+    "weather_tmp / 2": "no column 'weather_tmp'; did you mean 'weather_temp'?",
+    "arr_delay * 2": "no column 'arr_delay'; there is carrier, distance, weather_temp, origin_dep_delay_avg_1h, "
+    "origin_dep_delay_count_1h, origin_dep_delay_avg_6h, origin_dep_delay_count_6h, scheduled_departure",
+    "rand() + distance": "rand() is not among the functions a conf may call; did you mean rpad()?",
+    "sum(distance)": "'sum(distance)' reads other rows; an expression reads the columns of its own",
+    "explode(array(distance))": "explode() makes rows of one; an expression makes one value of each",
+    "datediff(current_date(), scheduled_departure)": "'datediff(current_date(), scheduled_departure)' reads the clock; "
+    "what a row may know ends at scheduled_departure",
+    "1 + 1": "'1 + 1' reads no other feature, and so is the same in every row",
+}
+
+
 @pytest.fixture
 def flaws(tmp_path):
     """Texts to replace in the golden conf -> all that check says, without the folder."""
@@ -317,6 +331,16 @@ def test_a_label_column_among_the_features_is_refused(flaws):
             "two columns are named origin_dep_delay_avg_1h",
         ),
         ("[carrier, distance]", "[carrier, flight_id]", "41: features.departures", "two columns are named flight_id"),
+        (
+            DERIVED,
+            f"{DERIVED}\n    derive: {{carrier: weather_temp * 2}}",
+            "41: features.departures",
+            "two columns are named carrier",
+        ),
+        *(
+            (DERIVED, f'{DERIVED}\n    derive: {{warm: "{said}"}}', "46: features.departures.derive.warm", sentence)
+            for said, sentence in UNDERIVABLE.items()
+        ),
         (
             "features: departures",
             "features: departure",

@@ -166,6 +166,22 @@ def test_the_spine_is_shuffled_once_for_a_set_of_keys_however_many_parts_have_it
     assert exchanges(counted) == 2  # the events of a distinct count once more, by themselves
 
 
+def test_a_derived_column_is_made_of_what_its_row_saw(frame):
+    derive = {
+        "felt": "weather_temp - weather_wind",
+        "hour_of": "hour(starts)",
+        "calm": "coalesce(weather_wind < 2, true)",
+    }
+    spine = frame([(1, "p", "x", NOON, None, None), (2, "q", "x", NOON, None, None)], TRIPS)
+    weather = frame([("p", NOON - HOUR, NOON - HOUR, 9.0, 2.5), ("q", NOON, NOON, 1.0, 1.0)], WEATHER)
+    asked = feature(as_of=[AS_OF], derive=derive)
+
+    rows = build(asked, spine, {"weather": weather}, TABLES).collect()
+
+    assert asked.outputs() == ("weather_temp", "weather_wind", "felt", "hour_of", "calm")
+    assert sorted((r.id, r.felt, r.hour_of, r.calm) for r in rows) == [(1, 6.5, 12, False), (2, None, 12, True)]
+
+
 def test_columns_come_keys_first_then_in_the_order_of_the_conf(frame):
     trips, weather = frame([trip(1, NOON, 1)], TRIPS), frame([], WEATHER)
 

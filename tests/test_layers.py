@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors",
         "spec",
         "columns",
-        "promises drift watches trainable holdable tagged extensions",
+        "promises drift watches trainable holdable tagged derivable extensions",
         "footer packed manifest provenance signature",
         "check plan gates cost profile",
         "crash suggest submit outline lineage layout alerts pii subject told",

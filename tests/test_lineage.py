@@ -230,6 +230,17 @@ def test_a_column_is_followed_to_its_sources_and_its_scores():
     assert known.upstream("tables.airports.faa") == {"sources.airports_raw.faa": {}}
 
 
+def test_a_derived_feature_is_made_of_what_those_are_that_it_reads(tmp_path):
+    path, old = tmp_path / "flights.yml", "    as_of:\n"
+    path.write_text(CONF.read_text().replace(old, f"    derive: {{felt: weather_temp - weather_wind_speed}}\n{old}", 1))
+
+    known = graph(load(path))
+
+    both = known.upstream("features.departures.weather_temp") | known.upstream("features.departures.weather_wind_speed")
+    assert known.upstream("features.departures.felt") == both
+    assert set(both) == {f"tables.weather.{column}" for column in ("temp", "wind_speed", "origin")}
+
+
 def test_what_stands_further_up_is_not_written_out_again():
     found = graph(load(CONF)).upstream("scores.late_arrival_daily")
 

@@ -60,6 +60,7 @@ CLOCKS = {
     "curdate": "DATE '{0:%Y-%m-%d}'",
 }
 _BARE = ("current_timestamp", "localtimestamp", "current_date")  # may stand without ()
+_ROWS = frozenset("explode explode_outer inline inline_outer posexplode posexplode_outer stack window".split())
 _SYNTAX = frozenset(  # words that stand before a parenthesis and call nothing
     """
     all and any as between by case cube dec distinct div else escape except exists from group grouping having in
@@ -122,6 +123,10 @@ def refuse(select: str, known: Collection[str]) -> None:
 def refuse_expression(text: str, columns: Sequence[str]) -> frozenset[str]:
     """The columns that one SQL expression over `columns` reads; SpecError under the rules of `refuse`."""
     _refuse_text(text)
+    words = tokens(text)
+    for name in (word.text.lower() for i, word in enumerate(words) if _called(words, i)):
+        if name in _ROWS:
+            raise SpecError(f"{name}() makes rows of one; an expression makes one value of each")
     select = f"SELECT ({text}\n) AS it FROM rows"
     tree = query(select)
     _refuse_nodes(tree)

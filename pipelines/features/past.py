@@ -38,7 +38,8 @@ def build(feature: Feature, spine: DataFrame, tables: Mapping[str, DataFrame], s
     frame = spine.select(*dict.fromkeys((*feature.keys, feature.as_of_time, *feature.columns, *keys)))
     for group in every:
         frame = _seen_before(frame, group, feature, tables, specs)
-    return frame.select(*feature.keys, feature.as_of_time, *feature.outputs())
+    derived = [F.expr(text).alias(name) for name, text in feature.derive.items()]
+    return frame.select(*feature.keys, feature.as_of_time, *feature.seen()).select("*", *derived)
 
 
 def _seen_before(

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from pipelines.check import columns
 from pipelines.columns import lineage
+from pipelines.derivable import read_by
 from pipelines.errors import SpecError
 from pipelines.plan import stages
 from pipelines.spec import Feature, Model, Pipeline
@@ -110,6 +111,15 @@ def _nodes(pipeline: Pipeline, origins: Iterable[tuple[str, str]]) -> tuple[str,
 
 
 def _feature(name: str, feature: Feature) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Of a derived column, what those are made of that it reads."""
+    found, at = dict(_seen(name, feature)), f"features.{name}"
+    yield from found.items()
+    for column, text in feature.derive.items():
+        origins = (node for read in sorted(read_by(feature, text)) for node in found[f"{at}.{read}"])
+        yield f"{at}.{column}", tuple(dict.fromkeys(origins))
+
+
+def _seen(name: str, feature: Feature) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Keys and as_of_time are the spine's; a joined value is made of its column and of the keys that found it."""
     at = f"features.{name}"
     for column in (*feature.keys, feature.as_of_time, *feature.columns):

@@ -79,12 +79,19 @@ class Feature(Spec):
     columns: tuple[Column, ...] = Field(default=(), description="the spine's own columns that are known at as_of_time")
     as_of: tuple[AsOf, ...] = Field(default=(), description="the newest earlier row of another table")
     windows: tuple[Window, ...] = Field(default=(), description="aggregates over the past")
+    derive: dict[Column, str] = Field(
+        default={}, description="column -> SQL over the other columns of the row: 'weather_temp - origin_temp_avg_1d'"
+    )
     allow_pii: tuple[Column, ...] = Field(
         default=(), description="columns made of a source's `pii` that may be features all the same"
     )
 
     def outputs(self) -> tuple[str, ...]:
-        """All feature columns in order: spine's, as-of, windows; keys and as_of_time not among them."""
+        """All feature columns in order: spine's, as-of, windows, derived; keys and as_of_time not among them."""
+        return (*self.seen(), *self.derive)
+
+    def seen(self) -> tuple[str, ...]:
+        """Those that are not derived."""
         as_of = (name for part in self.as_of for name in part.outputs())
         windows = (name for part in self.windows for name in part.outputs())
         return (*self.columns, *as_of, *windows)
