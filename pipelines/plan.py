@@ -5,6 +5,7 @@ A stage is named by its place in the conf: 'tables.flights', 'models.late_arriva
 seen of the warehouse and the landing folder.
 """
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
@@ -40,6 +41,8 @@ class Waiting:
     unfinished: bool = False  # an attempt began and left no record
     refused: str = ""  # why its last attempt was not published
     stale: str = ""  # how old the newest row is, if it is older than was promised
+    changed: tuple[str, ...] = ()  # keys by which its definition differs from the last one, where that is known
+    redefined: str = ""  # a stage that it reads, and that the conf says otherwise than when it ran last
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,11 @@ def verdict(stage: Stage, waiting: Waiting, running: frozenset[str] = frozenset(
         upstream = [n for n in stage.needs if n in running]
         return Verdict(stage, bool(waiting.news or upstream or stage.kind == "models"), waiting.news or "never ran")
     if waiting.definition != waiting.last_definition and stage.kind != "scores":
-        return Verdict(stage, True, "its definition changed")
+        return Verdict(stage, True, ": ".join(["its definition changed", *filter(None, [", ".join(waiting.changed)])]))
     if waiting.news:
         return Verdict(stage, True, waiting.news)
+    if waiting.redefined in running:
+        return Verdict(stage, True, f"{waiting.redefined} is redefined before it")
     if waiting.refused and stage.kind == "tables":
         return Verdict(stage, True, f"judges again: {waiting.refused}")
     upstream = [n for n in stage.needs if n in running and not n.startswith("models.")]
@@ -154,6 +159,12 @@ def definition(pipeline: Pipeline, stage: Stage) -> str:
     rules, promises = ("".join(_text(e) for e in spec.expect if e.fused is fused) for fused in (True, False))
     over_time = "".join(f"{type(p).__name__}{_text(p)}" for p in (spec.freshness, spec.volume) if p)
     return ".".join(_hash(part) for part in (rows, rules, promises + over_time + "validate" * spec.validated))
+
+
+def keyed(spec: Spec) -> dict[str, str]:
+    """A short hash of each key that a conf says, so that a plan can name what changed."""
+    said = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return {key: _hash(json.dumps(value)) for key, value in said.items()}
 
 
 def same_rows(one: str, other: str, refused: bool = True) -> bool:

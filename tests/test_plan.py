@@ -1,14 +1,16 @@
 """Spec in, ordered stages out; and for each whether it would run, and why."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import SpecError
-from pipelines.plan import Stage, Verdict, Waiting, definition, same_rows, stages, verdict
+from pipelines.plan import Stage, Verdict, Waiting, definition, keyed, same_rows, stages, verdict
 from pipelines.run.order import FullRefresh, Order
-from pipelines.run.pipeline import selected
-from pipelines.spec import Pipeline, load
+from pipelines.run.pipeline import planned, selected
+from pipelines.spec import Pipeline, Target, load
+from pipelines.state import Record, Warehouse
 
 GOLDEN = Path(__file__).parent / "golden" / "delays.yml"
 TABLE = Stage("tables", "flights")
@@ -64,6 +66,11 @@ def test_a_circle_ends_in_the_order_of_the_conf():
         (TABLE, Waiting(**SAME, news="1 file", stale="newest row is 3 days old"), (), True, "1 file"),
         (TABLE, Waiting(**SAME, news="1 file"), (), True, "1 file"),
         (TABLE, Waiting(definition="d2", last_definition="d1"), (), True, "its definition changed"),
+        (MODEL, Waiting("", "d2", "d1", changed=("candidates", "label")), (), True,
+         "its definition changed: candidates, label"),
+        (MODEL, Waiting(**SAME, redefined="features.departures"), ("features.departures",), True,
+         "features.departures is redefined before it"),
+        (MODEL, Waiting(**SAME, redefined="features.departures"), (), False, "nothing new"),
         (TABLE, Waiting(**SAME, unfinished=True), (), True, "an attempt was cut off; its batch is replayed"),
         (TABLE, Waiting(news="1 file"), (), True, "1 file"),
         (TABLE, Waiting(), (), False, "never ran"),
@@ -90,6 +97,41 @@ def test_a_definition_changes_with_its_own_part_of_the_conf_alone(tmp_path):
 
     changed = [s.id for s in stages(before) if definition(before, s) != definition(after, s)]
     assert changed == ["features.departures"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "run", "why"),
+    [
+        ("x: 1", "x: 1", False, "nothing new"),
+        ("over: [1 hour, 6 hours]", "over: [1 hour]", True, "features.departures is redefined before it"),
+        ("label: arr_delay >= 15", "label: arr_delay >= 30", True, "its definition changed: label"),
+        ("{kind: xgboost, rounds: 200}", "{kind: gbt}", True, "its definition changed: candidates"),
+        ("    slices: [carrier]\n", "", True, "its definition changed: slices"),
+    ],
+    ids=["nothing", "features", "label", "candidates", "slices"],
+)
+def test_a_plan_says_why_a_training_is_stale_and_leaves_out_one_that_is_not(tmp_path, old, new, run, why):
+    path, target = tmp_path / "delays.yml", Target(warehouse=str(tmp_path), landing=str(tmp_path))
+    path.write_text(GOLDEN.read_text().replace("    columns:", "    clock: arrival\n    columns:", 1))  # asks no log
+    ran(load(path), target)
+    path.write_text(path.read_text().replace(old, new))
+
+    verdicts = {v.stage.id: v for v in planned(load(path), target, Order(select=("features", "models")))}
+
+    found = verdicts["models.late_arrival"]
+    assert (found.run, found.why) == (run, why)
+    assert verdicts["features.departures"].run == ("features" in why)
+
+
+def ran(pipeline: Pipeline, target: Target) -> None:
+    """As if every stage had run and published its first version."""
+    warehouse, models = Warehouse(target.warehouse, pipeline.pipeline), pipeline.models
+    defined = {s.id: definition(pipeline, s) for s in stages(pipeline)}
+    for stage in stages(pipeline):
+        inputs = {need: {"upto": 0, "generation": 0, "definition": defined[need]} for need in stage.needs}
+        detail = {"defined": keyed(models[stage.name])} if stage.kind == "models" else {}
+        said = {"inputs": inputs, "detail": detail, "published_version": 0, "started_at": datetime.now(UTC)}
+        warehouse.write(Record("delays", stage.id, 0, 0, "r", defined[stage.id], "ok", seconds=1.0, **said))
 
 
 def test_a_promise_over_time_changes_what_is_promised_and_no_row(tmp_path):

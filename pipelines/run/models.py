@@ -21,6 +21,7 @@ from pipelines.models.base import SEED, Inputs, predict
 from pipelines.models.disguise import disguised
 from pipelines.models.embargo import embargoed
 from pipelines.models.splits import Slices
+from pipelines.plan import keyed
 from pipelines.registry import CUTOFF, GRAPH_TAG, Logged, Registry, Version
 from pipelines.run import certifying, example, promoting, scratch, training
 from pipelines.run.backtesting import backtest
@@ -120,7 +121,7 @@ def _train(
     told = _disguised(ctx, slices, problem)
     found = _searched(ctx, intent, slices, problem)
     detail = {**_said(ctx, slices, found), **_judged(ctx, registry, slices, problem, found.winner)}
-    detail |= {"features": list(material.inputs.columns), "disguised": told}
+    detail |= {"features": list(material.inputs.columns), "disguised": told, "defined": keyed(model)}
     if model.backtest:
         detail["backtest"] = backtest(material.rows, model, feature, problem, found.winner.candidate, ctx.tell)
     return detail, _registered(ctx, intent, registry, slices, found.winner, detail)

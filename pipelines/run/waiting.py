@@ -12,7 +12,7 @@ from pipelines import log
 from pipelines.columns import additive, relations
 from pipelines.errors import SpecError
 from pipelines.intake import KINDS, Asked
-from pipelines.plan import Stage, Waiting, definition, following, same_rows
+from pipelines.plan import Stage, Waiting, definition, following, keyed, same_rows
 from pipelines.quality import overtime
 from pipelines.run.lateness import late, words
 from pipelines.run.order import FullRefresh
@@ -34,6 +34,7 @@ def waiting(pipeline: Pipeline, target: Target, history: History, stage: Stage) 
         unfinished=cut_off(Warehouse(target.warehouse, pipeline.pipeline), history, stage.id) is not None,
         refused=good.error if good and good.status == "refused" else "",
         stale=_stale(pipeline, history, stage) if stage.kind == "tables" else "",
+        **(_of_model(pipeline, history, stage, good) if good and stage.kind == "models" else {}),
     )
 
 
@@ -110,6 +111,18 @@ def _model(pipeline: Pipeline, target: Target, history: History, stage: Stage, l
     now = history.last(of)
     redefined = f"{of} was redefined" if last and now and made_of != now.definition else ""
     return redefined or (_asked(pipeline, history, last) if last else "")
+
+
+def _of_model(pipeline: Pipeline, history: History, stage: Stage, last: Record) -> dict[str, Any]:
+    """Which of its keys changed since it was trained, and whether its features are to be made anew first."""
+    model, now = pipeline.models[stage.name], keyed(pipeline.models[stage.name])
+    trained = (r for r in reversed(history.records) if (r.stage, r.definition) == (stage.id, last.definition))
+    then = next((r.detail["defined"] for r in trained if "defined" in r.detail), now)
+    features = Stage("features", model.features)
+    made = history.last(features.id, "ok")
+    redefined = made and made.definition != definition(pipeline, features)
+    changed = tuple(sorted(key for key in {*now, *then} if now.get(key) != then.get(key)))
+    return {"changed": changed, "redefined": features.id if redefined else ""}
 
 
 def _asked(pipeline: Pipeline, history: History, trained: Record) -> str:
