@@ -1,14 +1,12 @@
 """Upkeep makes few files of many and removes what no version in use needs; what is in use can be read as before."""
 
 import json
-import os
-import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from aging import aged
 from deltalake import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -21,7 +19,6 @@ from pipelines.state import History, Record, Status
 pytestmark = pytest.mark.spark
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
-DAY_MS = 86_400_000
 
 
 def days_ago(days: int) -> datetime:
@@ -37,19 +34,6 @@ def test_a_version_in_use_is_kept_from_when_it_ended(used, hours):
     moments = {0: days_ago(40), 1: days_ago(30), 2: days_ago(20), 3: days_ago(10)}
 
     assert upkeep.keep_hours(moments, used, NOW) == hours
-
-
-def aged(path: Path, days: list[int]) -> None:
-    """Make it look as if version n had been committed so many days ago: log, files, and their times."""
-    for version, ago in enumerate(days):
-        log = path / "_delta_log" / f"{version:020}.json"
-        stamp = r'"(timestamp|inCommitTimestamp|deletionTimestamp|modificationTime)":(\d+)'
-        log.write_text(re.sub(stamp, lambda m, ago=ago: f'"{m[1]}":{int(m[2]) - ago * DAY_MS}', log.read_text()))
-        for file in re.findall(r'"add":\{"path":"([^"]+)"', log.read_text()):
-            then = (datetime.now(UTC) - timedelta(days=ago)).timestamp()
-            os.utime(path / file, (then, then))
-    for crc in path.rglob("*.crc"):
-        crc.unlink()
 
 
 def test_files_that_only_unused_versions_need_are_removed(spark, frame, tmp_path):

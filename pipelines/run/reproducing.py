@@ -70,10 +70,12 @@ def _refuse_other(pipeline: Pipeline, model: Model, version: Version, intent: In
 
 
 def _refuse_gone(warehouse: Warehouse, version: Version, intent: Intent) -> None:
+    """Removed by a VACUUM of somebody else's, or since a person in them was forgotten."""
     for stage, read in intent.inputs.items():
         if not log.readable(warehouse.path(stage), read["upto"]):
             raise DataError(
-                f"{_at(version)}: version {read['upto']} of {stage} cannot be read any more: its files are gone"
+                f"{_at(version)}: version {read['upto']} of {stage} cannot be read any more: its files are gone; "
+                f"`lakeloom run --full-refresh {intent.stage}` trains anew"
             )
 
 

@@ -8,14 +8,17 @@ import io
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from aging import aged
 from sklearn.metrics import roc_auc_score
 
 from e2e.project import Project, Said, project
 from pipelines.state import Tally
+from pipelines.upkeep import LEAST_HOURS
 
 pytestmark = pytest.mark.spark
 
@@ -245,6 +248,20 @@ def test_the_record_says_when_the_next_label_is_known(story):
     assert story.project.records("monitors.watch")[0].detail["next_label_at"] == "2099-01-01T00:00:00+00:00"
 
 
+def test_a_model_is_made_once_more_from_versions_that_upkeep_kept_for_it_alone(story):
+    made = story.project
+    for stage in ("tables.orders", "features.placed"):
+        newest = made.warehouse.version(stage)
+        aged(Path(made.warehouse.path(stage)), [10 * (newest - version) + 10 for version in range(newest + 1)])
+
+    kept = made.lakeloom("upkeep", "--format", "json")
+    said = made.lakeloom("reproduce", "returns@1", "--format", "json")
+
+    hours = {line["table"]: line["keep_hours"] for line in json.loads(kept.out)}
+    assert min(hours["tables.orders"], hours["features.placed"]) > LEAST_HOURS  # the first version ended long ago
+    assert json.loads(said.out)["same"] and json.loads(said.out)["tolerance"] == 0.0
+
+
 def test_an_order_that_is_forgotten_leaves_features_and_scores_and_the_models_that_saw_it_are_named(story, monkeypatch):
     made, key = story.project, ("--key", "id=2-5")  # of the training slice
     monkeypatch.setenv("LAKELOOM_PII_KEY", "0123456789abcdef0123456789abcdef")
@@ -265,3 +282,9 @@ def test_an_order_that_is_forgotten_leaves_features_and_scores_and_the_models_th
     assert done["models"] == {"models.returns version 1": 1, "models.returns version 2": None}  # whose rows are gone
     again = made.lakeloom("run")
     assert (again.error, "nothing to do" in again.out) == ("", True)
+    refused = made.lakeloom("reproduce", "returns@1")
+    assert (refused.code, refused.error) == (
+        3,
+        "shop.returns@1: version 0 of features.placed cannot be read any more: its files are gone; "
+        "`lakeloom run --full-refresh models.returns` trains anew",
+    )
