@@ -22,10 +22,13 @@ def exposed(pipeline: Pipeline, made: Mapping[str, Columns]) -> Found:
     for name, feature in pipeline.features.items():
         yield from _features(name, feature, roots)
     for name, model in pipeline.models.items():
-        if model.fairness and model.features in pipeline.features:
-            of = pipeline.features[model.features]
-            for column in model.fairness.columns:
-                yield from _told(("models", name, "fairness", "columns"), (of.spine, column), of, roots)
+        of = pipeline.features.get(model.features)
+        if of is None:
+            continue
+        for column in model.fairness.columns if model.fairness else ():
+            yield from _told(("models", name, "fairness", "columns"), (of.spine, column), of, roots)
+        for column in (c for c in model.sliced if c not in of.outputs()):  # a feature has been told of
+            yield from _told(("models", name, "slices"), (of.spine, column), of, roots)
 
 
 def spread(pipeline: Pipeline, made: Mapping[str, Columns]) -> dict[Origin, frozenset[Origin]]:

@@ -80,20 +80,25 @@ def absent(model: Model, outputs: Collection[str], spine: Collection[str]) -> Fo
     """Columns that the model names and its feature table, with these outputs, has not; nor the spine, if it will do."""
     if model.observed in outputs:
         yield ("observed",), f"{model.observed} tells how the label ends, and is a feature of {model.features}"
-    for place, column in [*_named(model), *_beside(model)]:
-        beside = place[0] in ("split", "fairness", "observed")
-        there, what = ([*outputs, *spine], "column") if beside else (outputs, "feature")
-        if column not in there:
-            yield place, f"{model.features} has no {what} '{column}'{near(column, there)}"
+    both = [*outputs, *(column for column in spine if column not in outputs)]
+    sliced = both if model.forecasting is None else outputs  # a forecast reads nothing beside its features
+    for places, there in ((_named(model), outputs), (_sliced(model), sliced), (_beside(model), both)):
+        what = "feature" if there is outputs else "column"
+        missing = [(place, column) for place, column in places if column not in there]
+        yield from ((p, f"{model.features} has no {what} '{c}'{near(c, there)}") for p, c in missing)
 
 
 def _named(model: Model) -> Found:
     """What has to be a feature."""
-    yield from ((("slices", i), column) for i, column in enumerate(model.slices))
     asked = ((i, c) for i, c in enumerate(model.candidates) if isinstance(c, ImageNet | Isotonic | Lda))
     yield from ((("candidates", i, "feature"), c.feature) for i, c in asked)
-    yield from ((("gates", i, "slice"), gate.slice) for i, gate in enumerate(model.gates) if gate.slice)
     yield from ((("prepare", column), column) for column in model.prepare)
+
+
+def _sliced(model: Model) -> Found:
+    """What is looked at value by value."""
+    yield from ((("slices", i), column) for i, column in enumerate(model.slices))
+    yield from ((("gates", i, "slice"), gate.slice) for i, gate in enumerate(model.gates) if gate.slice)
 
 
 def _beside(model: Model) -> Found:

@@ -38,6 +38,7 @@ features:
     as_of_time: at
     columns: [id]
 """
+SLICED = "{m: {features: seen, label: born IS NULL, task: binary, candidates: [{kind: naive_bayes}], slices: [label]}}"
 
 
 def said(call) -> str:
@@ -95,6 +96,8 @@ def test_what_a_file_may_lack_is_a_column_of_its_schema_and_of_json(tmp_path):
         ([("columns: [id]", "windows: [{table: people, keys: [who], over: [1 day], aggregates: {label: [count]}}]")],
          "24: features.seen.windows.0.aggregates: label is made of raw.name, which is pii; leave it out, or state it: "
          "allow_pii: [label]"),
+        ([("features:\n", f"models: {SLICED}\nfeatures:\n")],
+         "19: models.m.slices: label is made of raw.name, which is pii; leave it out, or state it: allow_pii: [label]"),
         ([("columns: [id]", "columns: [id]\n    allow_pii: [id]")],
          "25: features.seen.allow_pii: id is no feature that is made of pii"),
     ],

@@ -49,6 +49,15 @@ def test_the_rows_of_a_key_or_of_a_feature_are_a_group(tmp_path):
         assert said(tmp_path, ("    gates:", f"    split: {{by: group, column: {column}}}\n    gates:")) == []
 
 
+def test_a_slice_may_be_a_column_of_the_spine_but_not_of_a_forecast(tmp_path):
+    carriers = ("slices: [carrier]", "slices: [carrier, origin]")
+    ahead = ("task: regression", f"task: forecasting\n    forecasting: {AHEAD}")
+
+    assert said(tmp_path, carriers) == []
+    (flaw,) = said(tmp_path, *NUMBER, ahead, carriers)
+    assert flaw.startswith("models.late_arrival.slices.1: departures has no feature 'origin'; ")
+
+
 def test_a_series_is_forecast_by_what_learns_numbers(tmp_path):
     assert said(tmp_path, *NUMBER, ("task: regression", f"task: forecasting\n    forecasting: {AHEAD}")) == []
 

@@ -27,12 +27,11 @@ def judge(model: Model, feature: Feature, slices: Slices, winner: Trial, rival: 
     group = together(model, feature)
     answered = predict(winner.fitted, slices.test, task.answers(labelled=True))
     scored = answered.persist(StorageLevel.MEMORY_AND_DISK)
-    columns = dict.fromkeys([*model.slices, *[gate.slice for gate in model.admission if gate.slice]])
     try:
         found = evaluate.tally(task, scored, group)
         test, base = bounded(task, found), task.baseline(found.whole)
         same = rival.on(task, scored, slices.test, group) if rival else None
-        by_slice = {c: evaluate.by_slice(task, scored, c) for c in columns}
+        by_slice = {c: evaluate.by_slice(task, scored, c) for c in model.sliced}
         tested = _hash(scored, key)
         pictures = task.pictures(scored, found.whole)
         fair = _fairness(model, scored, key, group)

@@ -23,7 +23,7 @@ class Gate(Spec):
         default=None, description="better than this, on the same rows"
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the one-sided comparison")
-    slice: Column | None = Field(default=None, description="a feature: the worst of its values counts")
+    slice: Column | None = Field(default=None, description="a column as of `slices`: the worst of its values counts")
     rows: int = Field(default=100, gt=0, description="values of the slice with fewer test rows are passed over")
 
     @model_validator(mode="after")

@@ -67,7 +67,9 @@ class Model(Spec):
         default="by_gates",
         description="by_hand: what passed its gates waits, as challenger, for a person: `lakeloom model promote`",
     )
-    slices: tuple[Column, ...] = Field(default=(), description="feature columns whose values get metrics of their own")
+    slices: tuple[Column, ...] = Field(
+        default=(), description="columns whose values get metrics of their own: features, or the spine's"
+    )
 
     explain: Explain | None = Field(default=None, description="importance by permutation, and SHAP; `{}` is enough")
     fairness: Fairness | None = Field(default=None, description="rates by group, and gates of them; of task: binary")
@@ -110,7 +112,12 @@ class Model(Spec):
     def beside(self) -> tuple[str, ...]:
         """Columns that it reads of the spine where they are no features."""
         one = (column for column in (self.split.column, self.observed) if column)
-        return (*one, *(self.fairness.columns if self.fairness else ()))
+        return (*one, *(self.fairness.columns if self.fairness else ()), *self.sliced)
+
+    @property
+    def sliced(self) -> tuple[str, ...]:
+        """Columns whose values are looked at one by one, by name or for a gate; each once."""
+        return tuple(dict.fromkeys([*self.slices, *(gate.slice for gate in self.admission if gate.slice)]))
 
     @property
     def pair(self) -> tuple[str, ...]:

@@ -62,6 +62,7 @@ def _with_grades(conf: Any) -> None:
         {"kind": "linear_regression"},
         {"kind": "xgboost", "rounds": 20, "depth": 4},
     ]
+    conf["models"]["delay_minutes"]["slices"] = ["origin", "dep_delay"]  # a feature, and what no model may see
     conf["models"]["delay_minutes"]["gates"] = [{"metric": "rmse", "versus": "champion"}]
     conf["models"]["grade"] = {**_model(GRADE, "multiclass", "decision_tree"), "candidates": [OWN]}
     for name in ("delay_minutes", "grade"):
@@ -98,6 +99,16 @@ def test_each_metric_lies_in_its_interval_beside_a_baseline(story, name, metric)
     assert detail["metric"] == metric
     assert set(detail["baseline"]) == set(detail["test"])
     assert all(low <= value <= high for value, low, high in detail["test"].values())
+
+
+def test_the_error_of_each_group_is_a_part_of_the_whole(story):
+    detail = record(story, "models.delay_minutes").detail
+    squares = {c: [p["rows"] * p["metrics"]["rmse"] ** 2 for p in parts] for c, parts in detail["slices"].items()}
+
+    whole = detail["splits"]["test"]["rows"] * detail["test"]["rmse"][0] ** 2
+    assert (len(squares["origin"]), sum(squares["origin"])) == (3, pytest.approx(whole, rel=1e-6))
+    assert len(squares["dep_delay"]) == 30 and 0 < sum(squares["dep_delay"]) < whole  # the thirty most frequent
+    assert "dep_delay" not in detail["features"]
 
 
 def test_the_sums_of_the_test_slice_are_those_of_its_rows(story):
