@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from math import cos, pi, sin, sqrt
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 
@@ -229,3 +230,17 @@ def test_a_number_that_does_not_vary_tells_nothing(frame):
     found = disguised(train, Inputs.of(train, ["hour", "wind", "minutes"]), ASKED, 100)
 
     assert list(found) == ["minutes"]
+
+
+def test_a_thousand_columns_are_looked_at_and_prepared(spark):
+    names = [f"x{i}" for i in range(1_000)]
+    dice = np.random.default_rng(5)
+    values = {name: dice.normal(size=200) for name in names}
+    train = spark.createDataFrame(pa.table({"id": pa.array(range(200)), **values, TARGET: values["x7"] * 2 + 1}))
+
+    made = prepare(train, Inputs((), tuple(names)), "boosted", ASKED)
+    told = disguised(train, Inputs((), tuple(names)), ASKED, 200)
+
+    assert made.width == 1_000
+    assert told == {"x7": "its correlation with the label is 1.0000"}
+    assert len(made.train.first()[FEATURES]) == 1_000

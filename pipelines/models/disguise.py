@@ -5,27 +5,28 @@ was not known in time `check` refuses before anything runs. Of more than two
 classes only categories are looked at.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
+import numpy as np
+from numpy.typing import NDArray
 from pyspark.ml.feature import SQLTransformer
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.models import categories, numbers
 from pipelines.models.base import Asked, Inputs, select
+from pipelines.models.moments import moments
 from pipelines.spec.task import TARGET, TASKS
 
 TELLING = 0.999  # correlation, or share of the label's variance between the values of a category
 TAIL = 0.001  # of either class, beyond which a row may stray
 SAMPLE, SEED = 20_000, 7  # rows that are looked at for such a value
+MOST_CELLS = 10_000_000  # of them, where there are many numbers
 ROWS_A_VALUE = 10  # fewer make any category tell its rows apart, as a key does
 
 
 def disguised(train: DataFrame, inputs: Inputs, asked: Asked, rows: int) -> dict[str, str]:
     """Feature -> how well it tells TARGET among the training rows, where it does so alone.
 
-    rows: about how many there are. Cost: two aggregates, and quantiles of a sample.
+    rows: about how many there are. Cost: a scan, an aggregate, and a sample that comes to the driver.
     """
     if not TASKS[asked.kind].supervised:
         return {}
@@ -33,39 +34,35 @@ def disguised(train: DataFrame, inputs: Inputs, asked: Asked, rows: int) -> dict
     typed = SQLTransformer(statement=made).transform(train)
     found = {} if asked.classes > 2 or not inputs.numbers else _numbers(typed, inputs)
     if asked.classes == 2 and inputs.numbers:
-        found = _parting(typed.sample(min(1.0, SAMPLE / max(rows, 1)), SEED), inputs) | found
+        sample = min(SAMPLE, MOST_CELLS // len(inputs.numbers))
+        found = _parting(typed.sample(min(1.0, sample / max(rows, 1)), SEED), inputs) | found
     return found | (_categories(typed, inputs) if inputs.categories else {})
 
 
 def _numbers(typed: DataFrame, inputs: Inputs) -> dict[str, str]:
-    row: Any = typed.agg(
-        *[_correlation(F.col(f"__n_{c}")).alias(f"n{i}") for i, c in enumerate(inputs.numbers)]
-    ).first()
-    told = {c: row[f"n{i}"] or 0.0 for i, c in enumerate(inputs.numbers)}
+    found = moments(typed, [f"__n_{c}" for c in inputs.numbers], TARGET)
+    told = {c: each.correlation for c, each in zip(inputs.numbers, found, strict=True)}
     return {c: f"its correlation with the label is {r:.4f}" for c, r in told.items() if abs(r) >= TELLING}
 
 
 def _parting(typed: DataFrame, inputs: Inputs) -> dict[str, str]:
     """Numbers that lie on one side of a value in nearly all rows of one class, and on the other in those of the other.
 
-    Quantiles are dear, so they are of a sample: a number that parts all rows parts these.
+    Of a sample, which comes to the driver: a number that parts all rows parts these.
     """
-    ends = [TAIL, 1 - TAIL]
-    asked = [F.percentile_approx(F.when(F.col(TARGET) == y, F.col(f"__n_{c}")), ends).alias(f"n{i}_{y}")
-             for i, c in enumerate(inputs.numbers) for y in (0, 1)]  # fmt: skip
-    row: Any = typed.agg(*asked).first()
-    spans = {c: (row[f"n{i}_0"], row[f"n{i}_1"]) for i, c in enumerate(inputs.numbers)}
-    return {c: "it parts the two labels, nearly every row" for c, (no, yes) in spans.items() if _apart(no, yes)}
+    names = [f"__n_{c}" for c in inputs.numbers]
+    rows = typed.select(*names, F.col(TARGET).cast("double").alias(TARGET)).toArrow()
+    label = rows[TARGET].to_numpy()
+    told = {c: rows[name].to_numpy() for c, name in zip(inputs.numbers, names, strict=True)}
+    return {c: "it parts the two labels, nearly every row" for c, values in told.items() if _apart(values, label)}
 
 
-def _apart(no: Sequence[float] | None, yes: Sequence[float] | None) -> bool:
-    return bool(yes and no and (yes[0] > no[1] or yes[1] < no[0]))
-
-
-def _correlation(n: Column) -> Column:
-    """Null where one of the two does not vary; F.corr would divide by zero."""
-    y = F.when(n.isNotNull(), F.col(TARGET))
-    return F.nanvl(F.try_divide(F.covar_pop(n, y), F.stddev_pop(n) * F.stddev_pop(y)), F.lit(0.0))
+def _apart(values: NDArray[np.float64], label: NDArray[np.float64]) -> bool:
+    sides = [side[~np.isnan(side)] for side in (values[label == 0], values[label == 1])]
+    if not all(len(side) for side in sides):
+        return False
+    no, yes = (np.quantile(side, [TAIL, 1 - TAIL], method="inverted_cdf") for side in sides)
+    return bool(yes[0] > no[1] or yes[1] < no[0])
 
 
 def _categories(typed: DataFrame, inputs: Inputs) -> dict[str, str]:

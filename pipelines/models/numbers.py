@@ -7,12 +7,9 @@ read and compared.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt, tau
-from typing import Any
-
-from pyspark.sql import Column
-from pyspark.sql import functions as F
 
 from pipelines.models.base import Block, Inputs, Shape
+from pipelines.models.moments import Moments
 from pipelines.spec import prepare as how
 
 DIGITS = 12  # of a fitted figure: what is beyond depends on the order in which partitions are added up
@@ -40,10 +37,11 @@ class Seen:
     quantiles: tuple[float, ...] = ()  # the median, or the edges between equal shares; what was asked for
 
     @classmethod
-    def of(cls, rows: int, found: Any) -> "Seen":
-        """Of a row of `figures`."""
-        there, low, high, mean, variance, quantiles = found
-        return cls(rows, rows - there, low, high, mean, variance, tuple(quantiles)) if there else cls(rows, rows)
+    def of(cls, rows: int, found: Moments, quantiles: tuple[float, ...]) -> "Seen":
+        """Of all rows, and of those in which it is there."""
+        there = int(found.n)
+        told = found.low, found.high, found.mean, found.variance, quantiles
+        return cls(rows, rows - there, *told) if there else cls(rows, rows)
 
     @property
     def median(self) -> float:
@@ -76,22 +74,7 @@ def typed(inputs: Inputs) -> MADE:
     return made
 
 
-def figures(column: str, asked: how.Preparation | None, shape: Shape) -> Column:
-    """An aggregate: rows that have it, least, greatest; mean and variance, and quantiles, where they are needed."""
-    n, shares = F.col(f"__n_{column}"), _shares(asked, shape)
-    moments = (F.avg(n), F.var_pop(n)) if _centred(asked, shape) else (F.lit(0.0), F.lit(0.0))
-    parts = (F.count(n), F.min(n), F.max(n), *moments)
-    quantiles = F.percentile_approx(n, shares) if shares else F.array().cast("array<double>")
-    return F.struct(*[part.alias(f"_{k}") for k, part in enumerate((*parts, quantiles))])
-
-
-def _centred(asked: how.Preparation | None, shape: Shape) -> bool:
-    """Where mean and variance are used: of many columns they are half of what looking at them costs."""
-    impute, scale = _way(asked if isinstance(asked, how.Number) else PLAIN, shape)
-    return (asked is None or isinstance(asked, how.Number)) and (impute == "mean" or scale == "standard")
-
-
-def _shares(asked: how.Preparation | None, shape: Shape) -> list[float]:
+def shares(asked: how.Preparation | None, shape: Shape) -> list[float]:
     """The rows below each quantile that is needed: none where nothing is filled, for they are the dear part."""
     if isinstance(asked, how.Quantiles):
         return [i / asked.number for i in range(1, asked.number)]

@@ -11,6 +11,7 @@ The columns on the way: __n_x the number, __c_x the category, __t_x the text;
 of the vector: __v_x and what else the blocks name.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +23,14 @@ from pyspark.sql import functions as F
 from pipelines.errors import DataError
 from pipelines.models import categories, numbers
 from pipelines.models.base import Asked, Block, Inputs, Shape, select
+from pipelines.models.moments import moments
 from pipelines.models.numbers import Seen
 from pipelines.spec import TASKS
 from pipelines.spec import prepare as how
 from pipelines.spec.task import FEATURES
 
 MOST_VALUES = 256  # of a category that gets a place for each, or an index
+AT_ONCE = 100  # columns of an aggregate of quantiles
 MOST_EMBEDDED = 20_000  # the same of a net, in which each value has a short vector
 
 
@@ -47,7 +50,7 @@ class Prepared:
 
 
 def prepare(train: DataFrame, inputs: Inputs, shape: Shape, asked: Asked) -> Prepared:
-    """Fit on the training rows. Cost: one aggregate, and one for the categories. Errors: DataError: nothing varies."""
+    """Fit on the training rows. Cost: a scan and two aggregates. Errors: DataError: nothing varies."""
     first = SQLTransformer(statement=select({**numbers.typed(inputs), **categories.typed(inputs)}))
     typed = first.transform(train)
     seen, values = _seen(typed, inputs, shape)
@@ -66,13 +69,23 @@ def prepare(train: DataFrame, inputs: Inputs, shape: Shape, asked: Asked) -> Pre
 
 
 def _seen(typed: DataFrame, inputs: Inputs, shape: Shape) -> tuple[dict[str, Seen], dict[str, int]]:
-    """What is known of numbers, and about how many values each category has. Cost: one aggregate."""
-    asked = [F.count(F.lit(1)).alias("rows")]
-    asked += [numbers.figures(c, inputs.how.get(c), shape).alias(f"n{i}") for i, c in enumerate(inputs.numbers)]
-    asked += [F.approx_count_distinct(f"__c_{c}").alias(f"c{i}") for i, c in enumerate(inputs.categories)]
-    found: Any = typed.agg(*asked).first()
-    seen = {c: Seen.of(found["rows"], found[f"n{i}"]) for i, c in enumerate(inputs.numbers)}
+    """What is known of numbers, and about how many values each category has. Cost: a scan, an aggregate, quantiles."""
+    asked = [F.approx_count_distinct(f"__c_{c}").alias(f"c{i}") for i, c in enumerate(inputs.categories)]
+    found: Any = typed.agg(F.count(F.lit(1)).alias("rows"), *asked).first()
+    each = moments(typed, [f"__n_{c}" for c in inputs.numbers]) if inputs.numbers else []
+    quantiles = _quantiles(typed, {c: s for c in inputs.numbers if (s := numbers.shares(inputs.how.get(c), shape))})
+    seen = {c: Seen.of(found["rows"], m, quantiles.get(c, ())) for c, m in zip(inputs.numbers, each, strict=True)}
     return seen, {c: found[f"c{i}"] for i, c in enumerate(inputs.categories)}
+
+
+def _quantiles(typed: DataFrame, shares: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
+    """Of the numbers that need some. Cost: an aggregate for each hundred of them: one of all compiles for minutes."""
+    found: dict[str, tuple[float, ...]] = {}
+    names = list(shares)
+    for some in (names[i : i + AT_ONCE] for i in range(0, len(names), AT_ONCE)):
+        row: Any = typed.agg(*[F.percentile_approx(f"__n_{c}", list(shares[c])) for c in some]).first()
+        found |= {c: tuple(values or ()) for c, values in zip(some, row, strict=True)}
+    return found
 
 
 def _decided(inputs: Inputs, shape: Shape, values: dict[str, int], asked: Asked) -> Inputs:
