@@ -20,13 +20,14 @@ def spent(pipeline: Pipeline, target: Target) -> list[dict[str, Any]]:
 
     Errors: SpecError without prices. Cost: one small read, and the log of each table.
     """
-    prices = _priced(target)
+    prices = priced(target)
     warehouse = Warehouse(target.warehouse, pipeline.pipeline)
     records = warehouse.records()
     return [_stage(stage.id, records, prices, warehouse) for stage in stages(pipeline)]
 
 
-def _priced(target: Target) -> Prices:
+def priced(target: Target) -> Prices:
+    """The target's prices. Errors: SpecError where it has none."""
     if target.prices is None:
         raise SpecError("the target has no prices; add prices: {usd_core_hour: ...}")
     return target.prices
@@ -58,7 +59,12 @@ def _stage(stage: str, records: Sequence[Record], prices: Prices, warehouse: War
 
 def predictions(history: History, verdicts: Sequence[Verdict], prices: Prices) -> dict[str, Decimal | None]:
     """Of each stage that would run, what it is likely to cost."""
-    return {v.stage.id: predicted(_usages(history, v.stage.id), prices) for v in verdicts if v.run}
+    return {v.stage.id: prediction(history, v.stage.id, prices) for v in verdicts if v.run}
+
+
+def prediction(history: History, stage: str, prices: Prices) -> Decimal | None:
+    """Of one stage; None where it never ran to its end."""
+    return predicted(_usages(history, stage), prices)
 
 
 def _usages(history: History, stage: str) -> list[Usage]:

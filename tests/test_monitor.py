@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from math import inf, log, log2, nan
 
 import numpy as np
@@ -427,6 +428,18 @@ def test_a_training_is_asked_for_once_it_has_cooled_down():
     assert decide(windows, Retrain(cooldown="13 days"), learned) == Said(
         "wait", ("cools down: w1 ends 12 days after the last training, not 13 days", "w1: why 1", "and")
     )
+
+
+def test_a_training_that_would_cost_too_much_is_not_asked_for():
+    windows, retrain = closed("wait", "retrain"), Retrain(cooldown="1 day", budget_usd=Decimal("0.50"))
+
+    def asked(usd: str | None) -> Said:
+        return decide(windows, retrain, JANUARY, Decimal(usd) if usd else None)
+
+    assert asked("0.51") == Said(
+        "investigate", ("w1: a training would cost about 0.5100 USD, budget_usd is 0.50", "why 1", "and")
+    )
+    assert asked("0.5").verdict == asked(None).verdict == "retrain"
 
 
 def window(start: datetime, version: int, distance: float, **more: object) -> dict[str, object]:

@@ -8,6 +8,7 @@ prove asks for training: drift alone may be a season, and an estimate is no trut
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 from pipelines.spec import length_words
@@ -139,10 +140,13 @@ def _gaps(seen: Seen) -> list[tuple[Verdict, str]]:
     return found
 
 
-def decide(closed: Sequence[Closed], retrain: Retrain | None, learned: datetime | None) -> Said:
+def decide(
+    closed: Sequence[Closed], retrain: Retrain | None, learned: datetime | None, usd: Decimal | None = None
+) -> Said:
     """What follows from the windows of the present model that are over, oldest first.
 
     learned: until when the last training saw rows, whatever came of it; windows that it saw are no evidence.
+    usd    : what a training is likely to cost; None where nobody can tell.
     """
     after = [w for w in closed if learned is None or w.end > learned]
     if not after:
@@ -153,4 +157,8 @@ def decide(closed: Sequence[Closed], retrain: Retrain | None, learned: datetime 
     if worst == "retrain" and retrain and learned and window.end - learned < retrain.cooldown:
         wanted, since = length_words(retrain.cooldown), length_words(window.end - learned, rounded=True)
         return Said("wait", (f"cools down: {window.name} ends {since} after the last training, not {wanted}", *reasons))
+    budget = retrain.budget_usd if retrain and worst == "retrain" else None
+    if budget is not None and usd is not None and usd > budget:
+        said = f"a training would cost about {usd:.4f} USD, budget_usd is {budget}"
+        return Said("investigate", (f"{window.name}: {said}", *window.said.reasons))
     return Said(worst, reasons)

@@ -8,6 +8,7 @@ counted by label, and again whenever a label of the window may have become known
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,7 @@ from pipelines.run.locating import located
 from pipelines.run.watching import Hang, Subject, Trained, trained, watched
 from pipelines.spec import Feature, Monitor
 from pipelines.spec.task import LABEL, SCORE
+from pipelines.spending import prediction, priced
 from pipelines.state import Intent, Record, Tally
 
 COUNTS = "counts"  # among an intent's inputs: how it counts, which has to stay the same within a generation
@@ -79,7 +81,7 @@ def watch(ctx: Context) -> Record:
     ctx.lock.confirm()
     ctx.warehouse.remember(found)
     totals = Totals.of([*before, *found])
-    subject = Subject(ctx.stage.id, seen.monitor, seen.model, seen.features)
+    subject = Subject(ctx.stage.id, seen.monitor, seen.model, seen.features, _training_usd(ctx, seen))
     touched = _touched(ctx, intent, found, totals)
     hang = _hang(ctx, seen, intent, touched)
     judged = watched(ctx.history, subject, totals, touched, hang)
@@ -89,6 +91,14 @@ def watch(ctx: Context) -> Record:
     read = intent.inputs[seen.scores]
     counts = {"rows_in": _new_rows(ctx, seen.scores, read), "windows": len(detail["windows"]), "columns": len(found)}
     return ctx.record(intent, counts=counts, detail={**detail, NEXT: next_label})
+
+
+def _training_usd(ctx: Context, seen: Watched) -> Decimal | None:
+    """What the next training is likely to cost. Errors: SpecError where a budget asks and the target has no prices."""
+    if not seen.monitor.retrain or seen.monitor.retrain.budget_usd is None:
+        return None
+    stage = f"models.{seen.model}"
+    return prediction(ctx.history, stage, priced(ctx.target))
 
 
 def _hang(ctx: Context, seen: Watched, intent: Intent, touched: Collection[Key]) -> Hang:

@@ -6,6 +6,7 @@ The record of a monitor holds the windows that its batch touched, each as `_wind
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -64,6 +65,7 @@ class Subject:
     monitor: Monitor
     model: str
     features: str
+    usd: Decimal | None = None  # what a training is likely to cost
 
 
 def watched(
@@ -79,7 +81,7 @@ def watched(
     held = {_key(w): w for w in newest_windows(mine)} if len(touched) < len(totals.windows) else {}
     missing = set(_missing(totals.windows, monitor.window)) - set(held)
     found = {key: _Watch(monitor, totals, made, hang or {}).window(key) for key in sorted({*touched, *missing})}
-    said = deciding.decide(_closed(monitor, {**held, **found}), monitor.retrain, learned(history, model))
+    said = deciding.decide(_closed(monitor, {**held, **found}), monitor.retrain, learned(history, model), subject.usd)
     decision = {"verdict": said.verdict, "reasons": list(said.reasons), "asks": monitor.retrain is not None}
     return {"model": model, "windows": [found[key] for key in sorted(found)], "decision": decision}
 

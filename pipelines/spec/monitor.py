@@ -1,5 +1,6 @@
 """Monitors: what of published scores is watched, window by window, and what may follow from it."""
 
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
@@ -49,6 +50,9 @@ class Retrain(Spec):
     """Where it stands, the next run trains a challenger if the monitor asks for one; the gates decide as always."""
 
     cooldown: Length = Field(description="between the newest row of the last training and the end of the window")
+    budget_usd: Decimal | None = Field(
+        default=None, gt=0, description="a training that would cost more, by what it cost before, is not asked for"
+    )
 
 
 class Monitor(Spec):
