@@ -1,4 +1,4 @@
-.PHONY: help setup demo fresh check fast test format hooks wheel clean
+.PHONY: help setup demo fresh check fast test nightly format hooks wheel clean
 
 help: ## Say what can be typed
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -22,6 +22,9 @@ fast: ## Lint, types and the tests without Spark
 
 test: ## Everything
 	scripts/test
+
+nightly: ## The long trials, for hours, and a table of them
+	scripts/nightly
 
 format: setup ## Lay the code out and mend what ruff can mend
 	.venv/bin/ruff check --fix .
