@@ -121,6 +121,26 @@ def test_a_month_without_a_row_between_two_others_is_investigated():
     assert found["decision"]["reasons"] == ["February 2024: no row was scored"]
 
 
+@pytest.mark.parametrize(
+    ("until", "names", "reason"),
+    [
+        (None, ["January 2024", "February 2024"], "January 2024: "),
+        (MONTHS[1], ["January 2024", "February 2024"], "January 2024: "),
+        (MONTHS[2], ["January 2024", "February 2024"], "February 2024: "),  # no later row was scored, and one came
+        (MONTHS[3], ["January 2024", "February 2024", "March 2024"], "March 2024: no row was scored"),
+        (AT, ["January 2024", "February 2024", "March 2024"], "March 2024: no row was scored"),
+    ],
+)
+def test_scores_that_stop_while_rows_still_come_do_not_leave_a_window_open(until, names, reason):
+    subject = Subject("monitors.w", Monitor(scores="s"), "m", "features.f", until=until)
+    made = totals(WELL, WELL)
+
+    found = watched(HISTORY, subject, made, set(made.windows))
+
+    assert [w["name"] for w in found["windows"]] == names
+    assert found["decision"]["reasons"][0].startswith(reason)
+
+
 def test_a_month_that_was_missing_is_judged_once_its_rows_come():
     made = totals(WELL, WELL, WELL)
     gapped = Totals(made.references, {k: v for k, v in made.windows.items() if k[0] != MONTHS[1]})

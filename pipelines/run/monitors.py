@@ -76,12 +76,12 @@ def watch(ctx: Context) -> Record:
         intent = _intend(ctx, seen)
     before = [t for t in ctx.warehouse.tallies(ctx.stage.id) if _earlier(t, intent)]
     found = list(_counted(ctx, seen, intent, Totals.of(before)))
-    next_label = _next_label(ctx, seen, intent)
+    next_label, until = _ahead(ctx, seen, intent)
     crash.point("before the clean commit", ctx.stage.id)
     ctx.lock.confirm()
     ctx.warehouse.remember(found)
     totals = Totals.of([*before, *found])
-    subject = Subject(ctx.stage.id, seen.monitor, seen.model, seen.features, _training_usd(ctx, seen))
+    subject = Subject(ctx.stage.id, seen.monitor, seen.model, seen.features, _training_usd(ctx, seen), until)
     touched = _touched(ctx, intent, found, totals)
     hang = _hang(ctx, seen, intent, touched)
     judged = watched(ctx.history, subject, totals, touched, hang)
@@ -354,18 +354,22 @@ def _relabelled(ctx: Context, seen: Watched, intent: Intent, known: set[int]) ->
     return known & _windows(_feed(ctx, seen.spine, intent), seen)
 
 
-def _next_label(ctx: Context, seen: Watched, intent: Intent) -> str | None:
-    """When the next label that is there, but lies in the future, becomes known. Cost: an aggregate over the spine."""
+def _ahead(ctx: Context, seen: Watched, intent: Intent) -> tuple[str | None, datetime | None]:
+    """When the next label that is there, but lies in the future, becomes known; the time of the spine's newest row.
+
+    Cost: an aggregate over the spine.
+    """
     table, model = ctx.pipeline.tables[seen.feature.spine], ctx.pipeline.models[seen.model]
     spine = tables.read(ctx.spark, ctx.warehouse.path(seen.spine), intent.inputs[seen.spine]["upto"])
     read = refuse_expression(model.label, spine.columns)
     moments = sorted({table.known_at[c] for c in read if c in table.known_at})
-    if not moments:
-        return None
-    at = F.greatest(*moments) if len(moments) > 1 else F.col(moments[0])
-    waiting = spine.where((at >= F.lit(intent.now)) & F.expr(model.label).isNotNull())
-    first = waiting.agg(F.unix_micros(F.min(at)).alias("at")).first()
-    return datetime.fromtimestamp(first["at"] / 1e6, UTC).isoformat() if first and first["at"] is not None else None
+    nothing = F.lit(None).cast("timestamp")
+    at = F.greatest(*moments) if len(moments) > 1 else F.col(moments[0]) if moments else nothing
+    waits = F.when((at >= F.lit(intent.now)) & F.expr(model.label).isNotNull(), at)
+    asked = (F.min(waits), F.max(F.col(seen.feature.as_of_time).cast("timestamp")))
+    found: Any = spine.agg(*[F.unix_micros(moment) for moment in asked]).first()
+    label, until = (datetime.fromtimestamp(each / 1e6, UTC) if each is not None else None for each in found)
+    return label.isoformat() if label else None, until
 
 
 def _blank(ctx: Context, intent: Intent) -> Tally:

@@ -66,6 +66,7 @@ class Subject:
     model: str
     features: str
     usd: Decimal | None = None  # what a training is likely to cost
+    until: datetime | None = None  # of the newest row of the spine, scored or not
 
 
 def watched(
@@ -79,21 +80,24 @@ def watched(
     made = {v: trained(history, model, subject.features, v) for _, v in totals.windows}
     mine = [r for r in history.records if r.stage == subject.stage and r.status == "ok"]
     held = {_key(w): w for w in newest_windows(mine)} if len(touched) < len(totals.windows) else {}
-    missing = set(_missing(totals.windows, monitor.window)) - set(held)
+    missing = set(_missing(totals.windows, monitor.window, subject.until)) - set(held)
     found = {key: _Watch(monitor, totals, made, hang or {}).window(key) for key in sorted({*touched, *missing})}
-    said = deciding.decide(_closed(monitor, {**held, **found}), monitor.retrain, learned(history, model), subject.usd)
+    said = deciding.decide(_closed(subject, {**held, **found}), monitor.retrain, learned(history, model), subject.usd)
     decision = {"verdict": said.verdict, "reasons": list(said.reasons), "asks": monitor.retrain is not None}
     return {"model": model, "windows": [found[key] for key in sorted(found)], "decision": decision}
 
 
-def _missing(windows: Collection[Key], period: Period) -> Iterator[Key]:
-    """The windows without a row between those of the newest version."""
+def _missing(windows: Collection[Key], period: Period, until: datetime | None) -> Iterator[Key]:
+    """The windows without a row between those of the newest version; the one after them, if the spine went past it."""
     version = max((v for _, v in windows), default=0)
-    for (start, _), (later, _) in pairwise(sorted(key for key in windows if key[1] == version)):
+    starts = sorted(start for start, v in windows if v == version)
+    for start, later in pairwise(starts):
         start = end(start, period)
         while start < later:
             yield start, version
             start = end(start, period)
+    if starts and until and end(end(starts[-1], period), period) <= until:
+        yield end(starts[-1], period), version
 
 
 def learned(history: History, model: str) -> datetime | None:
@@ -111,12 +115,16 @@ def _key(window: Mapping[str, Any]) -> Key:
     return datetime.fromisoformat(window["window"]), window["model_version"]
 
 
-def _closed(monitor: Monitor, every: Mapping[Key, Mapping[str, Any]]) -> list[Closed]:
-    """The windows of the newest version that are over: a row of a later one was scored."""
+def _closed(subject: Subject, every: Mapping[Key, Mapping[str, Any]]) -> list[Closed]:
+    """The windows of the newest version that are over: a row of a later one was scored, or came without a score."""
     if not every:
         return []
-    newest, version = max(start for start, _ in every), max(v for _, v in every)
-    over = [(start, every[start, v]) for start, v in sorted(every) if v == version and start < newest]
+    monitor, version = subject.monitor, max(v for _, v in every)
+    newest = max(start for start, _ in every)
+    newest = max(newest, subject.until or newest)
+    over = [
+        (start, every[start, v]) for start, v in sorted(every) if v == version and end(start, monitor.window) <= newest
+    ]
     return [
         Closed(name(start, monitor.window), end(start, monitor.window), Said(w["verdict"], tuple(w["reasons"])))
         for start, w in over

@@ -181,6 +181,13 @@ def test_a_corrected_row_changes_its_window_and_adds_no_row(story):
     assert window(story.shown, 4)["rows"] == ROWS
 
 
+def test_of_a_scored_month_only_the_corrected_row_is_scored_again(story):
+    at = {r["id"]: r["scored_at"] for r in story.project.rows("scores.daily")}
+    (before,) = {at[r["id"]] for r in story.april if r["id"] != story.april[7]["id"]}
+
+    assert at[story.april[7]["id"]] > before
+
+
 def test_performance_is_that_of_the_labels_that_are_known(story):
     scores = {r["id"]: r["score"] for r in story.project.rows("scores.daily")}
     known = [r for r in story.april if r["known"] < FAR]
