@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import crash, evaluate, log, sinks, tables
+from pipelines.errors import DataError
 from pipelines.evaluate import TASK
 from pipelines.log import Commit
 from pipelines.models import ahead
@@ -77,7 +78,11 @@ def _answered(ctx: Context, score: Score, scorer: Scorer, rows: DataFrame, inten
     found = scorer.score(rows.where(at >= since), intent.now)
     if "former" not in read:
         return found
-    former = registered(ctx.pipeline, ctx.target, score.model, read["former"]["version"], ctx.loaded)
+    try:
+        former = registered(ctx.pipeline, ctx.target, score.model, read["former"]["version"], ctx.loaded)
+    except DataError as error:  # a batch leaves such rows out, a stream has to answer
+        ctx.tell(f"the version before cannot answer: {error}")
+        return found if score.mode == "batch" else scorer.score(rows, intent.now)
     ctx.tell(f"what version {scorer.model_version} may have learned from is answered by version {former.model_version}")
     older = rows.where((at < since) & (at >= F.lit(read["former"]["since"]).cast("timestamp")))
     return found.unionByName(former.score(older, intent.now))
