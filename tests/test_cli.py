@@ -115,8 +115,11 @@ def test_the_command_starts_without_engine_and_without_data_frames():
 
 LEAVING = """
 import atexit, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
 from pipelines.cli.terminal import leave
 atexit.register(lambda: print("closed"))
+pool = ThreadPoolExecutor(2)  # its idle threads wait for work until they are told to end
+pool.submit(print, "worked").result()
 threading.Thread(target=lambda: (time.sleep(0.2), print("ended"))).start()
 class Torn:
     def __del__(self): print("torn")
@@ -126,9 +129,9 @@ leave(3)
 
 
 def test_a_process_ends_with_its_code_once_threads_and_what_waits_for_the_end_are_through():
-    said = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, check=False)
+    said = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, check=False, timeout=60)
 
-    assert (said.returncode, said.stdout.split(), said.stderr) == (3, ["ended", "closed"], "")
+    assert (said.returncode, said.stdout.split(), said.stderr) == (3, ["worked", "ended", "closed"], "")
 
 
 if __name__ == "__main__":

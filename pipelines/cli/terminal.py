@@ -50,9 +50,7 @@ def leave(code: int) -> NoReturn:
 
     Threads of Arrow and of delta-rs now and then abort an interpreter that clears away the memory that they use.
     """
-    for thread in threading.enumerate():
-        if not thread.daemon and thread is not threading.current_thread():
-            thread.join()
+    threading._shutdown()  # type: ignore[attr-defined]  # as the interpreter does: pools are told to end, then waited for
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # who listened has gone
