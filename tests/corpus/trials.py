@@ -129,8 +129,11 @@ def _refused(made: Project, asked: Trial, said: Said) -> Iterator[str]:
     *_, last = said.err.splitlines() or [""]
     if said.code not in (2, 3) or "Traceback" in said.err or not last.startswith("error: ") or len(last) > MOST_LETTERS:
         yield f"exit {said.code}: {said.err[-1500:]}"
-    if made.rows("tables.held") or made.rows("tables.held", "quarantine") or made.records("tables.held"):
+    records = made.records("tables.held")
+    if made.rows("tables.held") or made.rows("tables.held", "quarantine") or any(r.status != "failed" for r in records):
         yield "something was published"
+    if any(r.published_version is not None for r in records):
+        yield "a record says that something was published"
     (made.landing / "in" / asked.name).unlink()
     again = made.lakeloom("run")
     if again.code or {r["id"]: r["name"] for r in made.rows("tables.held")} != asked.names:
