@@ -106,7 +106,7 @@ def _hang(ctx: Context, seen: Watched, intent: Intent, touched: Collection[Key])
     asked, found = seen.monitor.attribution, dict[Key, Any]()
     for version in sorted({v for _, v in touched}) if asked else ():
         assert asked
-        made = trained(ctx.history, seen.model, seen.features, version)
+        made = _held(ctx, seen, version)
         if made is None:
             continue
         ctx.tell(f"asks what the answers of version {version} hang on")
@@ -121,8 +121,8 @@ def _hang(ctx: Context, seen: Watched, intent: Intent, touched: Collection[Key])
 def _with_slices(ctx: Context, seen: Watched, intent: Intent, totals: Totals, window: dict[str, Any]) -> dict[str, Any]:
     """A window, with the slice in which each of its drifted features moved most, where the model has slices."""
     model, version = ctx.pipeline.models[seen.model], window["model_version"]
-    made = trained(ctx.history, seen.model, seen.features, version)
-    if not window["drifted"] or not model.slices or made is None:
+    made = _held(ctx, seen, version) if window["drifted"] and model.slices else None
+    if made is None:
         return window
     bins = {f: b for f, b in totals.references[version].bins.items() if f in window["drifted"][:MOST_NAMED]}
     start = int(datetime.fromisoformat(window["window"]).timestamp())
@@ -130,16 +130,25 @@ def _with_slices(ctx: Context, seen: Watched, intent: Intent, totals: Totals, wi
     return {**window, "where": located(before, now, bins, model.slices, seen.monitor.rows)}
 
 
+def _held(ctx: Context, seen: Watched, version: int) -> Trained | None:
+    """How a version was trained, if its slice can still be read: a person may have been forgotten since."""
+    made = trained(ctx.history, seen.model, seen.features, version)
+    return made if made and log.readable(ctx.warehouse.path(seen.features), made.features) else None
+
+
+def _slice(ctx: Context, seen: Watched, made: Trained) -> DataFrame:
+    """The feature rows that a version learned from."""
+    rows = tables.read(ctx.spark, ctx.warehouse.path(seen.features), made.features)
+    return rows.where(F.to_date(seen.feature.as_of_time).between(F.lit(made.first), F.lit(made.last)))
+
+
 def _answered(ctx: Context, seen: Watched, intent: Intent, made: Trained, start: int | None) -> DataFrame:
     """The feature rows that a version answered in a window; those that it learned from where none is named."""
-    path = ctx.warehouse.path(seen.features)
     if start is None:
-        day = F.to_date(seen.feature.as_of_time)
-        rows = tables.read(ctx.spark, path, made.features)
-        return rows.where(day.between(F.lit(made.first), F.lit(made.last)))
+        return _slice(ctx, seen, made)
     scores = tables.read(ctx.spark, ctx.warehouse.path(seen.scores), intent.inputs[seen.scores]["upto"])
     mine = _within(scores, seen, {start}).where(F.col(VERSION) == made.version).select(*seen.feature.keys)
-    rows = tables.read(ctx.spark, path, intent.inputs[seen.features]["upto"])
+    rows = tables.read(ctx.spark, ctx.warehouse.path(seen.features), intent.inputs[seen.features]["upto"])
     return _within(rows, seen, {start}).join(mine, list(seen.feature.keys), "left_semi")
 
 
@@ -295,9 +304,8 @@ def _learned(ctx: Context, seen: Watched, intent: Intent, version: int) -> Itera
     if made is None:
         return
     ctx.tell(f"learns the reference of version {version} from its training slice")
-    path, day = ctx.warehouse.path(seen.features), F.to_date(seen.feature.as_of_time)
     try:
-        rows = tables.read(ctx.spark, path, made.features).where(day.between(F.lit(made.first), F.lit(made.last)))
+        rows = _slice(ctx, seen, made)
         inputs = Inputs.of(rows, [c for c in seen.feature.outputs() if c in rows.columns])
         bins = counting.learn(rows, inputs.numbers, inputs.categories)
         counted = counting.count(rows, bins, F.lit(0)).get(0, {})
