@@ -28,6 +28,7 @@ from pipelines.spec import (
     Table,
     Window,
 )
+from pipelines.spec.task import EXPLAINED
 from pipelines.tagged import exposed
 from pipelines.trainable import absent, unfit
 from pipelines.watches import unwatchable
@@ -380,6 +381,8 @@ def _scores(pipeline: Pipeline) -> Iterator[Flaw]:
             yield Flaw(place, "is the name of what a challenger answers beside another score; name it otherwise")
         if score.model not in pipeline.models:
             yield Flaw((*place, "model"), f"no model '{score.model}'{near(score.model, pipeline.models)}")
+        elif score.explain and (task := pipeline.models[score.model].task) not in EXPLAINED:
+            yield Flaw((*place, "explain"), f"is for {', '.join(EXPLAINED)}; {score.model} has task: {task}")
         if score.of not in pipeline.features:
             yield Flaw((*place, "of"), f"no feature table '{score.of}'{near(score.of, pipeline.features)}")
         elif score.model in pipeline.models and pipeline.models[score.model].features != score.of:

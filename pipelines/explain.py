@@ -21,7 +21,8 @@ from pyspark.sql.types import IntegerType, StructField, StructType
 from pipelines import evaluate
 from pipelines.evaluate import Task
 from pipelines.models.base import SEED, predict
-from pipelines.models.contributions import Contributions, contributions
+from pipelines.models.contributions import contributions
+from pipelines.shap import Contributions
 from pipelines.spec import METRICS, Explain
 from pipelines.spec.task import LABEL
 from pipelines.tune import Trial

@@ -21,7 +21,7 @@ from pipelines.signature import SAID, Signature
 
 NOTHING: Mapping[str, bytes] = MappingProxyType({})
 FORMATS = ("onnx", "lambda", "docker")
-ANSWERING = ("__init__", "errors", "signature", "onnx", "keyed", "replies")  # modules that score a body
+ANSWERING = ("__init__", "errors", "signature", "shap", "onnx", "keyed", "replies")  # modules that score a body
 FUNCTION = ("numpy", "onnxruntime")
 SERVICE = (*FUNCTION, "starlette", "uvicorn", "httptools", "prometheus-client")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of files in a zip, so that the same model gives the same bytes

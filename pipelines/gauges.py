@@ -10,7 +10,8 @@ from pipelines.cost import Usage, cost
 from pipelines.monitor.history import newest_windows
 from pipelines.plan import stages
 from pipelines.spec import Pipeline, Prices
-from pipelines.state import Quality, Record
+from pipelines.state import Record
+from pipelines.told import Quality
 
 STATES = ("ok", "refused", "failed")
 VERDICTS = ("wait", "unchecked", "investigate", "retrain")

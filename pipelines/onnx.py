@@ -19,6 +19,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from pipelines.errors import DataError, PlatformError
+from pipelines.shap import CONTRIBUTIONS, FEATURE, PART, VECTOR, Shap
 from pipelines.signature import NO_TIME
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ TYPES: dict[str, Any] = {  # of a tensor -> of a column
 }
 OPSET = 21  # of the operators of every graph of ours
 GIVEN = "__given_"  # before the name of a column as it enters a graph
+HIDDEN = "__"  # before the name of an output that is given only where it is asked for
 ERRORS_ONLY = 3  # of onnxruntime's log: its warnings are about its own speed
 Column = NDArray[Any]
 
@@ -76,8 +78,14 @@ class Graph:
             session = onnxruntime.InferenceSession(content, _options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # each of the runtime's errors is a class of its own, under Exception
             raise PlatformError(f"onnxruntime does not open the graph: {_first(error)}") from error
-        inputs, outputs = (tuple(map(_port, ports)) for ports in (session.get_inputs(), session.get_outputs()))
+        inputs, answers = (tuple(map(_port, ports)) for ports in (session.get_inputs(), session.get_outputs()))
+        outputs = tuple(port for port in answers if not port.name.startswith(HIDDEN))
         return cls(found, inputs, outputs, dict(session.get_modelmeta().custom_metadata_map), session)
+
+    @property
+    def explains(self) -> bool:
+        """True where it gives the vector that its learner reads."""
+        return any(port.name == VECTOR for port in self.session.get_outputs())
 
     def score(self, columns: Mapping[str, Any], wanted: Sequence[str] = ()) -> dict[str, Column]:
         """Answers by name, all or those wanted, a row for each row. Columns that it does not read are passed over.
@@ -107,27 +115,46 @@ class Graph:
 
 
 def scored(
-    content: bytes, batches: "Iterable[pa.RecordBatch]", kept: Sequence[str], answers: Sequence[str]
+    content: bytes, batches: "Iterable[pa.RecordBatch]", kept: Sequence[str], answers: Sequence[str], most: int = 0
 ) -> "Iterator[pa.RecordBatch]":
     """Of each Arrow batch the columns to keep, and answers; what a graph reads stands under GIVEN and its name.
 
-    For a Python worker of Spark, which is to import little.
+    most: so many contributions stand beside an answer. For a Python worker of Spark, which is to import little.
     """
     import pyarrow as pa
 
     graph = _opened(content)
+    wanted = (*answers, VECTOR) if most else answers
     for batch in (b for b in batches if b.num_rows):
         names = [name for name in batch.schema.names if name.startswith(GIVEN)]
         asked = pa.table([batch[name] for name in names], [name.removeprefix(GIVEN) for name in names])
-        found = graph.score_table(asked, answers)
+        found = graph.score_table(asked, wanted)
         columns = [*(batch[name] for name in kept), *(found[name].combine_chunks() for name in answers)]
-        yield pa.record_batch(columns, [*kept, *answers])
+        if most:
+            columns.append(_contributed(found[VECTOR], _told(content), most))
+        yield pa.record_batch(columns, [*kept, *answers, *([CONTRIBUTIONS] if most else [])])
 
 
 @lru_cache(maxsize=4)
 def _opened(content: bytes) -> Graph:
     """Once in a process, which serves many tasks."""
     return Graph.opened(content)
+
+
+@lru_cache(maxsize=4)
+def _told(content: bytes) -> Shap:
+    found = Shap.said_by(_opened(content).said)
+    assert found is not None  # or nobody asks
+    return found
+
+
+def _contributed(vectors: "pa.ChunkedArray", of: Shap, most: int) -> "pa.Array":
+    import pyarrow as pa
+
+    whole = vectors.combine_chunks()
+    places = np.asarray(whole.flatten(), dtype=np.float64).reshape(len(whole), -1)
+    part = pa.struct([(FEATURE, pa.string()), (PART, pa.float64())])
+    return pa.array(of.of(places).top(most), pa.list_(part))
 
 
 def _read(path: Path) -> bytes:

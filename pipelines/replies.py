@@ -10,12 +10,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import DataError, LakeloomError, PlatformError
 from pipelines.keyed import FILE, Held, Keyed, UnknownKeyError
 from pipelines.onnx import Graph
+from pipelines.shap import CONTRIBUTIONS, VECTOR, Shap
 from pipelines.signature import Feature, Signature
 
 GRAPH, METADATA = "model.onnx", "metadata.json"
@@ -46,9 +48,15 @@ class Served:
     signature: Signature
     metadata: Mapping[str, Any]
     keyed: Keyed | None = None
+    explain: int = 0  # so many contributions stand in an answer; null where the model has none
+
+    @cached_property
+    def shap(self) -> Shap | None:
+        """What tells the parts of its answers."""
+        return Shap.said_by(self.graph.said) if self.graph.explains else None
 
     @classmethod
-    def opened(cls, folder: Path) -> "Served":
+    def opened(cls, folder: Path, explain: int = 0) -> "Served":
         """Of an exported folder, scored some times already. Errors: DataError where the graph was changed."""
         try:
             metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
@@ -56,7 +64,7 @@ class Served:
             raise PlatformError(f"{folder / METADATA}: cannot be read: {error}") from error
         graph = Graph.opened(folder / GRAPH, metadata["sha256"])
         keyed = Keyed.opened(folder / FILE) if (folder / FILE).exists() else None
-        served = cls(graph, Signature.said_by(graph.said), metadata, keyed)
+        served = cls(graph, Signature.said_by(graph.said), metadata, keyed, explain)
         for _ in range(WARM_UP if metadata.get("example") else 0):
             served.answers([metadata["example"]])
         return served
@@ -103,8 +111,11 @@ class Served:
 
     def answers(self, rows: Sequence[Mapping[str, Any]]) -> list[Json]:
         """An answer for each row. Errors: DataError for a row that is not as the model wants it."""
-        columns = self.graph.score(self.signature.columns(rows))
-        listed = {name: values.tolist() for name, values in columns.items()}
+        told, wanted = self.explain and self.shap, [port.name for port in self.graph.outputs]
+        columns = self.graph.score(self.signature.columns(rows), [*wanted, VECTOR] if told else wanted)
+        listed: dict[str, list[Any]] = {name: columns[name].tolist() for name in wanted}
+        if self.explain:
+            listed[CONTRIBUTIONS] = told.of(columns[VECTOR]).top(self.explain) if told else [None] * len(rows)
         return [dict(zip(listed, values, strict=True)) for values in zip(*listed.values(), strict=True)]
 
 

@@ -25,7 +25,8 @@ from pipelines.monitor.history import courses, newest_windows
 from pipelines.plan import stages
 from pipelines.plots import base_rate, calibration, curve, deciles, histogram, performance, swarm
 from pipelines.spec import METRICS, RATES, TASKS, Pipeline
-from pipelines.state import WAITS, Json, Quality, Record
+from pipelines.state import WAITS, Json, Record
+from pipelines.told import Quality
 
 FATES = ("applied", "superseded", "deleted", "quarantined", "dropped")  # of a row that came in; they add up to rows_in
 KINDS = ("sources", "tables", "features", "models", "scores", "monitors")

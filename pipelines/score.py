@@ -17,6 +17,7 @@ from pipelines import onnx
 from pipelines.evaluate import TASK, TASKS, Binary, Regression, Task
 from pipelines.models.base import predict
 from pipelines.onnx import Graph
+from pipelines.shap import CONTRIBUTIONS, FEATURE, PART, SAID
 from pipelines.signature import MISSING, Feature, Signature
 from pipelines.spec.task import PREDICTED, SCORE
 
@@ -24,7 +25,9 @@ ANSWERS: Mapping[type[Binary | Regression], Mapping[str, str]] = {  # that a gra
     Binary: {SCORE: "double", PREDICTED: "boolean"},
     Regression: {SCORE: "double"},
 }
-Answered = Callable[[DataFrame, Sequence[str]], DataFrame]  # rows, columns to keep -> those with the answers
+CONTRIBUTED = f"array<struct<{FEATURE}:string,{PART}:double>>"
+# Rows, columns to keep, how many contributions -> those with the answers; no contributions where a model has none.
+Answered = Callable[[DataFrame, Sequence[str], int], DataFrame]
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,16 @@ class Scorer:
     keys: tuple[str, ...]
     as_of_time: str
 
-    def score(self, features: DataFrame, now: datetime) -> DataFrame:
+    def score(self, features: DataFrame, now: datetime, explain: int = 0) -> DataFrame:
         """A row a feature row: keys, as_of_time, what the task answers, model_version, scored_at, event_month.
 
         Answers: binary: score in [0, 1] and predicted (boolean); regression: score; multiclass: score, the
         probability of predicted, a class; clustering: predicted, a number, and score, the distance from its centre (of
         a mixture: its probability); anomaly: score, how far from what is usual, and predicted, whether that is too far.
+        explain: so many features, of those that weigh most in an answer, stand in `contributions` with what they add.
         Cost: one pass through the model; lazy; no shuffle.
         """
-        return self.answered(features, (*self.keys, self.as_of_time)).select(
+        return self.answered(features, (*self.keys, self.as_of_time), explain).select(
             "*",
             F.lit(self.model_version).alias("model_version"),
             F.lit(now).alias("scored_at"),
@@ -56,7 +60,12 @@ class Scorer:
 def by_pipeline(fitted: PipelineModel, task: Task) -> Answered:
     """As Spark answers."""
     answers = task.answers(labelled=False)
-    return lambda rows, kept: predict(fitted, rows, answers).select(*kept, *answers)
+
+    def answered(rows: DataFrame, kept: Sequence[str], explain: int) -> DataFrame:
+        found = predict(fitted, rows, answers).select(*kept, *answers)
+        return found.withColumn(CONTRIBUTIONS, F.lit(None).cast(CONTRIBUTED)) if explain else found
+
+    return answered
 
 
 def graphed(tags: Mapping[str, str]) -> Binary | Regression | None:
@@ -67,19 +76,22 @@ def graphed(tags: Mapping[str, str]) -> Binary | Regression | None:
 
 def by_graph(content: bytes, task: Binary | Regression) -> Answered:
     """As a graph does, a task's rows in one thread. Only features that it reads are handed to Python."""
-    signature, answers = Signature.said_by(Graph.opened(content).said), ANSWERS[type(task)]
-    names = list(answers)
+    said, answers = Graph.opened(content).said, ANSWERS[type(task)]
+    signature, explains, names = Signature.said_by(said), SAID in said, list(answers)
 
-    def answered(rows: DataFrame, kept: Sequence[str]) -> DataFrame:
-        shared = rows.sparkSession.sparkContext.broadcast(content)
+    def answered(rows: DataFrame, kept: Sequence[str], explain: int) -> DataFrame:
+        shared, most = rows.sparkSession.sparkContext.broadcast(content), explain if explains else 0
 
         def scored(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            return onnx.scored(shared.value, batches, kept, names)
+            return onnx.scored(shared.value, batches, kept, names, most)
 
         given = [_given(feature) for feature in signature.features]  # under names that no key has
         wanted = rows.select(*kept, *given)
         ddl = [f"`{f.name}` {f.dataType.simpleString()}" for f in rows.select(*kept).schema]
-        return wanted.mapInArrow(scored, ", ".join([*ddl, *(f"{name} {kind}" for name, kind in answers.items())]))
+        made = {**answers, **({CONTRIBUTIONS: CONTRIBUTED} if most else {})}
+        found = wanted.mapInArrow(scored, ", ".join([*ddl, *(f"{name} {kind}" for name, kind in made.items())]))
+        nothing = explain and not most
+        return found.withColumn(CONTRIBUTIONS, F.lit(None).cast(CONTRIBUTED)) if nothing else found
 
     return answered
 

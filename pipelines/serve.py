@@ -60,6 +60,7 @@ class Settings:
     log_to: str = ""  # folder of the request log
     log_share: float = 0.01  # of the requests
     rival_share: float = 0.0  # of the keys, that another version answers
+    explain: int = 0  # contributions in an answer
 
 
 class Metrics:
@@ -167,7 +168,7 @@ class Endpoint:
         """
         async with self._one:
             try:
-                found = await run_in_threadpool(Served.opened, await self._fetch())
+                found = await self._opened(self._fetch)
             except LakeloomError:
                 self.metrics.reloads.labels("failed").inc()
                 raise
@@ -178,10 +179,13 @@ class Endpoint:
             self.metrics.version.set(self.served.version)
             return self.served.version
 
+    async def _opened(self, fetch: Fetch) -> Served:
+        return await run_in_threadpool(Served.opened, await fetch(), self.settings.explain)
+
     async def beside(self) -> None:
         """The version that answers a share of the keys; none where it cannot be had: all is answered by the other."""
         try:
-            self.rival = await run_in_threadpool(Served.opened, await self._rival()) if self._rival else None
+            self.rival = await self._opened(self._rival) if self._rival else None
         except LakeloomError as error:
             self.rival = None
             log.warning("no version answers beside: %s", error)
@@ -259,7 +263,7 @@ def run(fetch: Fetch, settings: Settings, tell: Callable[[str], None], rival: Fe
 
 
 async def _answer(fetch: Fetch, settings: Settings, tell: Callable[[str], None], rival: Fetch | None) -> None:
-    served = await run_in_threadpool(Served.opened, await fetch())
+    served = await run_in_threadpool(Served.opened, await fetch(), settings.explain)
     endpoint = Endpoint(served, fetch, settings, rival)
     await endpoint.beside()
     server = _Server(uvicorn.Config(
@@ -316,6 +320,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--log-to", default="")
     parser.add_argument("--log-share", type=float, default=0.01)
+    parser.add_argument("--explain", type=int, default=0)
     parser.add_argument("--tls-certificate", default="")
     parser.add_argument("--tls-key", default="")
     asked = parser.parse_args(arguments)
@@ -327,8 +332,9 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             known = tokens(Path(made), _say)
             settings = Settings(
-                asked.host, asked.port, asked.tls_certificate, asked.tls_key, known, 0, asked.log_to, asked.log_share
-            )
+                asked.host, asked.port, asked.tls_certificate, asked.tls_key, known, 0, asked.log_to, asked.log_share,
+                explain=asked.explain,
+            )  # fmt: skip
             run(fetch, settings, _say)
         except LakeloomError as error:
             _say(f"error: {error}")

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal, TypeVar, get_origin
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
-from pipelines.told import Alert, Forgotten
+from pipelines.told import Alert, Epoch, Forgotten, Quality, Tally
 
 SHADOW = "shadow"  # the part beside scores that a challenger answers into
 BESIDE = {"tables": ("quarantine", "deleted"), "scores": (SHADOW,)}  # what can lie beside the table of a stage
@@ -86,70 +86,10 @@ class Record:
     detail: dict[str, Json] = field(default_factory=dict)  # reasons, metrics, curves: for the summary and the report
     error: str = ""
 
-
-@dataclass(frozen=True)
-class Quality:
-    """One row of `_quality`: what one refresh of a table found of one promise.
-
-    element_count, unexpected_count, unexpected_percent: as quality/judgement.py has them; of a rule that refuses rows,
-    the rows that came in with the batch and those that it refused.
-    """
-
-    pipeline: str
-    stage: str
-    run_id: str
-    generation: int
-    batch: int
-    at: datetime  # UTC; the batch's `now`
-    expectation: str  # Great Expectations' name, or freshness, volume
-    label: str
-    on_fail: str
-    severity: str | None
-    tier: str
-    success: bool
-    element_count: int | None
-    unexpected_count: int | None
-    unexpected_percent: float | None
-    observed: str
-
-
-@dataclass(frozen=True)
-class Tally:
-    """One row of `_metrics`: what one batch of a monitor counted of one column in one window.
-
-    The counts of a window are the sums over its batches; a batch that counted the window whole begins them anew.
-    """
-
-    pipeline: str
-    stage: str
-    run_id: str
-    generation: int
-    batch: int
-    at: datetime  # UTC; the batch's `now`
-    model_version: int
-    window: datetime | None  # its start, UTC; None: the model's training slice, to which windows are compared
-    column: str  # a feature; '' is the score
-    whole: bool
-    counts: dict[str, Json] = field(default_factory=dict)  # of a feature rows by bin, of a score by label and bin
-    bins: dict[str, Json] = field(default_factory=dict)  # of a reference
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of `_epochs`: what one epoch of a winner's training came to, and which rules spoke after it."""
-
-    pipeline: str
-    stage: str
-    run_id: str
-    generation: int
-    batch: int
-    at: datetime  # UTC; the batch's `now`
-    epoch: int  # from 1
-    loss: float
-    held_loss: float | None  # of rows that do not train
-    seconds: float
-    account: dict[str, Json] = field(default_factory=dict)  # gradients, units, classes, seconds by phase and rank
-    ailments: dict[str, Json] = field(default_factory=dict)  # rule -> what it said
+    @property
+    def ended_at(self) -> datetime:
+        """When it was written, UTC."""
+        return self.started_at + timedelta(seconds=self.seconds)
 
 
 Row = Intent | Record | Quality | Tally | Epoch | Alert | Forgotten
@@ -346,6 +286,10 @@ class History:
     def without(self, intent: Intent) -> "History":
         """As it would be if a batch had not been begun."""
         return History(self.records, tuple(i for i in self.intents if i != intent))
+
+    def by(self, moment: datetime) -> "History":
+        """As it was at a moment."""
+        return History(tuple(r for r in self.records if r.ended_at <= moment), ())
 
     def last(self, stage: str, status: Status | None = None) -> Record | None:
         """The newest record of a stage; of one status if given."""

@@ -9,7 +9,7 @@ streams would race on it.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
 from deltalake import DeltaTable
@@ -204,11 +204,20 @@ def columns(path: str) -> list[str]:
     return [field.name for field in DeltaTable(path).schema().fields]
 
 
-def grow(spark: SparkSession, path: str, names: Sequence[str], tag: str) -> None:
-    """Add columns of text to the end; a commit that changes no row. Errors: Spark's own where one is there already."""
+def grow(spark: SparkSession, path: str, columns: Mapping[str, str], tag: str) -> None:
+    """Add columns, name -> type, to the end; a commit that changes no row. Errors: Spark's own where one is there."""
     child = _own(spark)
     child.conf.set("spark.databricks.delta.commitInfo.userMetadata", tag)
-    child.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({', '.join(f'`{name}` STRING' for name in names)})")
+    child.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({', '.join(f'`{n}` {t}' for n, t in columns.items())})")
+
+
+def fitted(df: DataFrame, path: str, tag: str) -> DataFrame:
+    """Rows with the columns of a table: it first gains those that it lacks, and those that rows lack are null."""
+    there = StructType.fromJson(json.loads(DeltaTable(path).schema().to_json()))
+    new = {f.name: f.dataType.simpleString() for f in df.schema if f.name not in there.names}
+    if new:
+        grow(df.sparkSession, path, new, tag)
+    return df.withColumns({f.name: F.lit(None).cast(f.dataType) for f in there if f.name not in df.columns})
 
 
 def optimize(spark: SparkSession, path: str, size: int, by: str = "") -> None:

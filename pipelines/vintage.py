@@ -5,7 +5,7 @@ table's log, as long as upkeep has left its files.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,7 +37,7 @@ class Vintage:
             "stage": self.stage,
             "version": self.record.published_version,
             "run": self.record.run_id,
-            "published_at": published_at(self.record).isoformat(timespec="seconds"),
+            "published_at": self.record.ended_at.isoformat(timespec="seconds"),
             "rows": self.table.count(),
             "read": read,
         }
@@ -64,23 +64,18 @@ def vintage(pipeline: Pipeline, target: Target, name: str, as_of: str) -> Vintag
         raise SpecError(f"no feature table '{name}'; there is {', '.join(pipeline.features) or 'none'}")
     warehouse, stage = Warehouse(target.warehouse, pipeline.pipeline), f"features.{name}"
     history = History.of(warehouse)
-    by = _moment(history, as_of)
+    by = moment_of(history, as_of)
     published = [r for r in history.records if r.stage == stage and r.published_version is not None]
-    found = [r for r in published if published_at(r) <= by]
+    found = [r for r in published if r.ended_at <= by]
     if not found:
-        first = f"; the first was at {published_at(published[0]):%Y-%m-%d %H:%M:%S} UTC" if published else ""
+        first = f"; the first was at {published[0].ended_at:%Y-%m-%d %H:%M:%S} UTC" if published else ""
         raise DataError(f"{stage}: no version was published by {by:%Y-%m-%d %H:%M:%S} UTC{first}")
     return Vintage(stage, found[-1], _held(warehouse.path(stage), stage, found[-1]))
 
 
-def published_at(record: Record) -> datetime:
-    """When a record was written, UTC."""
-    return record.started_at + timedelta(seconds=record.seconds)
-
-
-def _moment(history: History, as_of: str) -> datetime:
-    """Of a timestamp, or the end of the run of that id."""
-    ended = [published_at(r) for r in history.records if r.run_id == as_of]
+def moment_of(history: History, as_of: str) -> datetime:
+    """Of a timestamp, or the end of the run of that id. Errors: SpecError where it is neither."""
+    ended = [r.ended_at for r in history.records if r.run_id == as_of]
     if ended:
         return max(ended)
     try:

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from pipelines import shap
 from pipelines.columns import trees
 from pipelines.export import write
 from pipelines.models.graphs.draft import Draft, Tensor
 from pipelines.models.graphs.expressions import compiled
 from pipelines.models.graphs.learning import _sided
+from pipelines.shap import Linear, Shap
 from pipelines.signature import SAID, Feature, Signature
 
 ROW = {"wind": 12.5, "carrier": "UA", "sent": "2026-01-31T12:00:00Z"}
@@ -33,27 +35,41 @@ SCORE, ADMIN = "score-token-of-a-test", "admin-token-of-a-test"
 LIMIT_S = 30
 
 
-def graph(intercept: float = -1.0) -> bytes:
-    """Score: the logistic function of intercept + wind / 10 + 1 for UA, + 2 for AA; late from 0.5 on."""
+def graph(intercept: float = -1.0, explained: bool = False) -> bytes:
+    """Score: the logistic function of intercept + wind / 10 + 1 for UA, + 2 for AA; late from 0.5 on.
+
+    explained: with what tells the parts of an answer, compared with a wind of 5 from UA.
+    """
     draft = Draft()
     made = trees(SELECT)
     wind, carrier, hour = (compiled(draft, made[name]) for name in "wch")
     index = draft.op("LabelEncoder", carrier, made=Tensor("", "int64"), domain="ai.onnx.ml",
                      keys_strings=["UA", "AA"], values_int64s=[0, 1], default_int64=2)  # fmt: skip
-    sums = draft.op("Add", draft.op("Add", wind, hour), draft.gathered(np.array([1.0, 2.0, 0.0]) + intercept, index))
+    known = draft.gathered(np.array([1.0, 2.0, 0.0]), index)
+    sums = draft.op("Add", draft.op("Add", draft.op("Add", wind, hour), known), draft.constant(intercept))
     chances = _sided(draft, sums)
     score = draft.op("Gather", chances, draft.constant(1, "int64"), made=Tensor(""), axis=1)
     late = draft.op("GreaterOrEqual", score, draft.constant(0.5), made=Tensor("", "bool"))
     said = {**Signature(FEATURES, ("id",)).as_json(), "task": "binary", "classes": []}
-    return draft.finished({"score": score, "predicted": late}, {SAID: json.dumps(said)})
+    answers = {"score": score, "predicted": late}
+    if not explained:
+        return draft.finished(answers, {SAID: json.dumps(said)})
+    vector = draft.op("Concat", *map(draft.matrix, (wind, known)), made=Tensor("", "double", 2), axis=1)
+    parts = Shap((("wind", 1), ("carrier", 1)), Linear(np.ones(2), np.array([0.5, 1.0]), intercept))
+    return draft.finished({**answers, shap.VECTOR: vector}, {SAID: json.dumps(said), shap.SAID: parts.text()})
 
 
 def exported(
-    folder: Path, version: int = 1, format: str = "onnx", intercept: float = -1.0, keys: Sequence[str] = ()
+    folder: Path,
+    version: int = 1,
+    format: str = "onnx",
+    intercept: float = -1.0,
+    keys: Sequence[str] = (),
+    explained: bool = False,
 ) -> Path:
     """The folder, as `lakeloom export` writes it."""
     told = {"model": "flights.late", "version": version, "certificate": {}, "keys": list(keys), "rows": [ROW]}
-    write(folder, format, graph(intercept), told)
+    write(folder, format, graph(intercept, explained), told)
     return folder
 
 

@@ -9,7 +9,8 @@ import pytest
 from pipelines.lineage import Graph, graph
 from pipelines.monitor.causes import causes, with_causes
 from pipelines.spec import load
-from pipelines.state import Quality, Record
+from pipelines.state import Record
+from pipelines.told import Quality
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SINCE = START + timedelta(days=30)

@@ -1,6 +1,7 @@
 """What an answer hangs on: parts that sum to it, and a loss where a feature is dealt out anew."""
 
 from collections.abc import Set
+from datetime import UTC, datetime
 from itertools import permutations
 from math import log
 
@@ -15,11 +16,15 @@ from pipelines.explain import Asked, explain, sampled
 from pipelines.models import treeshap
 from pipelines.models.base import Asked as Wanted
 from pipelines.models.base import Inputs, predict
-from pipelines.models.contributions import contributions
+from pipelines.models.contributions import contributions, written
+from pipelines.models.graphs import drawn, with_said
 from pipelines.models.learners import fit
 from pipelines.models.trees import AMONG, AT_MOST, LEAF, Tree
 from pipelines.monitor.attribution import compared
+from pipelines.onnx import Graph
 from pipelines.run.attributing import Attributed
+from pipelines.score import CONTRIBUTED, Scorer, by_graph, by_pipeline
+from pipelines.shap import SAID, VECTOR, Shap
 from pipelines.spec import Explain, LogisticRegression, Xgboost
 from pipelines.spec.candidate import DecisionTree, Gbt, LinearRegression, NaiveBayes, RandomForest
 from pipelines.spec.task import LABEL, PREDICTION, PROBABILITY, TARGET
@@ -28,6 +33,7 @@ from pipelines.tune import Trial
 pytestmark = pytest.mark.spark
 
 ROWS = 800
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 INPUTS = Inputs(("carrier",), ("wind", "noise"))
 COLUMNS = ("carrier", "wind", "noise")
 LINEAR = LogisticRegression(kind="logistic_regression")
@@ -141,7 +147,7 @@ def test_parts_are_those_of_shapley(seed):
     rows.append([trees[0].split[0], 2.0, trees[0].split[4]])  # a value that is the split itself is a yes
     says = np.array([[made.leaf[node]] for made in trees for node in made.leaves])
 
-    values, base = treeshap.values(trees, says, np.array(rows))
+    values, base = treeshap.written(trees, says, 3).parts(np.array(rows))
 
     for row, parts in zip(rows, values[:, 0], strict=True):
         added = np.zeros(3)
@@ -151,6 +157,43 @@ def test_parts_are_those_of_shapley(seed):
                 added[place] += sum(expected(t, row, with_it) - expected(t, row, without) for t in trees) / len(orders)
         assert parts == pytest.approx(added, abs=1e-6)
     assert base[:, 0] == pytest.approx(sum(expected(t, rows[0], set()) for t in trees), abs=1e-6)
+
+
+PUBLISHED = ["linear", "trees", "number", "forest", "boosted"]
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_a_graph_tells_the_parts_that_spark_does(trials, table, tmp_path, kind):
+    trial, rows = trials[kind] if kind in trials else fitted(table, *SPARKS[kind])
+    sample = rows.orderBy("id").select("id", *COLUMNS, LABEL).withColumn("at", F.lit(NOW))
+    found, _ = contributions(trial.fitted, trial.blocks, sample, ROWS, str(tmp_path))
+    trial.fitted.write().save(f"file://{tmp_path}/sparkml")
+    tags = {evaluate.TASK: trial.task.kind, **trial.task.tags()}
+    made = drawn(tmp_path / "sparkml", tags, dict(sample.dtypes), ())
+    vectors = Graph.opened(made.content).score(made.signature.columns(sample.toArrow().to_pylist()), [VECTOR])[VECTOR]
+    parts = written(trial.fitted, trial.blocks, vectors, str(tmp_path))
+    content = with_said(made.content, {SAID: parts.text()})
+
+    scored = Scorer(by_graph(content, trial.task), trial.task, 1, ("id",), "at").score(sample, NOW, explain=2)
+
+    expected = [dict((p["feature"], p["part"]) for p in each) for each in found.top(2)]
+    answered = [dict((p.feature, p.part) for p in r.contributions) for r in scored.orderBy("id").collect()]
+    assert [pytest.approx(parts, abs=1e-6) for parts in expected] == answered
+    assert Shap.said_by(Graph.opened(content).said).blocks == parts.blocks
+
+
+def test_without_parts_contributions_are_null(trials, tmp_path):
+    trial, rows = trials["linear"]
+    sample = rows.limit(3).withColumn("at", F.lit(NOW))
+
+    scored = Scorer(by_pipeline(trial.fitted, trial.task), trial.task, 1, ("id",), "at").score(sample, NOW, explain=2)
+
+    assert dict(scored.dtypes)["contributions"] == CONTRIBUTED
+    assert [r.contributions for r in scored.collect()] == [None] * 3
+    assert (
+        "contributions"
+        not in Scorer(by_pipeline(trial.fitted, trial.task), trial.task, 1, ("id",), "at").score(sample, NOW).columns
+    )
 
 
 @pytest.mark.parametrize("kind", ["linear", "trees", "number"])

@@ -7,7 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.gauges import prometheus
 from pipelines.spec import Monitor, Pipeline, Prices, Score, Table
-from pipelines.state import Quality, Record
+from pipelines.state import Record
+from pipelines.told import Quality
 
 AT = datetime(2026, 3, 1, 5, 0, 0, tzinfo=UTC)
 PIPELINE = Pipeline(

@@ -21,7 +21,8 @@ from pipelines.cli import app
 from pipelines.errors import SpecError
 from pipelines.lineage import Parent, Told, events, graph, send
 from pipelines.spec import LineageFile, LineageHttp, Target, load
-from pipelines.state import Quality, Record
+from pipelines.state import Record
+from pipelines.told import Quality
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf" / "flights.yml"

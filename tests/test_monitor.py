@@ -27,7 +27,8 @@ from pipelines.monitor.statistics import (
 )
 from pipelines.monitor.tallies import Totals, by_label, merged, rows_of, scored
 from pipelines.spec.monitor import Attribution, Drift, Monitor, Performance, Retrain
-from pipelines.state import Record, Tally
+from pipelines.state import Record
+from pipelines.told import Tally
 
 JANUARY, FEBRUARY, MARCH = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
 WATCH = Monitor(scores="daily")

@@ -13,7 +13,8 @@ from playwright.sync_api import sync_playwright
 
 from pipelines.report import report
 from pipelines.spec import Pipeline, load
-from pipelines.state import Quality, Record
+from pipelines.state import Record
+from pipelines.told import Quality
 
 CONF = """
 pipeline: flights

@@ -91,6 +91,25 @@ def test_a_category_that_was_never_seen_is_scored_and_said(endpoint):
     assert reply["warnings"] == ["row 0: carrier: 'ZZ' was not seen in training"]
 
 
+def test_what_weighs_most_stands_in_an_answer_where_it_is_asked_for(tmp_path):
+    told, silent = exported(tmp_path / "told", explained=True), exported(tmp_path / "silent")
+    rows = [ROW, {**ROW, "wind": 4, "carrier": "AA"}]
+
+    with serving(["-m", "pipelines.serve", str(told), "--explain", "1"]) as running:
+        _, reply = running.score({"rows": rows})
+        _, page = running.ask("GET", "/metadata")
+    with serving(["-m", "pipelines.serve", str(silent), "--explain", "1"]) as running:
+        _, nothing = running.score(ROW)
+
+    assert [a["contributions"] for a in reply["answers"]] == [
+        [{"feature": "wind", "part": pytest.approx(0.75)}],
+        [{"feature": "carrier", "part": pytest.approx(1.0)}],
+    ]
+    assert reply["answers"][0]["score"] == pytest.approx(EXPECTED, abs=1e-15)
+    assert nothing["answer"] == {"score": pytest.approx(EXPECTED, abs=1e-15), "predicted": True, "contributions": None}
+    assert set(page["answers"]) == {"score", "predicted"}
+
+
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory):
     """The model with the features of two senders, one of them twice."""

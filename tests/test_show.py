@@ -10,7 +10,8 @@ from deltalake import write_deltalake
 from pipelines import show
 from pipelines.errors import DataError, LakeloomError, SpecError
 from pipelines.spec import Target, load
-from pipelines.state import Quality, Record, Warehouse
+from pipelines.state import Record, Warehouse
+from pipelines.told import Quality
 
 PIPELINE = load(Path(__file__).parent / "golden" / "delays.yml")
 NOW = datetime(2013, 12, 1, 5, tzinfo=UTC)

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from pipelines.state import History, Intent, Quality, Record, Warehouse
+from pipelines.state import History, Intent, Record, Warehouse
+from pipelines.told import Quality
 
 FIRST = datetime(2013, 12, 1, 5, tzinfo=UTC)
 FLIGHTS = "tables.flights"

@@ -55,6 +55,7 @@ def serve(
     lookup: Lookup = False,
     poll_seconds: Annotated[float, typer.Option(help="how often the alias is looked up; 0: never", min=0)] = 60,
     challenger_share: Annotated[float, typer.Option(help="of the keys, that the challenger answers", min=0, max=1)] = 0,
+    explain: Annotated[int, typer.Option(help="features with what they add to an answer; 0: none", min=0)] = 0,
     log_to: Annotated[str, typer.Option(help="folder for a sample of requests, as JSON lines")] = "",
     log_share: Annotated[float, typer.Option(help="of the requests", min=0, max=1)] = 0.01,
     tls_certificate: Annotated[str, typer.Option(help="PEM file; with --tls-key")] = "",
@@ -73,7 +74,7 @@ def serve(
         raise SpecError("--tls-certificate and --tls-key go together")
     with TemporaryDirectory(prefix="lakeloom-serve-") as folder:
         known = tokens(Path(folder), _say)
-        how = tls_certificate, tls_key, known, poll_seconds, log_to, log_share, challenger_share
+        how = tls_certificate, tls_key, known, poll_seconds, log_to, log_share, challenger_share, explain
         more, (asked, _, which) = ["--target", target, *(["--lookup"] if lookup else [])], name.partition("@")
         champion, challenger = (
             fetcher(Path(folder, alias), ["export", str(conf), f"{asked}@{alias}", *more])

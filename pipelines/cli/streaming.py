@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli.terminal import Conf, Format, TargetName, checked, ended, err, guarded, show_data, target_of, tell
-from pipelines.errors import PlatformError
+from pipelines.errors import PlatformError, SpecError
 
 Scores = Annotated[str, typer.Argument(metavar="NAME", help="one of the conf's scores, such as late_arrival_live")]
 
@@ -46,13 +46,23 @@ def score(
     metrics_port: Annotated[
         int | None, typer.Option(help="where Prometheus reads, on loopback; 0: any that is free", min=0, max=65535)
     ] = None,
+    as_of: Annotated[
+        str, typer.Option("--as-of", help="publish nothing: what was answered to the features of then; a time or a run")
+    ] = "",
+    version: Annotated[str, typer.Option(help="with --as-of: by this version, not the champion of then")] = "",
+    to: Annotated[Path | None, typer.Option(help="with --as-of: all rows as Parquet into this new folder")] = None,
     format: Format = "text",
 ) -> None:
     """Score what is new of one of the conf's scores, with the tables and features it stands on; train nothing.
 
     Batch after batch until nothing is left. --continuous waits for more, tries again what was refused or did not
     answer, and takes over the champion's successors; on SIGTERM it ends the batch that it is at, with exit code 0.
+    --as-of looks back: what that version says, or would have said, of the features as they were published by then.
     """
+    if as_of:
+        return _looked_back(conf, target, (name, as_of, version, to), continuous, format)
+    if version or to:
+        raise SpecError("--version and --to go with --as-of")
     from pipelines.run.streaming import Pace, rounds
 
     done, error = Sum(), None
@@ -65,6 +75,28 @@ def score(
     show_data(format, done.as_json(), _text)
     if error and not continuous:
         raise error
+
+
+def _looked_back(
+    conf: Path, target: str, asked: tuple[str, str, str, Path | None], continuous: bool, format: str
+) -> None:
+    from pipelines.run.hindsight import Asked, hindsight
+
+    if continuous:
+        raise SpecError("--as-of looks back, --continuous goes on: one of them")
+    found = hindsight(checked(conf), target_of(conf, target), Asked(*asked))
+    if asked[-1]:
+        err.print(f"written to {asked[-1]}")
+    show_data(format, found, _then)
+
+
+def _then(found: dict[str, Any]) -> str:
+    made = f"{found['features']} version {found['features_version']}, published {found['published_at']}"
+    return "\n".join([
+        f"{found['stage']} by version {found['model_version']}, of {made} by run {found['run']}",
+        *([f"{found['rows']:,} rows"] if "rows" in found else []),
+        *[f"  {', '.join(f'{k}={v}' for k, v in row.items())}" for row in found["first_rows"]],
+    ])  # fmt: skip
 
 
 @contextmanager
@@ -111,4 +143,4 @@ def _until_terminated() -> Iterator[Event]:
 
 def stream(name: str, conf: Path, target: str, metrics_port: int | None) -> int:
     """A loop until SIGTERM, for jobs/stream.py; returns the exit code."""
-    return guarded(lambda: score(conf, name, target, True, metrics_port, "json"))
+    return guarded(lambda: score(conf, name, target, True, metrics_port, format="json"))

@@ -8,7 +8,7 @@ that is sent twice is the same run. Source: https://openlineage.io/docs/spec/obj
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,7 +16,8 @@ from pipelines.lineage.graph import graph
 from pipelines.spec import Pipeline, Target
 
 if TYPE_CHECKING:
-    from pipelines.state import Quality, Record
+    from pipelines.state import Record
+from pipelines.told import Quality
 
 PRODUCER = "https://github.com/lakeloom/lakeloom"
 SPEC = "https://openlineage.io/spec"
@@ -60,7 +61,7 @@ class Told:
 def events(pipeline: Pipeline, target: Target, told: Told, parent: Parent | None = None) -> tuple[Event, Event]:
     """The attempt's beginning and its end. A refused attempt is a FAIL with its sentence."""
     record = told.record
-    ended = record.started_at + timedelta(seconds=record.seconds)
+    ended = record.ended_at
     facets = _run_facets(record, parent)
     run = {"runId": run_id(record), "facets": facets}
     whole = {"producer": PRODUCER, "schemaURL": EVENT, "job": _job(pipeline, record)}

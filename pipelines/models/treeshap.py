@@ -1,8 +1,4 @@
-"""SHAP values of any trees, by XGBoost's TreeSHAP: they are written down as a booster in its own form.
-
-XGBoost compares in single precision, Spark in double. So numbers go in as ranks among the splits of their feature,
-which both hold exactly: x is at most the k-th split where k splits or fewer lie below x.
-"""
+"""Any trees as a booster in XGBoost's own form, so that its TreeSHAP tells the parts of what they answer."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,32 +6,20 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.models.trees import AMONG, AT_MOST, LEAF, Tree
+from pipelines.shap import Matrix, Trees
 
-Matrix = NDArray[np.float64]
 Splits = Mapping[int, Matrix]  # of a feature, in their order
 SOFTMAX = {"name": "multi:softprob"}  # of any objective the parts are those before its link
 SQUARED = {"name": "reg:squarederror", "reg_loss_param": {"scale_pos_weight": "1"}}
 NO_PARENT = 2**31 - 1
 
 
-def values(trees: Sequence[Tree], says: Matrix, places: Matrix) -> tuple[Matrix, Matrix]:
-    """Of each row and output the part of each place, and the base.
-
-    says: leaves of all trees, in their order, by outputs; places: rows by places. Cost: as XGBoost's pred_contribs.
-    """
-    from xgboost import Booster, DMatrix
-
-    width, splits = places.shape[1], _splits(trees)
-    kinds = ["c" if place in _categories(trees) else "q" for place in range(width)]
-    booster = Booster()
-    booster.load_model(bytearray(json.dumps(_model(trees, says, splits, width)), "utf-8"))
-    asked = DMatrix(_ranks(places, splits), feature_types=kinds, enable_categorical=True)
-    found = np.asarray(booster.predict(asked, pred_contribs=True, validate_features=False), dtype=np.float64)
-    found = found.reshape(len(places), says.shape[1], -1)
-    return found[:, :, :-1], found[:, :, -1]
+def written(trees: Sequence[Tree], says: Matrix, width: int) -> Trees:
+    """As a booster over so many places. says: leaves of all trees, in their order, by outputs."""
+    splits = _splits(trees)
+    return Trees(json.dumps(_model(trees, says, splits, width)), splits)
 
 
 def _categories(trees: Sequence[Tree]) -> set[int]:
@@ -51,14 +35,6 @@ def _splits(trees: Sequence[Tree]) -> Splits:
     return {feature: np.array(sorted(at)) for feature, at in found.items()}
 
 
-def _ranks(places: Matrix, splits: Splits) -> Matrix:
-    """How many splits lie below a number; below NaN all of them, so that it is never a yes. Categories as they are."""
-    ranks = places.copy()
-    for feature, at in splits.items():
-        ranks[:, feature] = np.searchsorted(at, places[:, feature])
-    return ranks
-
-
 def _model(trees: Sequence[Tree], says: Matrix, splits: Splits, width: int) -> Mapping[str, Any]:
     """XGBoost's JSON. A tree stands there once for each output."""
     outputs, first = says.shape[1], accumulate((len(tree.leaves) for tree in trees), initial=0)
@@ -72,11 +48,12 @@ def _model(trees: Sequence[Tree], says: Matrix, splits: Splits, width: int) -> M
         "gbtree_model_param": sizes, "iteration_indptr": list(range(0, len(made) + 1, outputs)),
         "tree_info": list(range(outputs)) * len(trees), "trees": [{"id": at, **tree} for at, tree in enumerate(made)],
     }  # fmt: skip
-    classes = {"num_class": str(outputs if outputs > 1 else 0)}
+    classes, among = {"num_class": str(outputs if outputs > 1 else 0)}, _categories(trees)
+    kinds = ["c" if place in among else "q" for place in range(width)]
     sizes = {"base_score": "0E0", "boost_from_average": "0", "num_feature": str(width), "num_target": "1", **classes}
     objective = {**SOFTMAX, "softmax_multiclass_param": classes} if outputs > 1 else SQUARED
     learner = {
-        "attributes": {}, "feature_names": [], "feature_types": [], "learner_model_param": sizes,
+        "attributes": {}, "feature_names": [], "feature_types": kinds, "learner_model_param": sizes,
         "gradient_booster": {"name": "gbtree", "model": forest}, "objective": objective,
     }  # fmt: skip
     return {"version": [3, 0, 0], "learner": learner}

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from pipelines.lineage import Graph
 from pipelines.monitor.statistics import benjamini_hochberg, chi_squared
-from pipelines.state import Json, Quality, Record
+from pipelines.state import Json, Record
+from pipelines.told import Quality
 
 LEAST = 0.01  # of the rows: a share that moved less is none
 BY_CHANCE = 0.01  # of the promises that are said to have moved

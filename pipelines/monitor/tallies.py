@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.monitor.bins import Bins, Json, from_json
-from pipelines.state import Tally
+from pipelines.told import Tally
 
 SCORE = ""  # as the name of a column: the score itself
 Key = tuple[datetime, int]  # start of the window, model version

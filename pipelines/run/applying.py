@@ -114,7 +114,7 @@ def _grow(ctx: Context, intent: Intent) -> None:
     new = [name for name in intent.added if name.lower() not in there]
     if new:
         ctx.tell(f"adds column{'s' if len(new) > 1 else ''} {', '.join(new)} (STRING) to the table")
-        tables.grow(ctx.spark, ctx.path(), new, ctx.transaction(intent, "columns").tag)
+        tables.grow(ctx.spark, ctx.path(), dict.fromkeys(new, "STRING"), ctx.transaction(intent, "columns").tag)
         crash.point("between columns and rows", ctx.stage.id)
 
 

@@ -7,7 +7,7 @@ lives on without a graph, and the reason is kept.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isnan
 from typing import Any
 
@@ -15,10 +15,12 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import Column, DataFrame
 
 from pipelines.errors import LakeloomError
-from pipelines.models.base import predict
-from pipelines.models.graphs import Drawn, drawn
+from pipelines.models.base import Block, predict
+from pipelines.models.contributions import written
+from pipelines.models.graphs import Drawn, drawn, with_said
 from pipelines.onnx import Graph
 from pipelines.registry import STAGES, Logged, Registry
+from pipelines.shap import SAID, VECTOR
 
 GATE = "ONNX answers as Spark does"
 ROWS = 1_000
@@ -34,6 +36,8 @@ class Asked:
     tags: Mapping[str, str]
     features: Sequence[str]
     beside: Sequence[str]  # columns that a row of features may hold too
+    blocks: Sequence[Block]  # what stands where in the vector that its learner reads
+    scratch: str  # a folder that all machines see
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,17 @@ def certify(registry: Registry, asked: Asked, rows: DataFrame) -> Certificate:
     few = rows.select(*asked.features).limit(ROWS)
     spark = predict(asked.fitted, few, asked.answers).toArrow().to_pylist()
     certificate = compared(made, graph, spark, list(asked.answers))
-    registry.keep_graph(asked.logged.run_id, made.content)
-    return certificate
+    content = _explained(asked, made, graph, spark)
+    return replace(certificate, sha256=registry.keep_graph(asked.logged.run_id, content))
+
+
+def _explained(asked: Asked, made: Drawn, graph: Graph, rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """The graph with what tells the parts of its answers beside it, where its learner has such."""
+    if not (graph.explains and rows):
+        return made.content
+    vectors = graph.score(made.signature.columns(rows), [VECTOR])[VECTOR]
+    found = written(asked.fitted, asked.blocks, vectors, asked.scratch)
+    return with_said(made.content, {SAID: found.text()}) if found else made.content
 
 
 def compared(made: Drawn, graph: Graph, rows: Sequence[Mapping[str, Any]], answers: Sequence[str]) -> Certificate:

@@ -25,7 +25,6 @@ from pipelines.plan import keyed
 from pipelines.registry import CUTOFF, GRAPH_TAG, Logged, Registry, Version
 from pipelines.run import certifying, example, promoting, scratch, training
 from pipelines.run.backtesting import backtest
-from pipelines.run.certifying import Certificate
 from pipelines.run.context import Context
 from pipelines.run.judging import HELD, Rival, finite, judge
 from pipelines.search import Found, search
@@ -170,7 +169,7 @@ def _registered(
     crash.point("after the model is logged", ctx.stage.id)
     detail["gates"].append(_verify(registry, logged, winner, slices.test))
     tags = _tags(ctx, intent, slices, winner)
-    certificate = _certify(registry, logged, winner, slices, feature, tags)
+    certificate = certifying.certify(registry, _asked(ctx, intent, logged, winner, tags), slices.test)
     detail["onnx"] = certificate.as_json()
     if certificate.sha256:
         detail["gates"].append(certificate.as_gate())
@@ -256,13 +255,11 @@ def _keep(registry: Registry, logged: Logged, slices: Slices, feature: Feature, 
     registry.keep(logged.run_id, example.NAME, example.made(rows, registry.load(logged), version, keys, time))
 
 
-def _certify(
-    registry: Registry, logged: Logged, winner: tune.Trial, slices: Slices, feature: Feature, tags: dict[str, str]
-) -> Certificate:
-    beside = (*feature.keys, feature.as_of_time)
-    answers = winner.task.answers(labelled=False)
-    asked = certifying.Asked(logged, winner.fitted, answers, tags, feature.outputs(), beside)
-    return certifying.certify(registry, asked, slices.test)
+def _asked(ctx: Context, intent: Intent, logged: Logged, winner: tune.Trial, tags: dict[str, str]) -> certifying.Asked:
+    feature = ctx.pipeline.features[ctx.pipeline.models[ctx.stage.name].features]
+    beside, answers = (*feature.keys, feature.as_of_time), winner.task.answers(labelled=False)
+    blocks = winner.blocks, scratch.place(ctx.warehouse, intent)
+    return certifying.Asked(logged, winner.fitted, answers, tags, feature.outputs(), beside, *blocks)
 
 
 def _verify(registry: Registry, logged: Logged, winner: tune.Trial, rows: DataFrame) -> dict[str, Any]:

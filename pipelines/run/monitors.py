@@ -35,7 +35,8 @@ from pipelines.run.watching import Hang, Subject, Trained, trained, watched
 from pipelines.spec import Feature, Monitor
 from pipelines.spec.task import LABEL, SCORE
 from pipelines.spending import prediction, priced
-from pipelines.state import Intent, Record, Tally
+from pipelines.state import Intent, Record
+from pipelines.told import Tally
 
 COUNTS = "counts"  # among an intent's inputs: how it counts, which has to stay the same within a generation
 VERSION, NEXT = "model_version", "next_label_at"

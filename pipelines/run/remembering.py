@@ -11,7 +11,8 @@ from pipelines.quality.judgement import Judgement, of_rows
 from pipelines.run import replaying
 from pipelines.run.context import Context
 from pipelines.spec import Expectation, Table
-from pipelines.state import Intent, Quality, moment
+from pipelines.state import Intent, moment
+from pipelines.told import Quality
 
 ARRIVAL = "_arrived_at"
 

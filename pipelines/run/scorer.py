@@ -35,11 +35,11 @@ def challenger(pipeline: Pipeline, target: Target, model: str, loaded: Loaded) -
     return _loaded(pipeline, registry, (model, CHALLENGER), registry.version(name, str(number)), loaded)
 
 
-def registered(pipeline: Pipeline, target: Target, model: str, number: int, loaded: Loaded) -> Scorer:
-    """One version of the model, whatever it is called. Errors: DataError where it is gone or cannot be loaded."""
+def registered(pipeline: Pipeline, target: Target, model: str, which: str, loaded: Loaded) -> Scorer:
+    """One version of the model, by number or alias. Errors: SpecError for an unknown one, DataError if damaged."""
     registry = Registry(target)
-    version = registry.version(f"{pipeline.pipeline}.{model}", str(number))
-    return _loaded(pipeline, registry, (model, str(number)), version, loaded)[0]
+    version = registry.version(f"{pipeline.pipeline}.{model}", which)
+    return _loaded(pipeline, registry, (model, which), version, loaded)[0]
 
 
 def _loaded(

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import crash, evaluate, log, sinks, tables
-from pipelines.errors import DataError
+from pipelines.errors import DataError, SpecError
 from pipelines.evaluate import TASK
 from pipelines.log import Commit
 from pipelines.models import ahead
@@ -75,17 +75,24 @@ def _answered(ctx: Context, score: Score, scorer: Scorer, rows: DataFrame, inten
     """Rows from the champion's cutoff on by it; those before by the version that answered until now."""
     read, at = intent.inputs[f"features.{score.of}"], F.col(scorer.as_of_time)
     since = F.lit(read["since"]).cast("timestamp")
-    found = scorer.score(rows.where(at >= since), intent.now)
+    found = scorer.score(rows.where(at >= since), intent.now, score.explain)
     if "former" not in read:
         return found
     try:
-        former = registered(ctx.pipeline, ctx.target, score.model, read["former"]["version"], ctx.loaded)
-    except DataError as error:  # a batch leaves such rows out, a stream has to answer
+        former = registered(ctx.pipeline, ctx.target, score.model, str(read["former"]["version"]), ctx.loaded)
+    except (DataError, SpecError) as error:  # a batch leaves such rows out, a stream has to answer
         ctx.tell(f"the version before cannot answer: {error}")
-        return found if score.mode == "batch" else scorer.score(rows, intent.now)
+        return found if score.mode == "batch" else scorer.score(rows, intent.now, score.explain)
     ctx.tell(f"what version {scorer.model_version} may have learned from is answered by version {former.model_version}")
     older = rows.where((at < since) & (at >= F.lit(read["former"]["since"]).cast("timestamp")))
-    return found.unionByName(former.score(older, intent.now))
+    return found.unionByName(former.score(older, intent.now, score.explain))
+
+
+def _scored(ctx: Context, score: Score, scorer: Scorer, rows: DataFrame, intent: Intent) -> DataFrame:
+    """Answers, each with the version of the features that it was made of, and the run that asked."""
+    upto = intent.inputs[f"features.{score.of}"]["upto"]
+    said = {"features_version": F.lit(upto).cast("bigint"), "run": F.lit(intent.run_id)}
+    return _answered(ctx, score, scorer, rows, intent).withColumns(said)
 
 
 def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:
@@ -97,11 +104,11 @@ def _batch(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record
     fresh = log.inserts_only(path, read["after"], read["upto"])
     ctx.tell(f"scores by version {scorer.model_version}")
     crash.point("before the clean commit", ctx.stage.id)
-    scored = _answered(ctx, score, scorer, new, intent)
+    scored = _scored(ctx, score, scorer, new, intent)
     if read["keeps"]:
         keys = list(scorer.keys)
         kept = _kept(ctx, score, scorer, read).join(scored.select(*keys), keys, "left_anti")
-        scored = scored.unionByName(kept)
+        scored = scored.unionByName(kept, allowMissingColumns=True)
     commit = _write(ctx, scorer, intent, scored, fresh)
     written = tables.changes(ctx.spark, ctx.path(), commit.version - 1, commit.version)
     if read["keeps"]:
@@ -125,10 +132,18 @@ def _write(ctx: Context, scorer: Scorer, intent: Intent, rows: DataFrame, fresh:
     transaction = ctx.transaction(intent, "scores")
     if intent.batch == 0 and intent.generation:
         return tables.overwrite(rows, ctx.path(), transaction)
+    rows = _fitted(ctx, intent, rows)
     if fresh or intent.batch == 0:
         return tables.append(rows, ctx.path(), transaction)
     on = " AND ".join(f"t.`{k}` = s.`{k}`" for k in scorer.keys)
     return tables.merge(rows, ctx.path(), on, tables.UPSERT, transaction)
+
+
+def _fitted(ctx: Context, intent: Intent, rows: DataFrame) -> DataFrame:
+    """Rows as a table that is there has them; it first gains what it lacks. A replay finds it there."""
+    if ctx.warehouse.version(ctx.stage.id) is None:
+        return rows
+    return tables.fitted(rows, ctx.path(), ctx.transaction(intent, "columns").tag)
 
 
 def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Record:
@@ -142,7 +157,7 @@ def _stream(ctx: Context, score: Score, scorer: Scorer, intent: Intent) -> Recor
     if read["upto"] > read["after"]:
         ctx.tell(f"scores by version {scorer.model_version}")
         new = tables.changes(ctx.spark, ctx.warehouse.path(f"features.{score.of}"), read["after"], read["upto"])
-        answered = _answered(ctx, score, scorer, new, intent)
+        answered = _fitted(ctx, intent, _scored(ctx, score, scorer, new, intent))
         commit = tables.append(answered, ctx.path(), ctx.transaction(intent, "scores"))
         crash.point("between scores and their progress", ctx.stage.id)
         written = tables.changes(ctx.spark, ctx.path(), commit.version - 1, commit.version)

@@ -5,7 +5,8 @@ from typing import Any
 
 from pipelines.deep import rules
 from pipelines.run.context import Context
-from pipelines.state import Epoch, Intent
+from pipelines.state import Intent
+from pipelines.told import Epoch
 
 APART = ("loss", "held_loss", "seconds")  # columns of their own
 

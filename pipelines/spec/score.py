@@ -24,4 +24,9 @@ class Score(Spec):
     shadow: bool = Field(
         default=False, description="the challenger, while there is one, scores the same rows into `NAME_shadow`"
     )
+    explain: int = Field(
+        default=0, ge=0, le=20,
+        description="how many features, of those that weigh most in an answer, stand in its row with what they add; "
+        "models with one number, linear or of trees",
+    )  # fmt: skip
     sinks: tuple[KafkaSink, ...] = Field(default=(), description="where the rows go beside their table")

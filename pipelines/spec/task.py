@@ -17,6 +17,7 @@ Metric = Literal[
     "flagged_error", "mase", "ndcg", "mean_average_precision",
 ]  # fmt: skip
 LABEL, SCORE, PREDICTED = "_label", "score", "predicted"  # columns of a scored frame, whatever the task
+EXPLAINED = ("binary", "regression")  # tasks whose answer is one number that has parts
 TARGET, LIKELIHOOD = "_target", "_likelihood"  # the label as a learner sees it; the probability that a class was given
 KNOWN = "_known"  # when the label became known, where that is later than the row
 NAIVE = "_naive"  # a guess that a model has to beat: the label one season before, the mean rating of an item

@@ -32,7 +32,13 @@ from pipelines.state import Intent, Record, Warehouse, dataset
 CONF = Path(__file__).parents[2] / "conf" / "flights.yml"
 COMMAND = Path(sys.executable).with_name("lakeloom")
 LIMIT_S = 300
-WHEN_AND_WHERE = ("_arrived_at", "scored_at", "_file")  # what differs between two runs by right
+WHEN_AND_WHERE = (
+    "_arrived_at",
+    "scored_at",
+    "features_version",
+    "run",
+    "_file",
+)  # what differs between two runs by right
 TARGET = "{master: 'local[2]', driver_memory: 1g}"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
@@ -53,7 +54,13 @@ def chapters(project: Project) -> Iterator[tuple[str, Said]]:
     yield "back again", project.lakeloom("model rollback")
     arrive(project, 1)
     yield "plan", project.lakeloom("plan", "--format", "json")
+    project.change(_explained)
     yield "next", project.lakeloom("run")
+    first = project.records(SCORES)[0].run_id
+    then = "score", "daily", "--as-of", first
+    yield "then", project.lakeloom(*then, "--to", str(project.root / "then"), "--format", "json")
+    yield "then by another", project.lakeloom(*then, "--version", "2", "--format", "json")
+    yield "before", project.lakeloom("score", "daily", "--as-of", "2001-01-01")
     yield "list", project.lakeloom("model list", "--format", "json")
     yield "show", project.lakeloom("model show", "late@1", "--format", "json")
     yield "conf", project.lakeloom("model show", "--conf")
@@ -73,6 +80,10 @@ def chapters(project: Project) -> Iterator[tuple[str, Said]]:
 def _harder(conf: Any) -> None:
     conf["models"]["late"]["candidates"][0]["iterations"] = 6
     conf["models"]["late"]["gates"] = [{"metric": "roc_auc", "min": 0.999}]
+
+
+def _explained(conf: Any) -> None:
+    conf["scores"]["daily"]["explain"] = 1
 
 
 def _by_hand(conf: Any) -> None:
@@ -173,6 +184,41 @@ def test_scores_go_on_with_the_version_that_was_rolled_back_to(story):
     assert after.why == "features.sendings went from version 0 to 1; scored by version 1"
     assert {r["model_version"] for r in story.project.rows(SCORES)} == {1}
     assert len(story.project.records(STAGE)) == 4 + LATER
+
+
+def test_each_score_names_the_features_it_was_made_of_and_the_run_that_asked(story):
+    first, *_, last = story.project.records(SCORES)
+    said = {(r["features_version"], r["run"]) for r in story.project.rows(SCORES)}
+
+    assert said == {(0, first.run_id), (1, last.run_id)}
+
+
+def test_scores_tell_what_weighed_most_from_when_on_it_is_asked_for(story):
+    rows = story.project.rows(SCORES)
+    told = {r["parcel"]: r["contributions"] for r in rows if r["features_version"] == 1}
+
+    assert {r["contributions"] for r in rows if r["features_version"] == 0} == {None}
+    assert {len(parts) for parts in told.values()} == {1}
+    assert sum(parts[0]["feature"] == "weight" for parts in told.values()) > 0.9 * len(told)
+
+
+def test_what_was_answered_then_is_answered_again(story):
+    found, published = story.json("then"), [r for r in story.project.rows(SCORES) if r["features_version"] == 0]
+    again = {r["parcel"]: r["score"] for r in pq.read_table(story.project.root / "then").to_pylist()}
+
+    assert (found["stage"], found["features_version"], found["model_version"]) == ("scores.daily", 0, 1)
+    assert found["rows"] == len(again) == 1200
+    assert published and all(again[r["parcel"]] == r["score"] for r in published)
+
+
+def test_what_another_version_would_have_said_then(story):
+    found = story.json("then by another")
+    first = {r["parcel"]: r["score"] for r in pq.read_table(story.project.root / "then").to_pylist()}
+
+    assert (found["features_version"], found["model_version"]) == (0, 2)
+    assert len(found["first_rows"]) == 20 and all(first[r["parcel"]] != r["score"] for r in found["first_rows"])
+    assert story.said["before"].code == 3 and "no version was published by 2001-01-01" in story.said["before"].error
+    assert {o.run_id for o in story.project.intents(SCORES)} == {r.run_id for r in story.project.records(SCORES)}
 
 
 def test_versions_are_listed_with_evidence(story):

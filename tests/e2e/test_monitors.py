@@ -17,7 +17,7 @@ from aging import aged
 from sklearn.metrics import roc_auc_score
 
 from e2e.project import Project, Said, project
-from pipelines.state import Tally
+from pipelines.told import Tally
 from pipelines.upkeep import LEAST_HOURS
 
 pytestmark = pytest.mark.spark

@@ -122,7 +122,8 @@ def test_the_sums_of_the_test_slice_are_those_of_its_rows(story):
 
 def test_a_score_row_holds_what_its_task_answers(story):
     minutes, grades = (story.project.rows(f"scores.{name}_daily") for name in ("delay_minutes", "grade"))
-    shared = {"flight_id", "scheduled_departure", "score", "model_version", "scored_at", "event_month"}
+    shared = {"flight_id", "scheduled_departure", "score", "model_version", "scored_at", "event_month",
+              "features_version", "run"}  # fmt: skip
 
     assert set(minutes[0]) == shared
     assert set(grades[0]) == {*shared, "predicted"}

@@ -8,6 +8,7 @@ stored.py      the files that Spark has written of each stage
 draft.py       the graph while it is drawn
 """
 
+from pipelines.models.graphs.draft import with_said
 from pipelines.models.graphs.drawn import Drawn, drawn
 
-__all__ = ["Drawn", "drawn"]
+__all__ = ["Drawn", "drawn", "with_said"]

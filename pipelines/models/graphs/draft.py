@@ -124,6 +124,10 @@ class Draft:
         rows = self.constant(table, type)
         return self.op("Gather", rows, self.cast(index, "int64"), made=Tensor("", type, rows.places), axis=0)
 
+    def made(self, name: str) -> Tensor | None:
+        """A column that some answer hangs on."""
+        return self._made.get(name)
+
     def finished(self, answers: Mapping[str, Tensor], said: Mapping[str, str]) -> bytes:
         """The graph with its answers by name, and what is said beside it."""
         nodes = [helper.make_node("Identity", [t.name], [name], name=f"to_{name}") for name, t in answers.items()]
@@ -135,6 +139,15 @@ class Draft:
         helper.set_model_props(model, dict(said))
         content: bytes = model.SerializeToString(deterministic=True)
         return content
+
+
+def with_said(content: bytes, said: Mapping[str, str]) -> bytes:
+    """A graph with more said beside it."""
+    model = onnx.load_model_from_string(content)
+    for key, value in said.items():
+        model.metadata_props.add(key=key, value=value)
+    found: bytes = model.SerializeToString(deterministic=True)
+    return found
 
 
 def _shape(tensor: Tensor) -> list[str | int]:

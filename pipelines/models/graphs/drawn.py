@@ -17,8 +17,9 @@ from pipelines.models.graphs.learning import LEARNING
 from pipelines.models.graphs.nets import NETS, is_own
 from pipelines.models.graphs.preparing import PREPARING, labels
 from pipelines.models.graphs.stored import Stage, stages
+from pipelines.shap import VECTOR
 from pipelines.signature import MOST_TOLD, SAID, Feature, Signature
-from pipelines.spec.task import CLASS, PREDICTION
+from pipelines.spec.task import CLASS, EXPLAINED, FEATURES, PREDICTION
 
 TASK = "lakeloom.task"
 DOUBLE, SINGLE = 1e-6, 1e-5  # XGBoost adds up its trees in single precision, and a net of your own may
@@ -47,6 +48,9 @@ def drawn(folder: Path, tags: Mapping[str, str], types: Mapping[str, str], besid
     if tags[TASK] not in ANSWERING:
         raise DataError(f"the answers of task: {tags[TASK]} have no node in a graph")
     answers = ANSWERING[tags[TASK]](draft, found, tags)
+    read = draft.made(FEATURES)
+    if read and tags[TASK] in EXPLAINED:
+        answers |= {VECTOR: read}
     features = tuple(_feature(name, kind, types, _known(found)) for name, kind in draft.inputs.items())
     unread = tuple(c for c in dict.fromkeys((*beside, *types)) if c not in draft.inputs)
     signature = Signature(features, unread)

@@ -151,10 +151,15 @@ def boosters(draft: Draft, stage: Stage) -> None:
     found = boosted(stage)
     names = stage.params.get("features_cols") or []
 
-    def sums() -> Tensor:
+    def listed() -> Tensor:
         parts = [draft.matrix(draft.cast(draft.column(n), "double")) for n in names]
-        whole = draft.op("Concat", *parts, made=Tensor("", "double", len(parts)), axis=1) if parts else None
-        seen = draft.cast(draft.cast(whole or draft.column(FEATURES), "float"), "double")
+        return draft.op("Concat", *parts, made=Tensor("", "double", len(parts)), axis=1)
+
+    if names:
+        draft.offers(FEATURES, listed)
+
+    def sums() -> Tensor:
+        seen = draft.cast(draft.cast(draft.column(FEATURES), "float"), "double")
         added = forest(draft, seen, found.trees, found.outputs)
         if len(found.base) > 1:
             return draft.op("Add", added, draft.constant(np.array(found.base)))
