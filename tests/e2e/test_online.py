@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from online import ADMIN, serving
+from online import ADMIN, ROW, exported, serving
 from test_readme import ROOT, blocks, walk
 
+from e2e.project import project
 from pipelines.run.certifying import GATE
 
 pytestmark = pytest.mark.spark
@@ -22,6 +23,10 @@ replies = [handler(event, None), handler({**event, "body": "{}"}, None)]
 heavy = {"pyspark", "mlflow", "pandas", "pyarrow", "starlette", "pydantic", "onnx"} & set(sys.modules)
 print(json.dumps({"replies": replies, "heavy": sorted(heavy)}))
 """
+
+
+ASKED = """request STRING, place INT, at TIMESTAMP, model STRING, version INT, wind DOUBLE, carrier STRING,
+score DOUBLE, predicted BOOLEAN"""
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +115,29 @@ def test_the_image_context_has_all_it_names_and_its_entry_serves(flown, example,
 def test_the_page_on_serving_does_as_it_says(flown):
     # the page speaks of conf/flights.yml, which is this project's too
     assert walk(blocks(ROOT / "docs" / "serving.md"), flown.root) == 1
+
+
+def test_what_was_asked_comes_back_as_a_table(spark, tmp_path):
+    lake, asked = project(tmp_path / "lake", "requests"), [{**ROW, "wind": wind} for wind in (1.0, None, 30.0)]
+    log = "--log-to", str(lake.landing / "requests"), "--log-share", "1"
+    lake.write(
+        sources={"asked_raw": {"kind": "files", "format": "json", "path": "requests", "schema": ASKED}},
+        tables={"asked": {"from": "asked_raw", "keys": ["request", "place"], "event_time": "at",
+                          "select": "SELECT * FROM asked_raw"}},
+    )  # fmt: skip
+
+    with serving(["-m", "pipelines.serve", str(exported(tmp_path / "v3", version=3)), *log]) as running:
+        replies = [running.score({"rows": asked})[1] for _ in range(2)]
+        running.end()
+    assert lake.lakeloom("run").error == ""
+
+    (record,) = lake.records("tables.asked")
+    rows = sorted(lake.rows("tables.asked"), key=lambda row: (row["request"], row["place"]))
+    assert (record.counts["rows_in"], record.counts["applied"]) == (6, 6)
+    assert len({row["request"] for row in rows}) == 2 and {row["version"] for row in rows} == {3}
+    assert [(row["wind"], row["score"]) for row in rows] == 2 * [
+        (row["wind"], answer["score"]) for row, answer in zip(asked, replies[0]["answers"], strict=True)
+    ]
 
 
 def test_a_folder_that_has_files_is_not_written_into(flown, folder):

@@ -1,0 +1,249 @@
+"""Count what was scored into windows, once: what a monitor's rows of `_metrics` hold.
+
+Features are counted as they were scored: new score rows beside their feature rows, both read from the last counted
+version on. Where rows were changed and not only added, their windows are counted whole. The scores of a window are
+counted by label, and again whenever a label of the window may have become known.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipelines import log, tables
+from pipelines.evaluate.binary import BINS
+from pipelines.models import splits
+from pipelines.models.base import Inputs
+from pipelines.monitor import counting
+from pipelines.monitor.tallies import SCORE as THE_SCORE
+from pipelines.monitor.tallies import Totals
+from pipelines.run.context import Context
+from pipelines.run.watching import Trained, trained
+from pipelines.spec import Feature, Monitor
+from pipelines.spec.task import LABEL, SCORE
+from pipelines.state import Intent
+from pipelines.told import Tally
+
+VERSION, NEXT = "model_version", "next_label_at"
+Seconds = Collection[int]  # starts of windows
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a monitor looks at, by name and by stage."""
+
+    monitor: Monitor
+    model: str
+    feature: Feature
+    scores: str
+    features: str
+    spine: str
+
+    @classmethod
+    def of(cls, ctx: Context) -> "Watched":
+        """As the conf has it."""
+        monitor = ctx.pipeline.monitors[ctx.stage.name]
+        score = ctx.pipeline.scores[monitor.scores]
+        feature = ctx.pipeline.features[score.of]
+        stages = (f"scores.{monitor.scores}", f"features.{score.of}", f"tables.{feature.spine}")
+        return cls(monitor, score.model, feature, *stages)
+
+    @property
+    def window(self) -> Column:
+        """The start of a row's window."""
+        return counting.window_of(self.feature.as_of_time, self.monitor.window)
+
+
+def counted(ctx: Context, seen: Watched, intent: Intent, before: Totals) -> Iterator[Tally]:
+    touched: set[int] = set()
+    if _moved(intent, seen.scores):
+        changed = _changed(ctx, seen, intent)
+        scored = _rows(ctx, seen, intent, seen.scores, changed)
+        found = scored.select(seen.window.alias("w"), VERSION).distinct().collect()
+        held = {(w, v) for w, v in _known(before) if changed and w in changed}
+        pairs = held | {(row.w, row[VERSION]) for row in found if row.w is not None}
+        alone = len({v for _, v in pairs}) == 1 and _all_scored(ctx, seen, intent)
+        for version in sorted({v for _, v in pairs}):
+            yield from _features(ctx, seen, intent, before, Part(scored, version, changed, alone))
+        touched = {w for w, _ in pairs}
+    touched |= _relabelled(ctx, seen, intent, {w for w, _ in _known(before)})
+    yield from _scores(ctx, seen, intent, before, touched)
+
+
+@dataclass(frozen=True)
+class Part:
+    """New score rows of one model version; changed: the windows that are counted whole, None where rows were added.
+
+    alone: every new row of the features is among them, so that none has to be looked for.
+    """
+
+    scored: DataFrame
+    version: int
+    changed: set[int] | None
+    alone: bool
+
+
+def _all_scored(ctx: Context, seen: Watched, intent: Intent) -> bool:
+    """True where rows were only ever added since, and as many scores as features: a score is of one feature row."""
+    scores, features = (intent.inputs[stage] for stage in (seen.scores, seen.features))
+    added = all(
+        log.inserts_only(ctx.warehouse.path(stage), intent.inputs[stage]["after"], intent.inputs[stage]["upto"])
+        for stage in (seen.scores, seen.features)
+    )
+    return added and new_rows(ctx, seen.scores, scores) == new_rows(ctx, seen.features, features)
+
+
+def new_rows(ctx: Context, stage: str, read: dict[str, int]) -> int:
+    path = ctx.warehouse.path(stage)
+    whole = log.row_count(path, read["upto"]) if read["after"] < 0 else 0
+    return whole or log.applied(path, read["after"], read["upto"])
+
+
+def _moved(intent: Intent, stage: str) -> bool:
+    return bool(intent.inputs[stage]["upto"] > intent.inputs[stage]["after"])
+
+
+def _changed(ctx: Context, seen: Watched, intent: Intent) -> set[int] | None:
+    """The windows in which rows were replaced or deleted; None where rows were only added."""
+    found: set[int] = set()
+    for stage in (seen.scores, seen.features):
+        read, path = intent.inputs[stage], ctx.warehouse.path(stage)
+        if read["after"] >= 0 and not log.inserts_only(path, read["after"], read["upto"]):
+            found |= _windows(_feed(ctx, stage, intent), seen)
+    return found or None
+
+
+def _windows(rows: DataFrame, seen: Watched) -> set[int]:
+    return {row.w for row in rows.select(seen.window.alias("w")).distinct().collect() if row.w is not None}
+
+
+def _feed(ctx: Context, stage: str, intent: Intent) -> DataFrame:
+    """Every change of a table's rows since the last batch, as they were and as they are."""
+    read = intent.inputs[stage]
+    feed = ctx.spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", read["after"] + 1)
+    return feed.option("endingVersion", read["upto"]).load(ctx.warehouse.path(stage))
+
+
+def _new(ctx: Context, stage: str, intent: Intent) -> DataFrame:
+    read = intent.inputs[stage]
+    if not _moved(intent, stage):
+        return tables.read(ctx.spark, ctx.warehouse.path(stage), read["upto"]).limit(0)
+    return tables.changes(ctx.spark, ctx.warehouse.path(stage), read["after"], read["upto"])
+
+
+def _features(ctx: Context, seen: Watched, intent: Intent, before: Totals, part: Part) -> Iterator[Tally]:
+    """The features of what one version scored, by window; and its reference where that is new."""
+    reference = before.references.get(part.version)
+    bins = reference.bins if reference else {}
+    if not bins:
+        learned = list(_learned(ctx, seen, intent, part.version))
+        yield from learned
+        bins = Totals.of(learned).references[part.version].bins if learned else {}
+    features = _rows(ctx, seen, intent, seen.features, part.changed)
+    there = {c: b for c, b in bins.items() if c in features.columns}
+    keys = list(seen.feature.keys)
+    mine = part.scored.where(F.col(VERSION) == part.version).select(*keys)
+    rows = features if part.alone else features.join(mine, keys)
+    found = counting.count(rows, there, seen.window) if there else {}
+    blank = replace(_blank(ctx, intent), model_version=part.version, whole=part.changed is not None)
+    for start, columns in _filled(found, before, part, there).items():
+        for column, counts in columns.items():
+            yield replace(blank, window=counting.moment_of(start), column=column, counts=counts)
+
+
+def _rows(ctx: Context, seen: Watched, intent: Intent, stage: str, changed: set[int] | None) -> DataFrame:
+    if changed is None:
+        return _new(ctx, stage, intent)
+    whole = tables.read(ctx.spark, ctx.warehouse.path(stage), intent.inputs[stage]["upto"])
+    return within(whole, seen, changed)
+
+
+def _filled(
+    found: dict[int | None, dict[str, Any]], before: Totals, part: Part, bins: dict[str, Any]
+) -> dict[int, dict[str, Any]]:
+    """Rows without a time left out; windows of which no row is left filled with no rows."""
+    timed = {w: columns for w, columns in found.items() if w is not None}
+    for start in set(part.changed or ()) - set(timed):
+        held = before.windows.get((counting.moment_of(start), part.version), {})
+        timed[start] = {c: counting.empty(bins[c]) for c in held if c in bins}
+    return timed
+
+
+def _learned(ctx: Context, seen: Watched, intent: Intent, version: int) -> Iterator[Tally]:
+    """The training slice of a version, binned and counted; nothing where it is unknown or can no longer be read."""
+    made = trained(ctx.history, seen.model, seen.features, version)
+    if made is None:
+        return
+    ctx.tell(f"learns the reference of version {version} from its training slice")
+    try:
+        rows = learned_rows(ctx, seen, made)
+        inputs = Inputs.of(rows, [c for c in seen.feature.outputs() if c in rows.columns])
+        bins = counting.learn(rows, inputs.numbers, inputs.categories)
+        counted = counting.count(rows, bins, F.lit(0)).get(0, {})
+    except PySparkException as error:
+        ctx.tell(f"version {version} has no reference: {str(error).splitlines()[0][:200]}")
+        return
+    blank = replace(_blank(ctx, intent), model_version=version)
+    for column, counts in counted.items():
+        yield replace(blank, column=column, counts=counts, bins=bins[column].as_json())
+
+
+def learned_rows(ctx: Context, seen: Watched, made: Trained) -> DataFrame:
+    """The feature rows that a version learned from."""
+    rows = tables.read(ctx.spark, ctx.warehouse.path(seen.features), made.features)
+    return rows.where(F.to_date(seen.feature.as_of_time).between(F.lit(made.first), F.lit(made.last)))
+
+
+def _scores(ctx: Context, seen: Watched, intent: Intent, before: Totals, windows: Seconds) -> Iterator[Tally]:
+    """The scores of whole windows by label; a window of which no row is left has no scores."""
+    if not windows:
+        return
+    ctx.tell(f"counts the scores of {len(windows)} windows by label")
+    scored = within(tables.read(ctx.spark, ctx.warehouse.path(seen.scores), intent.inputs[seen.scores]["upto"]),
+                     seen, windows)  # fmt: skip
+    labels = _labels(ctx, seen, intent, windows, intent.now)
+    rows = scored.join(labels, list(seen.feature.keys), "left")
+    found: dict[Any, Any] = counting.count_scores(rows, SCORE, LABEL, seen.window, BINS)
+    gone = {(w, v) for w, v in _known(before) if w in windows} - set(found)
+    for (start, version), counts in {**found, **{key: counting.no_scores() for key in gone}}.items():
+        yield replace(_blank(ctx, intent), model_version=version, window=counting.moment_of(start), counts=counts)
+
+
+def _known(before: Totals) -> set[tuple[int, int]]:
+    return {(int(start.timestamp()), version) for start, version in before.windows}
+
+
+def within(rows: DataFrame, seen: Watched, windows: Seconds) -> DataFrame:
+    """Rows of some windows; the bound lets Delta skip files of earlier ones."""
+    first = F.timestamp_seconds(F.lit(min(windows)))
+    return rows.where((F.col(seen.feature.as_of_time) >= first) & seen.window.isin(*windows))
+
+
+def _labels(ctx: Context, seen: Watched, intent: Intent, windows: Seconds, now: datetime) -> DataFrame:
+    """Keys and label of the spine rows of some windows, as known at `now`."""
+    spine = tables.read(ctx.spark, ctx.warehouse.path(seen.spine), intent.inputs[seen.spine]["upto"])
+    table, model = ctx.pipeline.tables[seen.feature.spine], ctx.pipeline.models[seen.model]
+    return splits.labels(within(spine, seen, windows), seen.feature.keys, model, table.known_at, now)
+
+
+def _relabelled(ctx: Context, seen: Watched, intent: Intent, known: set[int]) -> set[int]:
+    """Windows counted before in which a label may have become known or changed since."""
+    last = ctx.history.last(ctx.stage.id, "ok")
+    due = last.detail.get(NEXT) if last else None
+    if not known or (due and datetime.fromisoformat(due) < intent.now):
+        return known
+    if not _moved(intent, seen.spine):
+        return set()
+    if intent.inputs[seen.spine]["after"] < 0:
+        return known
+    return known & _windows(_feed(ctx, seen.spine, intent), seen)
+
+
+def _blank(ctx: Context, intent: Intent) -> Tally:
+    """A row of the batch, to be filled."""
+    who = (intent.pipeline, intent.stage, ctx.run_id, intent.generation, intent.batch, intent.now)
+    return Tally(*who, model_version=0, window=None, column=THE_SCORE, whole=True)
