@@ -61,7 +61,7 @@ def month(number: int, flipped: bool = False, rows: int = ROWS, shop: str = "") 
     for i in range(rows):
         x = rng.normal()
         late = (x + rng.normal() > 0) != flipped
-        at = datetime(2024, number, 1) + timedelta(minutes=140 * i)
+        at = datetime(2024, number, 1) + timedelta(minutes=140 * i * min(1, ROWS / rows))
         known = FAR if i % 10 == 9 else at + timedelta(days=1)
         found.append({"id": f"{number}-{i}", "at": at, "x": x, "shop": shop or "abc"[i % 3], "y": int(late),
                       "known": known})  # fmt: skip

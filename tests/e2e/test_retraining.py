@@ -1,0 +1,50 @@
+"""The loop closed: what drifted is seen, trained upon, gated, promoted; and what comes next is answered by it.
+
+From May on x says the opposite of what it said before.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from e2e.project import project
+from e2e.test_monitors import CONF, PERIOD, land, month, window
+
+pytestmark = pytest.mark.spark
+
+ASKED = {**CONF, "monitors": {"watch": {"scores": "daily", "rows": 50, "retrain": {"cooldown": "7 days"}}}}
+MANY = 4_000  # rows of the month of the turn, so that what is new weighs more than what was
+
+
+def test_a_model_that_was_retrained_as_its_monitor_asked_wins_and_answers_what_comes(spark, tmp_path):
+    made, said = project(tmp_path, "shop"), list[tuple[int, str]]()
+    made.write(**ASKED)
+
+    def run(*months: tuple[int, bool, int]) -> Any:
+        for number, flipped, rows in months:
+            land(made, str(number), month(number, flipped, rows))
+        plan = {p["stage"]: p["why"] for p in json.loads(made.lakeloom("plan", "--format", "json").out)}
+        done = made.lakeloom("run")
+        said.append((done.code, done.error))
+        return plan
+
+    run((1, False, 300), (2, False, 300), (3, False, 300))
+    run((4, False, 300))
+    run((5, True, MANY), (6, True, 200))
+    asked = run()
+    run((7, True, 300), (8, True, 2))
+    quiet = json.loads(made.lakeloom("plan", "--format", "json").out)
+
+    trained = [(r.detail["version"], r.status) for r in made.records("models.returns")]
+    by_month = {PERIOD.format(n): {r["model_version"] for r in made.rows("scores.daily") if r["at"].month == n}
+                for n in (5, 7)}  # fmt: skip
+    shown = json.loads(made.lakeloom("monitor", "--format", "json").out)
+    assert said == [(0, "")] * 5
+    assert asked["models.returns"].startswith("watch asks to retrain: May 2024: roc_auc 0.")
+    assert trained == [(1, "ok"), (2, "ok")] and made.models()[1]["champion"] == 2
+    assert by_month == {PERIOD.format(5): {1}, PERIOD.format(7): {2}}
+    may, july = window(shown, 5), window(shown, 7)
+    assert may["verdict"] == "retrain" and may["performance"]["true"][0] < 0.4
+    assert july["verdict"] != "retrain" and july["performance"]["true"][0] > 0.7
+    assert not [p for p in quiet if p["stage"] == "models.returns" and p["run"]]
