@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LIMIT_S = 180
+LIMIT_S, CONFIGURED = 180, "server.properties"
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("LAKELOOM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "lakeloom"))
 CONFIG = """
@@ -40,6 +40,7 @@ class Broker:
     """host:port, and what a test does to a topic; clients of the library itself, none of ours."""
 
     address: str
+    server: "Server"
 
     def admin(self) -> Any:
         """A client that makes and empties topics."""
@@ -115,6 +116,27 @@ class Broker:
         _done(admin.delete_records([TopicPartition(topic, 0, before)]))
 
 
+@dataclass
+class Server:
+    """The broker's process; what it has written is still there when it is up again."""
+
+    place: Path
+    port: int
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def up(self) -> None:
+        """Until it answers."""
+        with (self.place / "broker.log").open("a") as log:
+            self.process = subprocess.Popen(_java("kafka.Kafka", self.place / CONFIGURED), stdout=log, stderr=log)
+        _wait(self.process, self.port, self.place / "broker.log")
+
+    def down(self) -> None:
+        """At once, as kill -9 does it."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
 def _done(futures: dict[Any, Any]) -> None:
     for future in futures.values():
         future.result(LIMIT_S)
@@ -124,22 +146,17 @@ def _done(futures: dict[Any, Any]) -> None:
 def running(place: Path) -> Iterator[Broker]:
     """Up once it answers; at the end this process is ended, no other."""
     port = free_port()
-    config = place / "server.properties"
+    config, server = place / CONFIGURED, Server(place, port)
     config.write_text(CONFIG.format(port=port, controller=free_port(), logs=place / "logs"))
     known = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")  # one in 64 begins with a dash
     named = ("format", f"--cluster-id={known}", "--config", config)
     done = subprocess.run(_java("kafka.tools.StorageTool", *named), capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
-    with (
-        (place / "broker.log").open("w") as log,
-        subprocess.Popen(_java("kafka.Kafka", config), stdout=log, stderr=log) as process,
-    ):
-        try:
-            _wait(process, port, place / "broker.log")
-            yield Broker(f"127.0.0.1:{port}")
-        finally:
-            process.kill()  # its data goes with it
-            process.wait()
+    try:
+        server.up()
+        yield Broker(f"127.0.0.1:{port}", server)
+    finally:
+        server.down()
 
 
 def free_port() -> int:

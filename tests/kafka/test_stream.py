@@ -1,16 +1,20 @@
 """A topic scored as it fills, by a service that is ended, and killed: each record once, whatever happens."""
 
 import signal
+import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from e2e.project import LIMIT_S, Project, apart, project
+from e2e.project import COMMAND, LIMIT_S, Project, apart, project
 from test_readme import ROOT, bash, blocks, like
 
-from kafka.broker import Broker
-from kafka.stream import expected, numbers, ran, records, scored
+from kafka.broker import Broker, running
+from kafka.stream import FIRST, expected, numbers, ran, records, scored, trained
 from pipelines.crash import VARIABLE
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
@@ -33,6 +37,44 @@ def walked(made: Project, page: Path, **names: str) -> str:
             elif block.mark == "said":
                 assert like(block.text).fullmatch(said), said
     return said
+
+
+def test_a_broker_that_dies_under_a_service_and_comes_back_loses_nothing(spark, tmp_path):
+    place = tmp_path / "broker"
+    place.mkdir()
+    with running(place) as broker:
+        made, topic = trained(tmp_path / "lake", broker, most_records=10_000)
+        with serving(made, tmp_path / "said") as said:
+            broker.spread(topic, records(FIRST, 600))
+            until(lambda: numbers(made.rows("scores.live")) == expected(600))
+            broker.server.down()
+            until(lambda: "does not answer" in said.read_text())
+            broker.server.up()
+            broker.spread(topic, records(600, 800))
+            until(lambda: numbers(made.rows("scores.live")) == expected(800))
+
+    assert "Traceback" not in said.read_text()
+    assert len(made.rows("tables.payments", "quarantine")) == 8
+
+
+@contextmanager
+def serving(made: Project, log: Path) -> Iterator[Path]:
+    """`lakeloom score live --continuous` while it is asked; it ends by SIGTERM, with 0."""
+    with log.open("w") as out:
+        service = subprocess.Popen([COMMAND, "score", made.conf, "live", "--continuous"], stdout=out, stderr=out)
+    try:
+        yield log
+        service.terminate()
+        assert service.wait(LIMIT_S) == 0, log.read_text()
+    finally:
+        service.kill()
+
+
+def until(met: Callable[[], bool]) -> None:
+    ends = time.monotonic() + LIMIT_S
+    while not met():
+        assert time.monotonic() < ends
+        time.sleep(0.5)
 
 
 def test_a_service_that_is_ended_and_killed_scores_and_sends_each_record(spark, broker: Broker, tmp_path):
