@@ -33,14 +33,32 @@ def write(file: Path, keys: Sequence[str], rows: Iterable[tuple[Row, Held]]) -> 
         made.execute("INSERT INTO names VALUES (?)", (json.dumps(list(keys)),))
         made.execute("CREATE TABLE held (key TEXT PRIMARY KEY, as_of TEXT, row TEXT) WITHOUT ROWID")
         newest = "ON CONFLICT (key) DO UPDATE SET as_of = excluded.as_of, row = excluded.row"
-        lines = ((_key(keys, key), held.as_of, json.dumps(held.row, default=str)) for key, held in rows)
+        lines = ((key_of(keys, key), held.as_of, json.dumps(held.row, default=str)) for key, held in rows)
         made.executemany(f"INSERT INTO held VALUES (?, ?, ?) {newest} WHERE excluded.as_of > as_of", lines)
         found: int = made.execute("SELECT count(*) FROM held").fetchone()[0]
     return found
 
 
-def _key(names: Sequence[str], row: Row) -> str:
+def newest(keys: Sequence[str], rows: Iterable[tuple[Row, Held]]) -> dict[str, Held]:
+    """Of several rows of a key the newest, in memory."""
+    found: dict[str, Held] = {}
+    for row, held in rows:
+        key = key_of(keys, row)
+        if key not in found or found[key].as_of < held.as_of:
+            found[key] = held
+    return found
+
+
+def key_of(names: Sequence[str], row: Row) -> str:
+    """The text of a key."""
     return json.dumps([str(row[name]) for name in names])
+
+
+def as_key(names: Sequence[str], place: int, asked: Any) -> str:
+    """The same of what a client sent. Errors: DataError where it names no key."""
+    if not isinstance(asked, dict) or set(asked) != set(names):
+        raise DataError(f"row {place}: a key is an object of {', '.join(names)}, got {json.dumps(asked)[:60]}")
+    return key_of(names, asked)
 
 
 @dataclass(frozen=True)
@@ -65,14 +83,17 @@ class Keyed:
         return [self._row(place, each) for place, each in enumerate(asked)]
 
     def _row(self, place: int, asked: Any) -> Held:
-        if not isinstance(asked, dict) or set(asked) != set(self.keys):
-            raise DataError(f"row {place}: a key is an object of {', '.join(self.keys)}, got {json.dumps(asked)[:60]}")
-        found = self.connection.execute("SELECT as_of, row FROM held WHERE key = ?", (_key(self.keys, asked),))
-        held = found.fetchone()
+        key = as_key(self.keys, place, asked)
+        held = self.connection.execute("SELECT as_of, row FROM held WHERE key = ?", (key,)).fetchone()
         if held is None:
-            raise UnknownKeyError(f"row {place}: no features are held of {json.dumps(asked)[:60]}")
+            raise UnknownKeyError.of(place, asked)
         return Held(held[0], json.loads(held[1]))
 
 
 class UnknownKeyError(DataError):
     """A key that nothing is held of."""
+
+    @classmethod
+    def of(cls, place: int, asked: Any) -> "UnknownKeyError":
+        """In one sentence."""
+        return cls(f"row {place}: no features are held of {json.dumps(asked)[:60]}")

@@ -115,7 +115,8 @@ class Shelf:
     def keyed(self, which: str, file: Path) -> Json:
         """Write the newest published features of each key; which they are. Cost: reads the table's columns.
 
-        Errors: as `version`; DataError where none were published.
+        file: keyed.FILE, or remote.FILE, where they go to Redis and it says under which name. Errors: as `version`;
+        DataError where none were published.
         """
         feature = self.pipeline.features[self.pipeline.models[self.model].features]
         stage = f"features.{self.pipeline.models[self.model].features}"
@@ -130,7 +131,15 @@ class Shelf:
         batches = dataset(table).to_batches(columns=columns)
         rows = (row for batch in batches for row in batch.to_pylist())
         held = ((row, Held(_plain(row[feature.as_of_time]), {n: _plain(row[n]) for n in reads})) for row in rows)
-        return {"keys": list(feature.keys), "held": keyed.write(file, feature.keys, held), "version": published}
+        said = {"keys": list(feature.keys), "version": published}
+        if file.name == keyed.FILE:
+            return {**said, "held": keyed.write(file, feature.keys, held)}
+        from pipelines import remote
+
+        number = self.version(which).number
+        told, count = remote.write(f"{self.name}@{number}", published, feature.keys, held)
+        file.write_text(json.dumps(told), encoding="utf-8")
+        return {**said, "held": count}
 
     def compared(self, one: str, other: str) -> Json:
         """Two versions side by side; figures are of the same rows only where `same_rows` says so."""

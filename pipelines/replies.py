@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipelines.errors import DataError, LakeloomError, PlatformError
 from pipelines.keyed import FILE, Held, Keyed, UnknownKeyError
@@ -24,9 +24,11 @@ GRAPH, METADATA = "model.onnx", "metadata.json"
 MOST_BYTES, MOST_ROWS = 10 << 20, 10_000
 MOST_WARNED = 20  # sentences about categories that were not seen
 WARM_UP = 20  # calls before the first request
-OK, NOT_FOUND, TOO_LARGE, UNSUPPORTED, UNPROCESSABLE = 200, 404, 413, 415, 422
+OK, NOT_FOUND, TOO_LARGE, UNSUPPORTED, UNPROCESSABLE, UNAVAILABLE = 200, 404, 413, 415, 422, 503
+REMOTE = "features.redis.json"  # remote.py's file, which is imported where it is there
 REFUSED = {  # in an OpenAPI document
     401: "no token, or an unknown one", 404: "an unknown key", 413: "too large", 415: "not JSON", 422: "no row",
+    503: "the features do not answer",
 }  # fmt: skip
 Json = dict[str, Any]
 
@@ -40,6 +42,21 @@ class Reply:
     given: Sequence[Mapping[str, Any]] = ()  # the rows that were scored, with the keys that they were found by
 
 
+class Lookup(Protocol):
+    """What is held of keys: keyed.Keyed, or remote.Remote."""
+
+    def rows(self, asked: Sequence[Any]) -> list[Held]:
+        """Of each key, as Keyed has it."""
+
+
+def _keyed(folder: Path) -> Lookup | None:
+    if (folder / REMOTE).exists():
+        from pipelines.remote import Remote
+
+        return Remote.opened(folder / REMOTE)
+    return Keyed.opened(folder / FILE) if (folder / FILE).exists() else None
+
+
 @dataclass(frozen=True)
 class Served:
     """One version of a model, opened. It never changes: another version is another value."""
@@ -47,7 +64,7 @@ class Served:
     graph: Graph
     signature: Signature
     metadata: Mapping[str, Any]
-    keyed: Keyed | None = None
+    keyed: Lookup | None = None
     explain: int = 0  # so many contributions stand in an answer; null where the model has none
 
     @cached_property
@@ -63,8 +80,7 @@ class Served:
         except (OSError, ValueError) as error:
             raise PlatformError(f"{folder / METADATA}: cannot be read: {error}") from error
         graph = Graph.opened(folder / GRAPH, metadata["sha256"])
-        keyed = Keyed.opened(folder / FILE) if (folder / FILE).exists() else None
-        served = cls(graph, Signature.said_by(graph.said), metadata, keyed, explain)
+        served = cls(graph, Signature.said_by(graph.said), metadata, _keyed(folder), explain)
         for _ in range(WARM_UP if metadata.get("example") else 0):
             served.answers([metadata["example"]])
         return served
@@ -84,6 +100,8 @@ class Served:
             return self._scored(_parsed(body))
         except UnknownKeyError as error:
             return Reply(NOT_FOUND, {"error": str(error)})
+        except PlatformError as error:
+            return Reply(UNAVAILABLE, {"error": str(error)})
         except LakeloomError as error:
             return Reply(UNPROCESSABLE, {"error": str(error)})
 

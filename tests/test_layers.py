@@ -31,7 +31,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "crash suggest submit outline lineage layout alerts pii subject told",
         "state metering log locks landing onnx spark approval keyed requestlog",
         "dag",
-        "adopt trials aliases spending replies vintage",
+        "adopt trials aliases spending remote vintage",
+        "replies",
         "tables",
         "versions",
         "deep",
@@ -73,6 +74,7 @@ BARRED: dict[str, frozenset[str]] = {
         "deltalake": "adopt state log locks tables show intake run vintage sample",
         "confluent_kafka": "intake",
         "psycopg": "intake",
+        "redis": "remote",
     }.items()
 }
 NAMELESS = {"utils", "util", "common", "core", "helpers", "misc", "base_utils"}

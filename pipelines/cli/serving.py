@@ -1,5 +1,6 @@
 """`lakeloom export` and `lakeloom serve`: a certified version as files, and over HTTP. No engine."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -10,8 +11,10 @@ from pipelines.cli import model
 from pipelines.cli.terminal import Conf, TargetName, checked, err, target_of
 from pipelines.errors import PlatformError, SpecError
 from pipelines.keyed import FILE
+from pipelines.replies import REMOTE
 
 app = typer.Typer()
+Redis = Annotated[bool, typer.Option("--redis", help="with --lookup: held in Redis, at LAKELOOM_REDIS_URL")]
 Lookup = Annotated[bool, typer.Option("--lookup", help="with features by key, so that a request may name keys alone")]
 
 
@@ -22,6 +25,7 @@ def export(
     to: Annotated[Path, typer.Option(help="a new folder")],
     format: Annotated[str, typer.Option(help="onnx: graph and metadata; lambda: a zip; docker: a context")] = "onnx",
     lookup: Lookup = False,
+    redis: Redis = False,
     target: TargetName = "local",
 ) -> None:
     """Write a version's certified ONNX graph with all that is needed to answer with it. No engine is started."""
@@ -32,15 +36,16 @@ def export(
         raise SpecError(f"--format is {', '.join(FORMATS)}, got {format}")
     if lookup and format != "onnx":
         raise SpecError(f"--lookup goes with --format onnx, got {format}")
+    _refuse_redis(lookup, redis)
     pipeline = checked(conf)
     asked, which = named(pipeline, name)
     shelf = Shelf(pipeline, target_of(conf, target), asked)
     content, told = shelf.exported(which)
     with TemporaryDirectory(prefix="lakeloom-export-") as folder:
-        beside = {}
+        beside, file = {}, Path(folder, REMOTE if redis else FILE)
         if lookup:
-            told["lookup"] = shelf.keyed(which, Path(folder, FILE))
-            beside = {FILE: Path(folder, FILE).read_bytes()}
+            told["lookup"] = shelf.keyed(which, file)
+            beside = {file.name: file.read_bytes()}
         files = write(to, format, content, told, beside)
     err.print(f"{told['model']} version {told['version']}: {', '.join(files)} in {to}")
 
@@ -53,6 +58,7 @@ def serve(
     host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any that is free", min=0, max=65535)] = 8080,
     lookup: Lookup = False,
+    redis: Redis = False,
     poll_seconds: Annotated[float, typer.Option(help="how often the alias is looked up; 0: never", min=0)] = 60,
     challenger_share: Annotated[float, typer.Option(help="of the keys, that the challenger answers", min=0, max=1)] = 0,
     explain: Annotated[int, typer.Option(help="features with what they add to an answer; 0: none", min=0)] = 0,
@@ -72,15 +78,26 @@ def serve(
         raise PlatformError(f"{lacking.name} is not there; type: scripts/bootstrap demo serve") from lacking
     if bool(tls_certificate) != bool(tls_key):
         raise SpecError("--tls-certificate and --tls-key go together")
+    _refuse_redis(lookup, redis)
     with TemporaryDirectory(prefix="lakeloom-serve-") as folder:
         known = tokens(Path(folder), _say)
         how = tls_certificate, tls_key, known, poll_seconds, log_to, log_share, challenger_share, explain
-        more, (asked, _, which) = ["--target", target, *(["--lookup"] if lookup else [])], name.partition("@")
+        more, (asked, _, which) = (
+            ["--target", target, *(["--lookup"] if lookup else []), *(["--redis"] if redis else [])],
+            name.partition("@"),
+        )
         champion, challenger = (
             fetcher(Path(folder, alias), ["export", str(conf), f"{asked}@{alias}", *more])
             for alias in (which or "champion", "challenger")
         )
         run(champion, Settings(host, port, *how), _say, challenger if challenger_share else None)
+
+
+def _refuse_redis(lookup: bool, redis: bool) -> None:
+    if redis and not lookup:
+        raise SpecError("--redis goes with --lookup")
+    if redis and not find_spec("redis"):
+        raise PlatformError("redis is not there; type: scripts/bootstrap demo serve")
 
 
 def _say(text: str) -> None:

@@ -48,12 +48,18 @@ def _slots(bins: Bins, column: pa.Array, which: NDArray[np.int64], windows: int)
     """Rows and sums of values, shape (windows, 2, slots)."""
     values = np.zeros(len(column))
     if isinstance(bins, Numbers):
-        values = column.to_numpy(zero_copy_only=False).astype(np.float64)
+        values = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
     place = bins.place(values) if isinstance(bins, Numbers) else placed(bins, column)
-    flat, size = which * bins.slots + place, windows * bins.slots
-    summed = np.clip(np.nan_to_num(values, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
-    both = [np.bincount(flat, minlength=size), np.bincount(flat, weights=summed, minlength=size)]
+    flat, size = which * bins.slots + place if windows > 1 else place, windows * bins.slots
+    both = [np.bincount(flat, minlength=size), np.bincount(flat, weights=_summed(values), minlength=size)]
     return np.stack([part.reshape(windows, bins.slots) for part in both], axis=1)
+
+
+def _summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What of each value goes into a sum: nothing of a missing one, of an endless one the largest there is."""
+    if len(values) and values.max() <= LARGEST and values.min() >= -LARGEST:  # False where one is NaN
+        return values
+    return np.clip(np.nan_to_num(values, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
 
 
 def placed(bins: Categories, column: pa.Array) -> NDArray[np.int64]:
@@ -61,6 +67,7 @@ def placed(bins: Categories, column: pa.Array) -> NDArray[np.int64]:
     known = len(bins.values)
     beyond = known + 1 if bins.complete else known
     own = pc.index_in(column, value_set=pa.array(bins.values, column.type))
-    rest = pc.if_else(pc.is_in(column, value_set=pa.array(bins.others, column.type)), known, beyond)
+    others = pa.array(bins.others, column.type)
+    rest = pc.if_else(pc.is_in(column, value_set=others), known, beyond) if bins.others else pa.scalar(beyond)
     found = pc.if_else(pc.is_null(column), bins.slots - 1, pc.coalesce(own, rest))
     return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
