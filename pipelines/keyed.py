@@ -14,7 +14,7 @@ from typing import Any
 
 from pipelines.errors import DataError, PlatformError
 
-FILE = "features.sqlite"  # beside the graph
+FILE, REMOTE = "features.sqlite", "features.redis.json"  # beside the graph: the file, or what remote.py is to look up
 Row = Mapping[str, Any]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.errors import DataError, LakeloomError, PlatformError
-from pipelines.keyed import FILE, Held, Keyed, UnknownKeyError
+from pipelines.keyed import FILE, REMOTE, Held, Keyed, UnknownKeyError
 from pipelines.onnx import Graph
 from pipelines.shap import CONTRIBUTIONS, VECTOR, Shap
 from pipelines.signature import Feature, Signature
@@ -25,7 +25,6 @@ MOST_BYTES, MOST_ROWS = 10 << 20, 10_000
 MOST_WARNED = 20  # sentences about categories that were not seen
 WARM_UP = 20  # calls before the first request
 OK, NOT_FOUND, TOO_LARGE, UNSUPPORTED, UNPROCESSABLE, UNAVAILABLE = 200, 404, 413, 415, 422, 503
-REMOTE = "features.redis.json"  # remote.py's file, which is imported where it is there
 REFUSED = {  # in an OpenAPI document
     401: "no token, or an unknown one", 404: "an unknown key", 413: "too large", 415: "not JSON", 422: "no row",
     503: "the features do not answer",

@@ -13,8 +13,8 @@ from online import ADMIN, ROW, exported, serving
 
 from pipelines import remote
 from pipelines.errors import PlatformError
-from pipelines.keyed import Held
-from pipelines.replies import METADATA, REMOTE
+from pipelines.keyed import REMOTE, Held
+from pipelines.replies import METADATA
 
 PASSWORD = "a-password-of-a-test"
 KEYS = ("sender", "day")
@@ -90,7 +90,7 @@ def test_newer_features_are_another_snapshot_and_the_one_before_is_kept(server, 
         for at, (features, wind) in enumerate([(7, 1.0), (8, 2.0), (8, 99.0)])
     )
     with serving(["-m", "pipelines.serve", str(first)]) as running:
-        one = running.score({"keys": [{"sender": "a", "day": 1}]})[1]["answer"]["score"]
+        one = running.score({"keys": [{"sender": "a", "day": 1}]})[1]["answers"][0]["score"]
         for name in (REMOTE, METADATA):
             shutil.copy(second / name, first / name)
         running.ask("POST", "/reload", Authorization=f"Bearer {ADMIN}")

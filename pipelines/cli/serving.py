@@ -10,8 +10,7 @@ import typer
 from pipelines.cli import model
 from pipelines.cli.terminal import Conf, TargetName, checked, err, target_of
 from pipelines.errors import PlatformError, SpecError
-from pipelines.keyed import FILE
-from pipelines.replies import REMOTE
+from pipelines.keyed import FILE, REMOTE
 
 app = typer.Typer()
 Redis = Annotated[bool, typer.Option("--redis", help="with --lookup: held in Redis, at LAKELOOM_REDIS_URL")]

@@ -13,6 +13,7 @@ import typer
 from pipelines.cli.terminal import Conf, Format, TargetName, checked, ended, err, guarded, show_data, target_of, tell
 from pipelines.errors import PlatformError, SpecError
 
+app = typer.Typer()
 Scores = Annotated[str, typer.Argument(metavar="NAME", help="one of the conf's scores, such as late_arrival_live")]
 
 
@@ -38,6 +39,7 @@ class Sum:
         return {**vars(self), "versions": sorted(self.versions)}
 
 
+@app.command()
 def score(
     conf: Conf,
     name: Scores,

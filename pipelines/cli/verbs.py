@@ -247,7 +247,7 @@ def report(
     out.print(str(file))
 
 
-app.command()(streaming.score)
+app.registered_commands += streaming.app.registered_commands
 app.command()(suite.validate)
 app.command()(vintage.features)
 app.command()(model.reproduce)
