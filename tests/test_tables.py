@@ -111,7 +111,7 @@ def life(spark, frame, tmp_path_factory):
     add([("a", 1), ("b", None)])
     add([(None, 3)])
     add([])
-    tables.grow(spark, path, ["w"], "grown")
+    tables.grow(spark, path, {"w": "STRING"}, "grown")
     add([("c", 4, "x")], f"{DDL}, w string")
     tables.merge(frame([("b", 5, "y"), ("d", 6, "z")], f"{DDL}, w string"), path, "t.k = s.k", tables.UPSERT,
                  Transaction("app", next(numbers)))  # fmt: skip
@@ -302,10 +302,25 @@ def test_a_table_grows_to_the_end_by_a_commit_of_its_own(spark, frame, tmp_path)
     path = str(tmp_path)
     tables.append(frame([("a", 1)], DDL), path, Transaction("app", 0))
 
-    tables.grow(spark, path, ["x", "select"], "app/columns#1")
+    tables.grow(spark, path, {"x": "STRING", "select": "BIGINT"}, "app/columns#1")
 
     assert tables.columns(path) == ["k", "v", "x", "select"]
     assert log.find(path, Transaction("app", 1)) is None  # the rows of that batch are still to be written
     assert tables.append(frame([("b", 2)], DDL), path, Transaction("app", 1)).version == 2
     assert log.inserts_only(path, 0, 2)
     assert {tuple(r) for r in tables.changes(spark, path, 0, 2).collect()} == {("b", 2, None, None)}
+
+
+def test_rows_are_fitted_to_a_table_that_lacks_some_of_their_columns_and_has_others(spark, frame, tmp_path):
+    path = str(tmp_path)
+    tables.append(frame([("a", 1)], DDL), path, Transaction("app", 0))
+
+    fitted = tables.fitted(frame([("b", ["x"])], "k string, said array<string>"), path, "app/columns#1")
+    tables.append(fitted, path, Transaction("app", 1))
+    again = tables.fitted(frame([("c", ["y"])], "k string, said array<string>"), path, "app/columns#2")
+
+    rows = tables.read(spark, path, 2).orderBy("k").collect()
+    assert tables.columns(path) == ["k", "v", "said"]
+    assert [(r.k, r.v, r.said) for r in rows] == [("a", 1, None), ("b", None, ["x"])]
+    assert set(again.columns) == {"k", "v", "said"} and log.find(path, Transaction("app", 2)) is None
+    assert DeltaTable(path).version() == 2  # nothing is added twice
