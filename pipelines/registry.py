@@ -12,7 +12,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +43,7 @@ FILES = "files"  # the artifact of a run that lists its model's files
 FOLDER, STAGES = "model", "sparkml"  # the artifact's name in its run; the pipeline's folder in it
 GRAPH, GRAPH_TAG = "model.onnx", "lakeloom.onnx"  # the artifact of a run; the tag that holds its SHA-256
 EXAMPLE_ROWS = 5
+SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,12 @@ class Registry:
     def __init__(self, target: Target) -> None:
         for name in ("mlflow", "alembic", "py4j"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        if target.tracking.startswith("sqlite:///"):
-            Path(target.tracking.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(target.tracking)
         mlflow.set_registry_uri(target.tracking)
         self.artifacts = target.artifacts
         try:
+            if target.tracking.startswith(SQLITE):
+                _make(Path(target.tracking.removeprefix(SQLITE)))
             self.client = mlflow.MlflowClient()
             self.client.search_experiments(max_results=1)
         except Exception as found:
@@ -258,6 +259,19 @@ class Registry:
         return (
             found.experiment_id if found else self.client.create_experiment(name, Path(self.artifacts, name).as_uri())
         )
+
+
+def _make(file: Path) -> None:
+    """MLflow's tables, in a file that appears whole: one that a kill leaves half made is never opened again by it."""
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    part.unlink(missing_ok=True)
+    mlflow.MlflowClient(f"{SQLITE}{part}").search_experiments(max_results=1)
+    with suppress(FileExistsError):  # another process was first
+        os.link(part, file)
+    part.unlink()
 
 
 @contextmanager

@@ -7,10 +7,12 @@ of each class.
 """
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from zlib import compress, decompress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +110,8 @@ class Trees:
 
     def as_json(self) -> Json:
         """As a graph says it."""
-        return {"model": self.model, "splits": {str(place): at.tolist() for place, at in self.splits.items()}}
+        splits = {str(place): at.tolist() for place, at in self.splits.items()}
+        return {"model": b64encode(compress(self.model.encode())).decode(), "splits": splits}
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class Shap:
             of = found["linear"]
             return cls(blocks, Linear(np.array(of["weights"]), np.array(of["mean"]), of["intercept"]))
         splits = {int(place): np.array(at) for place, at in found["trees"]["splits"].items()}
-        return cls(blocks, Trees(found["trees"]["model"], splits))
+        return cls(blocks, Trees(decompress(b64decode(found["trees"]["model"])).decode(), splits))
 
     def text(self) -> str:
         """As it is written in a graph."""

@@ -1,5 +1,8 @@
 """Models in MLflow: what was logged is what is loaded, and the alias points where it was last put."""
 
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -165,3 +168,29 @@ def test_a_broken_store_is_one_sentence(tmp_path):
 
     assert str(caught.value).startswith(f"MLflow at sqlite:///{store} does not answer: ")
     assert "\n" not in str(caught.value)
+
+
+CUT_OFF = """
+import os, signal, sys
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from pipelines.registry import Registry
+from pipelines.spec import Target
+
+@event.listens_for(Engine, "before_cursor_execute")
+def cut(connection, cursor, statement, *rest):
+    if "INTO _alembic_tmp_" in statement:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Registry(Target(tracking=sys.argv[1]))
+"""
+
+
+def test_a_process_that_is_killed_while_mlflow_makes_its_tables_leaves_none_half_made(tmp_path):
+    place = f"sqlite:///{tmp_path}/db/mlflow.db"
+    killed = subprocess.run([sys.executable, "-c", CUT_OFF, place], check=False)
+
+    registry = Registry(Target(tracking=place, artifacts=str(tmp_path / "artifacts")))
+
+    assert killed.returncode == -signal.SIGKILL
+    assert registry.champion("p.late") is None and registry.versions("p.late") == ()
