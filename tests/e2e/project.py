@@ -121,9 +121,9 @@ class Project:
         return rows_of(path) if path.exists() else []
 
     def published(self, stage: str) -> list[dict[str, Any]]:
-        """What readers of a table see."""
+        """What readers of a table see; nothing before the first publication."""
         versions = [r.published_version for r in self.records(stage) if r.published_version is not None]
-        return rows_of(Path(self.warehouse.path(stage)), versions[-1])
+        return rows_of(Path(self.warehouse.path(stage)), versions[-1]) if versions else []
 
     def records(self, stage: str = "") -> list[Record]:
         """Rows of `_runs`, oldest first."""

@@ -46,12 +46,12 @@ def test_a_broker_that_dies_under_a_service_and_comes_back_loses_nothing(spark, 
         made, topic = trained(tmp_path / "lake", broker, most_records=10_000)
         with serving(made, tmp_path / "said") as said:
             broker.spread(topic, records(FIRST, 600))
-            until(lambda: numbers(made.rows("scores.live")) == expected(600))
+            until(lambda: numbers(made.published("scores.live")) == expected(600))
             broker.server.down()
             until(lambda: "does not answer" in said.read_text())
             broker.server.up()
             broker.spread(topic, records(600, 800))
-            until(lambda: numbers(made.rows("scores.live")) == expected(800))
+            until(lambda: numbers(made.published("scores.live")) == expected(800))
 
     assert "Traceback" not in said.read_text()
     assert len(made.rows("tables.payments", "quarantine")) == 8
@@ -68,6 +68,7 @@ def serving(made: Project, log: Path) -> Iterator[Path]:
         assert service.wait(LIMIT_S) == 0, log.read_text()
     finally:
         service.kill()
+        service.wait()
 
 
 def until(met: Callable[[], bool]) -> None:
