@@ -49,9 +49,14 @@ class Vintage:
 
     def write(self, folder: Path) -> None:
         """All rows as Parquet. Errors: SpecError where the folder is there and not empty."""
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise SpecError(f"--to {folder}: is there already; name a folder that is empty or new")
+        refuse_filled(folder)
         pads.write_dataset(dataset(self.table), folder, format="parquet")
+
+
+def refuse_filled(folder: Path) -> None:
+    """Errors: SpecError where a folder to write into is there and not empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SpecError(f"--to {folder}: is there already; name a folder that is empty or new")
 
 
 def vintage(pipeline: Pipeline, target: Target, name: str, as_of: str) -> Vintage:

@@ -17,7 +17,7 @@ from pipelines.run.waiting import champion
 from pipelines.spark import session
 from pipelines.spec import Pipeline, Target
 from pipelines.state import History, Warehouse
-from pipelines.vintage import Vintage, moment_of, vintage
+from pipelines.vintage import Vintage, moment_of, refuse_filled, vintage
 
 MOST_ROWS = 20  # shown
 
@@ -39,8 +39,8 @@ def hindsight(pipeline: Pipeline, target: Target, asked: Asked) -> dict[str, Any
     """
     if asked.name not in pipeline.scores:
         raise SpecError(f"no scores '{asked.name}'; there is {', '.join(pipeline.scores) or 'none in this conf'}")
-    if asked.to and asked.to.exists() and (not asked.to.is_dir() or any(asked.to.iterdir())):
-        raise SpecError(f"--to {asked.to}: is there already; name a folder that is empty or new")
+    if asked.to:
+        refuse_filled(asked.to)
     score = pipeline.scores[asked.name]
     found = vintage(pipeline, target, score.of, asked.as_of)
     number = asked.which or str(_champion(pipeline, target, score.model, asked.as_of))
