@@ -281,7 +281,7 @@ def test_a_column_takes_no_others_place_and_the_file_may_be_mended(prices):
 
 def test_a_run_that_ended_as_the_table_had_grown_is_gone_on_with(prices, spark):
     prices.land("raw/2.csv", "id,price,second\n2,20,7\n")
-    tables.grow(spark, prices.warehouse.path("tables.prices"), ["second"], "cut off here")
+    tables.grow(spark, prices.warehouse.path("tables.prices"), {"second": "STRING"}, "cut off here")
 
     assert prices.lakeloom("run").error == ""
 
