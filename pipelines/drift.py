@@ -4,6 +4,7 @@ A file that only has another order has not drifted. What becomes of one that
 has is the source's policy, `on_schema_change`.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +12,8 @@ from difflib import get_close_matches
 DRIFTED = "schema drift"  # how the reason of a refused row begins
 MOST_NAMED = 5  # columns named in a sentence
 MOST_LETTERS = 60  # of each
+MOST_ADDED = 100  # columns that one file, or one batch of a topic, may bring
+ADDABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")  # what a conf can name, but for '_', which is ours
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from pipelines.columns import near
-from pipelines.spec import Files, Jdbc, Source
+from pipelines.spec import Files, Jdbc, Kafka, Source
 
 Found = Iterator[tuple[tuple[str, ...], str]]  # (keys within the source, sentence)
 
@@ -48,6 +48,6 @@ def _unguardable(source: Source, columns: Mapping[str, str]) -> Found:
             yield ("pii", column), f"no column '{column}'{near(column, known)}"
         elif how != "redact" and _nested(known[column]):
             yield ("pii", column), f"{known[column]} cannot be guarded by {how}; take redact"
-    if source.pii and isinstance(source, Files) and source.on_schema_change == "add_columns":
-        said = "a column that a file adds could hold persons' data, and no `pii` guards it; take fail or quarantine"
+    if source.pii and isinstance(source, Files | Kafka) and source.on_schema_change == "add_columns":
+        said = "a column that is added could hold persons' data, and no `pii` guards it; take fail or quarantine"
         yield ("on_schema_change",), said

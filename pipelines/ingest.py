@@ -165,23 +165,33 @@ def _texts(spark: SparkSession, paths: Sequence[str]) -> DataFrame:
 
 def _objects(spark: SparkSession, source: Files, paths: Sequence[str], added: Sequence[str], strict: bool) -> DataFrame:
     """Lines of JSON. Spark's own reader of them takes the first of two objects on a line and loses the other."""
+    return objects(_texts(spark, paths).select("value", FILE), source.ddl, added, strict)
+
+
+def objects(texts: DataFrame, schema: str, added: Sequence[str], strict: bool, torn: Column | None = None) -> DataFrame:
+    """`value`, one JSON object each, as columns: those of the schema, those added (as text), CORRUPT and WHY.
+
+    strict: a record with a key that is neither declared nor added is refused; else such a key is ignored.
+    torn  : the text of a record that is refused unread, else null.
+    What else `texts` has stands beside them.
+    """
     value, options = F.col("value"), {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-    names = (*ddl(source.ddl), *added)
-    columns = ", ".join([source.ddl, *(f"{backquoted(n)} STRING" for n in added), f"{CORRUPT} STRING"])
-    read = _texts(spark, paths).select(
+    names, beside = (*ddl(schema), *added), [c for c in texts.columns if c != "value"]
+    columns = ", ".join([schema, *(f"{backquoted(n)} STRING" for n in added), f"{CORRUPT} STRING"])
+    read = texts.select(
         F.from_json(value, columns, options).alias("parsed"),
-        unreadable(value).alias("unreadable"),
-        odd(value, names, strict).alias("odd"),
+        (_unreadable(value) if torn is None else F.coalesce(torn, _unreadable(value))).alias("unreadable"),
+        _odd(value, names, strict).alias("odd"),
         "value",
-        FILE,
+        *beside,
     )
-    torn = F.coalesce("unreadable", F.col("parsed").getField(CORRUPT))
-    text = F.coalesce(torn, F.when(F.col("odd").isNotNull(), value)).alias(CORRUPT)
+    unread = F.coalesce("unreadable", F.col("parsed").getField(CORRUPT))
+    text = F.coalesce(unread, F.when(F.col("odd").isNotNull(), value)).alias(CORRUPT)
     fields = [F.col("parsed").getField(n).alias(n) for n in names]
-    return read.select(*fields, text, FILE, F.when(torn.isNull(), oddly(F.col("odd"))).alias(WHY))
+    return read.select(*fields, text, F.when(unread.isNull(), _oddly(F.col("odd"))).alias(WHY), *beside)
 
 
-def odd(value: Column, names: Sequence[str], strict: bool) -> Column:
+def _odd(value: Column, names: Sequence[str], strict: bool) -> Column:
     """The keys of a JSON object that are none of these names; null for none, and where that is not looked at."""
     if not strict:
         return F.lit(None).cast("array<string>")
@@ -189,7 +199,7 @@ def odd(value: Column, names: Sequence[str], strict: bool) -> Column:
     return F.when(F.size(found) > 0, found)
 
 
-def oddly(odd: Column) -> Column:
+def _oddly(odd: Column) -> Column:
     """Why a record is refused for its keys; null for no keys."""
     named = F.transform(
         F.slice(odd, 1, MOST_KEYS), lambda k: F.concat(F.lit("'"), F.left(k, F.lit(MOST_LETTERS)), F.lit("'"))
@@ -204,7 +214,7 @@ def unread(error: Exception) -> str:
     return unquote(found[1]).removeprefix("file://") if found else ""
 
 
-def unreadable(value: Column) -> Column:
+def _unreadable(value: Column) -> Column:
     """A text of which from_json would make a record of nulls, or would read the first part only; else null."""
     alone = F.coalesce(F.json_array_length(F.concat(F.lit("["), value, F.lit(",{}]"))) == 2, F.lit(False))
     return F.when(~(alone & value.rlike(r"^\s*\{")), value)

@@ -10,7 +10,6 @@ finds of other columns than the schema's goes by the source's policy
 import csv
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,7 +22,7 @@ import pyarrow.parquet as pq
 
 from pipelines import footer
 from pipelines.columns import ddl, ddl_text
-from pipelines.drift import Drift, between, listed, quoted
+from pipelines.drift import ADDABLE, MOST_ADDED, Drift, between, listed, quoted
 from pipelines.errors import DataError, FilesError, SpecError
 from pipelines.packed import GZIP, unpacked
 from pipelines.spec import Files
@@ -35,8 +34,6 @@ BLANK = {"csv": bytes(range(33)), "json": b" \t\r\n"}  # Spark skips a line of n
 PACKED = (".bz2", ".zst", ".lz4", ".snappy", ".deflate")  # Spark unpacks by name what nothing here bounds
 AT_ONCE = 4  # files
 MOST_LOOKED_AT = 1_000  # lines of a JSON file, by `plan`
-MOST_ADDED = 100  # columns that one file may bring
-ADDABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")  # what a conf can name, but for '_', which is ours
 
 
 @dataclass(frozen=True)
@@ -216,7 +213,7 @@ class _Read:
 
     def _seen(self, line: bytes) -> KeysView[str]:
         """The keys of a record; a line that Python cannot read and Spark may counts for all that it names."""
-        found = _object(line)
+        found = as_object(line)
         self.objects += found is not None
         if self.unseen:
             held = [name for name, text in self.unseen.items() if (text in line if found is None else name in found)]
@@ -282,8 +279,8 @@ def _names(path: str, header: str) -> list[str]:
         raise DataError(f"{path}: its header cannot be read ({found}); land it again with one") from None
 
 
-def _object(line: bytes) -> dict[str, object] | None:
-    """An object; None of a line that is none, which will be a malformed record."""
+def as_object(line: bytes) -> dict[str, object] | None:
+    """An object of JSON; None of a text that is none, which will be a malformed record."""
     try:
         found = json.loads(line.decode("utf-8-sig"), strict=False, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):

@@ -77,7 +77,7 @@ def test_what_a_file_may_lack_is_a_column_of_its_schema_and_of_json(tmp_path):
         ([("born: redact", "tags: mask")],
          "8: sources.raw.pii.tags: ARRAY<STRING> cannot be guarded by mask; take redact"),
         ([("    path: raw\n", "    path: raw\n    on_schema_change: add_columns\n")],
-         "7: sources.raw.on_schema_change: a column that a file adds could hold persons' data, and no `pii` guards it; "
+         "7: sources.raw.on_schema_change: a column that is added could hold persons' data, and no `pii` guards it; "
          "take fail or quarantine"),
         ([("email: tokenize", "email: redact")],
          "12: tables.people.keys.0: who is made of raw.email, which is null in every row; take tokenize"),

@@ -8,8 +8,8 @@ delta.py  a Delta table of others: by versions; counted by its log
 """
 
 from pipelines.intake import delta, files, jdbc, kafka
-from pipelines.intake.base import Asked, Counted, Kind, Reading, counted, keyed
+from pipelines.intake.base import Asked, Counted, Kind, Reading, brought, counted, keyed
 
 KINDS: dict[str, Kind] = {"files": files, "kafka": kafka, "jdbc": jdbc, "delta": delta}
 
-__all__ = ["KINDS", "Asked", "Counted", "Kind", "Reading", "counted", "keyed"]
+__all__ = ["KINDS", "Asked", "Counted", "Kind", "Reading", "brought", "counted", "keyed"]

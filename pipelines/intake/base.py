@@ -1,6 +1,6 @@
 """What every kind of source answers, and the words it is asked in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -70,6 +70,11 @@ class Kind(Protocol):
 
     def reading(self, asked: Asked, spark: "SparkSession", batch: Json) -> AbstractContextManager[Reading]:
         """A batch that was taken, as a frame; valid inside the context. Errors: DataError, PlatformError."""
+
+
+def brought(batches: Iterable[Json]) -> list[str]:
+    """The columns beyond the schema that some batches brought to their table, in the order in which they came."""
+    return list(dict.fromkeys(name for batch in batches for name in batch.get("added", ())))
 
 
 def keyed(asked: Asked, batch: Json) -> Json:

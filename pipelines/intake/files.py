@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import landing
 from pipelines.drift import quoted
 from pipelines.errors import DataError, FilesError
-from pipelines.intake.base import Asked, Counted, Reading, counted
+from pipelines.intake.base import Asked, Counted, Reading, brought, counted
 from pipelines.spec import Files
 from pipelines.state import Json
 
@@ -27,7 +27,7 @@ def news(asked: Asked) -> str:
     """
     new = _fresh(asked)
     size = sum(f.size for f in new) / 1e6
-    before = {} if asked.anew else _added(asked)
+    before = _before(asked)
     more = [name for name in landing.coming(_source(asked), new) if name not in before]
     adds = f"; adds column{'s' if len(more) > 1 else ''} {', '.join(more)}" if more else ""
     most = _source(asked).most_files
@@ -53,8 +53,8 @@ def take(asked: Asked) -> dict[str, Json]:
     for file in found:
         marked.append({**vars(file), "duplicate": file.content in before})
         before.add(file.content)
-    added = _grown({} if asked.anew else _added(asked), [f for f in marked if not f["duplicate"]])
-    more = {**({"added": added} if added else {}), **({"lost": lost} if lost else {})}
+    columns = _grown(_before(asked), [f for f in marked if not f["duplicate"]])
+    more = {**({"added": columns} if columns else {}), **({"lost": lost} if lost else {})}
     return {"files": marked, "behind": len(waiting) - len(new), **more, **_strictness(_source(asked))}
 
 
@@ -68,8 +68,8 @@ def again(asked: Asked) -> dict[str, Json]:
     """The files that were taken and lie there as they were, each content once. Cost: lists the folder."""
     listed = {a.path: a.stamp for a in landing.arrivals(_source(asked), asked.target.landing)}
     held = [f for f in _taken(asked) if not f["duplicate"] and listed.get(f["path"]) == f["stamp"]]
-    added = list(_added(asked))
-    return {"files": held, **({"added": added} if added else {}), **_strictness(_source(asked))}
+    columns = brought(asked.taken)
+    return {"files": held, **({"added": columns} if columns else {}), **_strictness(_source(asked))}
 
 
 @contextmanager
@@ -99,14 +99,14 @@ def _taken(asked: Asked) -> list[dict[str, Any]]:
     return [f for batch in asked.taken for f in batch["files"]]
 
 
-def _added(asked: Asked) -> dict[str, None]:
-    """The columns that earlier batches of this generation added, in their order."""
-    return {name: None for batch in asked.taken for name in batch.get("added", ())}
+def _before(asked: Asked) -> list[str]:
+    """The columns that the table has beyond the schema."""
+    return [] if asked.anew else brought(asked.taken)
 
 
-def _grown(before: dict[str, None], files: Sequence[Any]) -> list[str]:
+def _grown(before: Sequence[str], files: Sequence[Any]) -> list[str]:
     """The same and what some files add. Errors: DataError for two names that differ in case alone."""
-    found = dict(before)
+    found = dict.fromkeys(before)
     for file in files:
         known = {name.lower(): name for name in found}
         for name in file["added"]:

@@ -3,19 +3,23 @@
 What was read is known by offsets alone; no consumer group is committed to, so
 nothing but the intent says where the next batch begins. Offsets count the
 records, unless compaction or a transaction left gaps: then a consumer of its
-own counts what lies in the range, and the gap is a count of the run record.
+own counts what lies in the range, and the gap is a count of the run record. Where
+keys become columns, a consumer looks for them before the batch is fixed.
 """
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pipelines.columns import ddl
+from pipelines.drift import ADDABLE, MOST_ADDED
 from pipelines.errors import DataError, PlatformError, SpecError
-from pipelines.intake.base import Asked, Counted, Reading, counted
+from pipelines.intake.base import Asked, Counted, Reading, brought, counted
 from pipelines.intake.servers import WAIT_S, connection, missing
+from pipelines.landing import as_object
 from pipelines.spec import Kafka, KafkaBrokers
 from pipelines.state import Json
 
@@ -50,7 +54,7 @@ def take(asked: Asked) -> dict[str, Json]:
     parts = {str(p): list(r) for p, r in ranges.items()}
     behind = _span(waiting) - _span(ranges)
     taken = {"topic": _source(asked).topic, "id": known, "partitions": parts, "behind": behind}
-    return {**taken, **_strictness(_source(asked))}
+    return {**taken, **_columns(asked, _grown(asked, ranges))}
 
 
 def stands(asked: Asked, batch: Json) -> bool:
@@ -65,7 +69,7 @@ def again(asked: Asked) -> dict[str, Json]:
         raise DataError(f"{asked.stage}: {_source(asked).topic} is another topic than the one that was read")
     low = {p: max(began[p], bounds[p][0]) for p in began if p in bounds}
     held = {str(p): [min(low.get(p, upto), upto), upto] for p, upto in _ended(asked).items()}
-    return {"topic": _source(asked).topic, "id": known, "partitions": held, **_strictness(_source(asked))}
+    return {"topic": _source(asked).topic, "id": known, "partitions": held, **_columns(asked, brought(asked.taken))}
 
 
 @contextmanager
@@ -78,10 +82,10 @@ def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Readin
     offsets, held = _span(taken), _span(left)
 
     def witness(staged: int) -> Counted:
-        rows = held if staged == held else _recounted(asked, left)
+        rows = held if staged == held else sum(1 for _ in _records(asked, left))  # offsets have gaps
         return Counted(rows, 0, {"offsets": offsets, "gap": held - rows, "expired": offsets - held})
 
-    yield Reading(_frame(asked, spark, left, batch.get("strict", False)), held, witness)
+    yield Reading(_frame(asked, _scan(asked, spark, left), batch), held, witness)
 
 
 def _source(asked: Asked) -> Kafka:
@@ -93,9 +97,38 @@ def _brokers(asked: Asked) -> str:
     return connection(asked, _source(asked).connection, KafkaBrokers).brokers
 
 
-def _strictness(source: Kafka) -> dict[str, bool]:
-    """What is to be done with a key beyond the schema, as it is now."""
-    return {"strict": True} if source.on_schema_change == "quarantine" else {}
+def _columns(asked: Asked, columns: Sequence[str]) -> dict[str, Json]:
+    """What is to be done with keys beyond the schema, as it is now."""
+    strict = {} if _source(asked).on_schema_change == "fail" else {"strict": True}
+    return {**strict, **({"added": list(columns)} if columns else {})}
+
+
+def _grown(asked: Asked, ranges: Ranges) -> list[str]:
+    """The columns that the table has beyond the schema with these records; too many new ones, and there are none.
+
+    A key that cannot be a column stays one that its record is refused for: nobody can mend what lies in a topic. Of two
+    that differ in case alone, the one that more records have becomes a column.
+    Cost: where keys become columns, every record is read once more, by one consumer.
+    """
+    before = brought(asked.taken)
+    if _source(asked).on_schema_change != "add_columns":
+        return [] if asked.anew else before
+    known = {*ddl(_source(asked).ddl), *_source(asked).beside, *before}
+    there, new = {name.lower() for name in known}, dict[str, str]()
+    for key, _ in sorted(_keys(asked, ranges, known).items(), key=lambda k: (-k[1], k[0])):
+        if ADDABLE.fullmatch(key) and key.lower() not in there:
+            new.setdefault(key.lower(), key)
+    return [*before, *(new.values() if len(new) <= MOST_ADDED else ())]
+
+
+def _keys(asked: Asked, ranges: Ranges, known: Set[str]) -> Counter[str]:
+    """Those of the records that are not known, and how many have them; counted until they are too many."""
+    found = Counter[str]()
+    for message in _records(asked, ranges):
+        held = as_object(message.value() or b"")
+        if held and len(found) <= MOST_ADDED:
+            found.update(held.keys() - known)
+    return found
 
 
 def _span(ranges: Ranges) -> int:
@@ -228,11 +261,11 @@ def _said(found: Exception) -> str:
     return str(error.str() if hasattr(error, "str") else error)
 
 
-def _recounted(asked: Asked, ranges: Ranges) -> int:
-    """Records that a consumer finds in the ranges: what offsets would say if there were no gaps."""
+def _records(asked: Asked, ranges: Ranges) -> Iterator[Any]:
+    """Messages that a consumer finds in the ranges. Errors: PlatformError where the brokers give no more."""
     from confluent_kafka import TopicPartition
 
-    rows, left = 0, {p: r for p, r in ranges.items() if r[0] < r[1]}
+    left = {p: r for p, r in ranges.items() if r[0] < r[1]}
     with closing(_consumer(asked, **{"enable.partition.eof": True})) as consumer:
         consumer.assign([TopicPartition(_source(asked).topic, p, since) for p, (since, _) in left.items()])
         while left:
@@ -240,46 +273,32 @@ def _recounted(asked: Asked, ranges: Ranges) -> int:
             if message is None:
                 raise PlatformError(f"sources.{asked.name}: {_brokers(asked)} gave no record in {WAIT_S} s; run again")
             p, here = message.partition(), message.offset()
-            rows += p in left and message.error() is None and here < left[p][1]
+            if p in left and message.error() is None and here < left[p][1]:
+                yield message
             if p in left and (message.error() is not None or here >= left[p][1] - 1):
                 del left[p]
-    return rows
 
 
-def _frame(asked: Asked, spark: "SparkSession", ranges: Ranges, strict: bool) -> "DataFrame":
-    """The ranges as records; a value that is no object of the schema is malformed, with its text.
-
-    strict: one with a key that is not declared is refused; else such a key is ignored.
-    """
+def _frame(asked: Asked, scan: "DataFrame", batch: Json) -> "DataFrame":
+    """What was scanned as records; a value that is no object of the schema is malformed, with its text."""
     from pyspark.sql import functions as F
 
-    from pipelines.ingest import CORRUPT, WHY, Beyond, odd, oddly, shaped, unreadable
+    from pipelines.ingest import CORRUPT, WHY, Beyond, objects, shaped
 
-    source = _source(asked)
-    names = tuple(ddl(source.ddl))
-    raw = _scan(asked, spark, ranges)
-    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+    source, columns = _source(asked), batch.get("added", ())
     value = F.try_validate_utf8(F.col("value"))
-    torn = F.when(F.col("value").isNull(), F.lit("null")).when(
-        value.isNull(), F.concat(F.lit("base64:"), F.base64("value"))
-    )
-    parsed = raw.select(
-        F.from_json(value, f"{source.ddl}, {CORRUPT} STRING", options).alias("parsed"),
-        F.coalesce(torn, unreadable(value)).alias("unreadable"),
-        odd(value, names, strict).alias("odd"),
-        value.alias("whole"),
+    bytes_ = F.when(value.isNull(), F.concat(F.lit("base64:"), F.base64("value")))
+    texts = scan.select(
+        value.alias("value"),
+        F.when(F.col("value").isNull(), F.lit("null")).otherwise(bytes_).alias("torn"),
         F.concat(F.lit(f"{source.topic}-"), "partition", F.lit("@"), "offset").alias("stood"),
         F.try_validate_utf8(F.col("key")).alias("kafka_key"),
         F.col("partition").alias("kafka_partition"),
         F.col("offset").alias("kafka_offset"),
         F.col("timestamp").alias("kafka_timestamp"),
     )
-    unread = F.coalesce("unreadable", F.col("parsed").getField(CORRUPT))
-    text = F.coalesce(unread, F.when(F.col("odd").isNotNull(), F.col("whole"))).alias(CORRUPT)
-    why = F.when(unread.isNull(), oddly(F.col("odd"))).alias(WHY)
-    fields = [F.col("parsed").getField(n).alias(n) for n in names]
-    flat = parsed.select(*fields, text, why, "stood", *source.beside)
-    return shaped(flat, source, F.col("stood"), F.col(CORRUPT), Beyond(why=F.col(WHY)))
+    flat = objects(texts, source.ddl, columns, batch.get("strict", False), F.col("torn"))
+    return shaped(flat, source, F.col("stood"), F.col(CORRUPT), Beyond(columns, F.col(WHY)))
 
 
 def _scan(asked: Asked, spark: "SparkSession", ranges: Ranges) -> "DataFrame":

@@ -155,13 +155,13 @@ def _flagged(ctx: Context, table: Table, intent: Intent, raw: DataFrame, rules: 
 
 
 def _refuse_twice(stage: str, table: Table, made: list[str], added: Sequence[str]) -> None:
-    """A column that a file adds takes no other's place."""
+    """A column that is added takes no other's place."""
     there = {name.lower() for name in (*made, *(HISTORY if table.stored_as_scd_type == 2 else ()))}
     for name in added:
         if name.lower() in there:
             raise DataError(
-                f"{stage}: a file of {table.source} adds column '{name}', and the table's select makes one of that "
-                f"name; rename it in the file, or declare it in the source's schema"
+                f"{stage}: {table.source} adds column '{name}', and the table's select makes one of that name; "
+                f"rename it where it comes from, or declare it in the source's schema"
             )
 
 

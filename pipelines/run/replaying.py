@@ -18,7 +18,7 @@ from pipelines import ingest, log, pii, tables
 from pipelines.columns import ddl, ddl_text
 from pipelines.drift import DRIFTED
 from pipelines.errors import DataError, SpecError
-from pipelines.intake import Counted, Reading
+from pipelines.intake import Counted, Reading, brought
 from pipelines.plan import definition, same_rows
 from pipelines.quality import fused
 from pipelines.run.context import Context
@@ -48,9 +48,8 @@ def asked(ctx: Context, ask: Replay) -> dict[str, Any]:
             f"{ctx.stage.id}: {table.source} has pii, and a repaired record would be kept as it is written; "
             f"mend it where it comes from, and let it come again"
         )
-    taken = ctx.history.taken(ctx.stage.id, str(table.source))
-    added = dict.fromkeys(name for batch in taken for name in batch.get("added", ()))
-    return {"upto": version, "rows": rows, "repaired": dict(ask.repaired), **({"added": list(added)} if added else {})}
+    columns = brought(ctx.history.taken(ctx.stage.id, str(table.source)))
+    return {"upto": version, "rows": rows, "repaired": dict(ask.repaired), **({"added": columns} if columns else {})}
 
 
 def reading(ctx: Context, source: Source, intent: Intent) -> Reading:

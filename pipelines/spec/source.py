@@ -86,10 +86,10 @@ class Kafka(Spec):
     format: Literal["json"] = Field(default="json", description="a record's value is one JSON object")
     ddl: str = Field(alias="schema", description="columns of the value as Spark DDL: 'id INT, at TIMESTAMP'")
     pii: Pii = Field(default={})
-    on_schema_change: Literal["fail", "quarantine"] = Field(
+    on_schema_change: Literal["fail", "add_columns", "quarantine"] = Field(
         default="fail",
-        description="as of JSON files: a key beyond the schema is ignored, or its record refused; what a record lacks "
-        "is null",
+        description="a key beyond the schema is ignored, becomes a column of text, or its record is refused; what a "
+        "record lacks is null",
     )
     most_records: int | None = Field(default=None, gt=0, description="a batch takes no more; the next goes on")
     expired: Literal["refuse", "skip"] = Field(

@@ -263,8 +263,8 @@ def test_a_column_takes_no_others_place_and_the_file_may_be_mended(prices):
 
     assert (said.code, said.error) == (
         3,
-        "tables.prices: a file of raw adds column 'Double', and the table's select makes one of that name; "
-        "rename it in the file, or declare it in the source's schema",
+        "tables.prices: raw adds column 'Double', and the table's select makes one of that name; "
+        "rename it where it comes from, or declare it in the source's schema",
     )
     assert shown(prices.published("tables.prices")) == [{"id": 1, "double": 20}]
     file.write_text("id,price,second\n2,20,7\n")

@@ -9,6 +9,7 @@ from e2e.project import Project, Said, project
 
 from pipelines import pii
 from pipelines.crash import VARIABLE
+from pipelines.drift import MOST_ADDED
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -110,6 +111,43 @@ def test_a_key_beyond_the_schema_is_ignored_or_its_record_refused_as_the_source_
         ('{"id": "x", "price": 2}', ["malformed record"]),
     ]
     assert counts(clicks) == {"rows_in": 4, "applied": 2, "quarantined": 2, "offsets": 4}
+
+
+def test_a_key_beyond_the_schema_becomes_a_column_unless_it_cannot(clicks, broker):
+    set_source(clicks, on_schema_change="add_columns")
+    broker.send(topic(clicks), record(1))
+    ran(clicks.lakeloom("run"))
+    wide = '{"id": 2, "amount": 1, "price": 2.50, "shop": {"city": "Rome"}}'
+    cannot = [f'{{"id": 9, "amount": 1, "{name}": 0}}' for name in ("Price", "kafka_offset", "a b", "_file")]
+    broker.send(topic(clicks), wide, *cannot, "{bad")
+    broker.send(topic(clicks), wide.replace("2.50", "null"), partition=1)
+
+    ran(clicks.lakeloom("run"))
+
+    assert beyond(clicks) == [(1, None, None), (2, "2.5", '{"city":"Rome"}'), (2, None, '{"city":"Rome"}')]
+    refused = {r["_record"]: r["_reasons"] for r in clicks.rows("tables.clicks", "quarantine")}
+    assert list(refused) == [*cannot, "{bad"]
+    assert refused[cannot[0]] == ["schema drift: has 'Price', which the schema has not"]
+    assert counts(clicks) == {"rows_in": 7, "applied": 2, "quarantined": 5, "offsets": 7}
+
+
+def test_a_column_that_a_topic_added_stays_and_a_flood_of_keys_adds_none(clicks, broker):
+    set_source(clicks, on_schema_change="add_columns")
+    broker.send(topic(clicks), '{"id": 1, "price": 5}')
+    ran(clicks.lakeloom("run"))
+    flood = [f'{{"id": 3, "k{number}": 1}}' for number in range(MOST_ADDED + 1)]
+    broker.send(topic(clicks), '{"id": 2, "price": 6}', *flood)
+    ran(clicks.lakeloom("run"))
+
+    ran(clicks.lakeloom("run", "--full-refresh", "tables.clicks"))
+
+    assert sorted((r["id"], r["price"]) for r in clicks.published("tables.clicks")) == [(1, "5"), (2, "6")]
+    assert counts(clicks)["quarantined"] == len(flood)
+
+
+def beyond(made: Project) -> list[tuple[object, ...]]:
+    rows = ((r["id"], r["price"], r["shop"]) for r in made.published("tables.clicks"))
+    return sorted(rows, key=str)
 
 
 def test_persons_in_key_and_value_are_guarded_as_they_are_read(clicks, broker, monkeypatch):
