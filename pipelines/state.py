@@ -10,7 +10,7 @@ Layout under the warehouse: <pipeline>/<kind>/<name>, <pipeline>/_runs and the o
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal, TypeVar, get_origin
 
@@ -112,7 +112,7 @@ _TYPES: dict[Any, pa.DataType] = {
 
 def _table(rows: Sequence[Row]) -> pa.Table:
     """Rows of one kind; mappings as JSON text."""
-    values = [{k: json.dumps(v) if isinstance(v, dict) else v for k, v in asdict(row).items()} for row in rows]
+    values = [{k: json.dumps(v) if isinstance(v, dict) else v for k, v in vars(row).items()} for row in rows]
     schema = pa.schema([(f.name, _TYPES.get(f.type, pa.string())) for f in fields(rows[0])])
     return pa.Table.from_pylist(values, schema=schema)
 

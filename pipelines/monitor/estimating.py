@@ -52,9 +52,15 @@ def expected(rows: Floats, calibration: Calibration) -> Floats:
 
 
 def resampled(counts: Floats, times: int, seed: int) -> list[Floats]:
-    """Counts as they could have been, each drawn from a Poisson distribution: Efron's (1979) bootstrap of the rows."""
-    drawn = np.random.default_rng(seed).poisson(counts, (times, *counts.shape)).astype(float)
-    return [sample for sample in drawn if sample.sum(axis=0).all()]
+    """Counts as they could have been, each drawn from a Poisson distribution: Efron's (1979) bootstrap of the rows.
+
+    counts: shape (bins, 2). Returns those that have rows of both columns; a column lies whole in memory, to be summed.
+    """
+    columns = counts.T
+    there = columns > 0  # where there are none, none are drawn
+    drawn = np.zeros((times, *columns.shape))
+    drawn[:, there] = np.random.default_rng(seed).poisson(columns[there], (times, int(there.sum())))
+    return [sample.T for sample in drawn if sample.any(axis=1).all()]
 
 
 def _fitted(x: Floats, share: Floats, rows: Floats) -> tuple[float, float] | None:
