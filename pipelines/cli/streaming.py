@@ -10,7 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.terminal import Conf, Format, TargetName, checked, ended, err, guarded, show_data, target_of, tell
+from pipelines.cli.terminal import (
+    Conf,
+    Format,
+    TargetName,
+    checked,
+    ended,
+    err,
+    guarded,
+    show_data,
+    shown,
+    target_of,
+    tell,
+)
 from pipelines.errors import PlatformError, SpecError
 
 app = typer.Typer()
@@ -97,7 +109,7 @@ def _then(found: dict[str, Any]) -> str:
     return "\n".join([
         f"{found['stage']} by version {found['model_version']}, of {made} by run {found['run']}",
         *([f"{found['rows']:,} rows"] if "rows" in found else []),
-        *[f"  {', '.join(f'{k}={v}' for k, v in row.items())}" for row in found["first_rows"]],
+        *shown(found["first_rows"]),
     ])  # fmt: skip
 
 

@@ -110,6 +110,11 @@ def show_data(format: str, data: Any, text: Callable[[Any], str]) -> None:
         out.print(text(data), markup=False)  # [a-z] in a regex is no colour
 
 
+def shown(rows: list[dict[str, Any]]) -> list[str]:
+    """Rows as lines of text."""
+    return [f"  {', '.join(f'{k}={v}' for k, v in row.items())}" for row in rows]
+
+
 def carried_out(conf: Path, place: Any, order: Any, format: str) -> None:
     """Run what was ordered, stage by stage, and show the summary. Errors: what the first refused stage said."""
     from pipelines.run.pipeline import run

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.terminal import Conf, Format, TargetName, checked, err, show_data, target_of
+from pipelines.cli.terminal import Conf, Format, TargetName, checked, err, show_data, shown, target_of
 
 MOST_ROWS = 20  # shown
 
@@ -36,5 +36,5 @@ def _text(found: dict[str, Any]) -> str:
         f"{found['stage']}: {counted(found['rows'], 'row')}, version {found['version']}",
         f"published {found['published_at']} by run {found['run']}",
         f"made of {read}",
-        *[f"  {', '.join(f'{k}={v}' for k, v in row.items())}" for row in found["first_rows"]],
+        *shown(found["first_rows"]),
     ])  # fmt: skip
