@@ -6,9 +6,12 @@ linking some ten thousand classes again. A JVM that the file does not fit ignore
 
 import tempfile
 from pathlib import Path
+from typing import Any, cast
 
 from pipelines.spark import session
 from pipelines.spec import Target
+
+WAIT_S = 120
 
 
 def main() -> None:
@@ -24,6 +27,9 @@ def main() -> None:
         spark.sql(f"MERGE INTO delta.`{table}` t USING rows s ON t.id = s.id WHEN MATCHED THEN UPDATE SET *")
         spark.read.format("delta").load(table).createOrReplaceTempView("table")
         spark.sql("SELECT id, max(at) OVER (PARTITION BY id ORDER BY at) FROM table").groupBy("id").count().collect()
+        java = cast(Any, spark.sparkContext)._gateway.proc
+    java.stdin.close()  # it ends, and only then writes the archive
+    java.wait(WAIT_S)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from importlib import import_module
 from threading import Thread
 from typing import Any
 
-from pipelines import crash, locks
+from pipelines import crash, locks, log
 from pipelines.errors import DataError, FilesError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, effort, same_rows, stages, verdict
 from pipelines.run.alerting import alerted
@@ -33,6 +33,7 @@ ENTRY = {
 }
 
 ALL = Order()
+FEW_ROWS = 1_000_000  # of all tables together
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,15 @@ def run(pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> Iterato
     asked = Run.of(pipeline, target, order, tell)
     if target.prices and target.prices.budget_usd is not None:
         refuse_over_budget(History.of(asked.warehouse), planned(pipeline, target, order), target)
-    with opened(asked) as start:
+    with opened(asked, _short) as start:
         yield from once(asked, start)
 
 
 @contextmanager
-def opened(asked: Run) -> Iterator[Callable[[], Any]]:
-    """What starts the session where something has to run, and ends it."""
+def opened(asked: Run, brief: Callable[[Run], bool]) -> Iterator[Callable[[], Any]]:
+    """What starts the session where something has to run, and ends it; brief: whether there is little to do."""
     with ExitStack() as sessions:
-        yield cache(lambda: sessions.enter_context(_session(asked)))
+        yield cache(lambda: sessions.enter_context(_session(asked, brief(asked))))
 
 
 def once(asked: Run, start: Callable[[], Any]) -> Iterator[Outcome]:
@@ -265,11 +266,22 @@ def _cause(java: Any) -> str:
     return (said.splitlines() or [""])[0]
 
 
-def _session(asked: Run) -> Any:
+def _session(asked: Run, brief: bool) -> Any:
     from pipelines.spark import session
 
     Thread(target=_warm, args=(asked,), daemon=True).start()
-    return session(asked.target, asked.pipeline.pipeline)
+    return session(asked.target, asked.pipeline.pipeline, brief)
+
+
+def _short(asked: Run) -> bool:
+    """A little comes on top of tables that are not large, and nothing is trained: over before Java has optimised."""
+    history, every = History.of(asked.warehouse), selected(asked.pipeline, asked.order)
+    if asked.order.asks or not all(history.last(stage.id, "ok") for stage in every):
+        return False
+    if any(stage.kind == "models" and _decided(stage, asked).run for stage in every):
+        return False
+    held = [(asked.warehouse.path(s.id), history.published(s.id)) for s in every if s.kind == "tables"]
+    return sum(log.row_count(path, version) for path, version in held if version is not None) <= FEW_ROWS
 
 
 def _warm(asked: Run) -> None:

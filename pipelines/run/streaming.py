@@ -94,7 +94,7 @@ def rounds(pipeline: Pipeline, target: Target, name: str, tell: Tell, pace: Pace
     if champion(History.of(asked.warehouse), f"models.{model}") is None:
         raise DataError(f"{model} has no champion to score with; `lakeloom run` trains one")
     worked, waits = 0, _Waits()
-    with opened(asked) as session, ExitStack() as heeded:
+    with opened(asked, lambda _: False) as session, ExitStack() as heeded:
         start = cache(lambda: _heeding(session(), heeded, pace.stop))
         while not pace.stop.is_set():
             found = _round(asked.again(), start, pace)

@@ -5,7 +5,7 @@ One story is told once; each test looks at one side of it.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
@@ -18,6 +18,8 @@ from ruamel.yaml import YAML
 from e2e.parcels import arrive, parcels
 from e2e.project import LIMIT_S, Project, Said, apart
 from pipelines.crash import VARIABLE
+from pipelines.spark import session
+from pipelines.spec import Target
 
 pytestmark = pytest.mark.spark
 
@@ -28,11 +30,12 @@ LATER = 2  # records of the last chapters: what waits, what was approved
 
 @dataclass(frozen=True)
 class Story:
-    """What was said, and where the aliases pointed afterwards."""
+    """What was said, where the aliases pointed afterwards, and which sessions that began were brief ones."""
 
     project: Project
     said: dict[str, Said]
     aliases: dict[str, dict[str, int]]
+    brief: dict[str, list[bool]]
 
     def json(self, chapter: str) -> Any:
         """What a chapter printed."""
@@ -109,10 +112,28 @@ def _of_run(part: Path, run: str) -> bool:
 @pytest.fixture(scope="module")
 def story(spark, tmp_path_factory: pytest.TempPathFactory) -> Story:
     project = parcels(tmp_path_factory.mktemp("parcels"))
-    said, aliases = {}, {}
-    for name, outcome in chapters(project):
-        said[name], aliases[name] = outcome, project.models()[1]
-    return Story(project, said, aliases)
+    begun: list[bool] = []
+    story = Story(project, {}, {}, {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.spark.session", _overheard(begun))
+        for name, outcome in chapters(project):
+            story.said[name], story.aliases[name], story.brief[name] = outcome, project.models()[1], [*begun]
+            begun.clear()
+    return story
+
+
+def _overheard(begun: list[bool]) -> Callable[..., Any]:
+    def listening(target: Target, name: str, brief: bool = False) -> Any:
+        begun.append(brief)
+        return session(target, name, brief)
+
+    return listening
+
+
+def test_java_is_told_of_a_run_that_only_adds_a_little(story):
+    assert story.brief["trained"] == story.brief["refused"] == [False]
+    assert story.brief["nothing"] == []
+    assert story.brief["next"] == [True]
 
 
 def test_a_conf_without_gates_is_judged_by_baseline_champion_and_a_clean_process(story):
