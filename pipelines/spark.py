@@ -87,6 +87,13 @@ def start(target: Target, name: str, brief: bool = False) -> SparkSession:
     return spark
 
 
+def yield_memory() -> None:
+    """Java gives back what it does not use, to a process that is to run beside it. Nothing without a session."""
+    spark = SparkSession.getActiveSession()
+    if spark is not None:
+        cast(Any, spark.sparkContext)._jvm.System.gc()
+
+
 @contextmanager
 def heeding(spark: SparkSession, act: Callable[[], None]) -> Iterator[None]:
     """SIGTERM to Spark's JVM, which would end the session amid a batch, calls `act` while the block runs.

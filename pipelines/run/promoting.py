@@ -16,6 +16,7 @@ from pipelines.registry import Registry, Version
 from pipelines.run import proving
 from pipelines.run.context import Context
 from pipelines.run.order import Promote
+from pipelines.spark import yield_memory
 from pipelines.state import PROMOTE, WAITS, Intent, Record
 
 
@@ -104,6 +105,7 @@ def _version(ctx: Context, registry: Registry, number: int) -> Version:
 def _prove(ctx: Context, version: Version) -> proving.Proof:
     feature = ctx.pipeline.features[ctx.pipeline.models[ctx.stage.name].features]
     asked = proving.Asked(version.name, version.number, feature.keys, feature.as_of_time)
+    yield_memory()  # two Javas at once are the most that a run holds
     return proving.prove(ctx.target, asked)
 
 
