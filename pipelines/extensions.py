@@ -10,6 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 from pipelines.errors import SpecError
 
@@ -37,17 +38,29 @@ def _module(name: str) -> object:
 
 def code(modules: Sequence[str]) -> dict[str, str]:
     """The hash of each module's file, of a package of all its files, so that a training of other code is another."""
-    sources = {name: _sources(name) for name in modules}
-    return {name: hashlib.sha256(b"".join(map(_line, files))).hexdigest() for name, files in sources.items() if files}
+    found = {name: sources(name) for name in modules}
+    return {name: hashlib.sha256(b"".join(map(_line, files))).hexdigest() for name, files in found.items() if files}
 
 
-def _sources(name: str) -> list[Path]:
+def sources(name: str) -> list[tuple[str, bytes]]:
+    """Path and text of each file of a module or package, out of a folder or of a wheel on the path; sorted by path."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         return []
-    folders = spec.submodule_search_locations or ()
-    return sorted(p for f in folders for p in Path(f).rglob("*.py")) or [Path(spec.origin)]
+    place = Path((spec.submodule_search_locations or [spec.origin])[0])
+    if archive := getattr(spec.loader, "archive", None):  # zipimport's
+        return _zipped(Path(archive), place)
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+    return [(file.relative_to(place).as_posix(), file.read_bytes()) for file in files]
 
 
-def _line(file: Path) -> bytes:
-    return hashlib.sha256(file.read_bytes()).digest()
+def _zipped(archive: Path, place: Path) -> list[tuple[str, bytes]]:
+    inner = place.relative_to(archive)
+    with ZipFile(archive) as whole:
+        files = sorted(Path(name) for name in whole.namelist() if name.endswith(".py"))
+        found = [file for file in files if file.is_relative_to(inner)]
+        return [(file.relative_to(inner).as_posix(), whole.read(file.as_posix())) for file in found]
+
+
+def _line(file: tuple[str, bytes]) -> bytes:
+    return hashlib.sha256(file[1]).digest()

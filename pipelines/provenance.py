@@ -3,7 +3,6 @@
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import distributions, version
-from pathlib import Path
 
 from pipelines import extensions
 
@@ -16,9 +15,8 @@ def code(own: tuple[str, ...] = ()) -> str:
 
     own: modules of a team's own that took part.
     """
-    root = Path(__file__).parent
-    sources = sorted(root.rglob("*.py"))
-    whole = "".join(f"{p.relative_to(root)} {sha256(p.read_bytes()).hexdigest()}\n" for p in sources)
+    sources = extensions.sources("pipelines")
+    whole = "".join(f"{path} {sha256(text).hexdigest()}\n" for path, text in sources)
     whole += "".join(f"{name} {hashed}\n" for name, hashed in extensions.code(own).items())
     return f"{version('lakeloom')}+{_hash(whole)}"
 

@@ -9,6 +9,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from pipelines import extensions, provenance
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -58,3 +60,15 @@ def test_the_wheel_alone_can_be_imported(wheel, tmp_path):
     done = run([sys.executable, "-c", f"{path}; {code}"], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert done.stdout.split() == [f"{wheel.filename}/jobs/__init__.py", f"{wheel.filename}/pipelines/doctor.py", "5"]
+
+
+def test_code_in_a_wheel_has_the_hash_of_the_same_code_in_a_folder(wheel, tmp_path):
+    """A package and a module; as on YARN, where a model that was trained says what it was trained with."""
+    path = f"import sys; sys.path.insert(0, {wheel.filename!r})"
+    told = "print(provenance.code(), *extensions.code(('jobs', 'pipelines.errors')).values())"
+    code = f"{path}; from pipelines import extensions, provenance; {told}"
+
+    done = run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    hashes = extensions.code(("jobs", "pipelines.errors")).values()
+    assert done.stdout.split() == [provenance.code(), *hashes], done.stderr
