@@ -2,12 +2,13 @@
 
 import sys
 from decimal import Decimal
+from zipfile import ZipFile
 
 import pytest
 
 from pipelines.errors import PlatformError
 from pipelines.run import proving
-from pipelines.run.proving import Asked, Proof, alike, alone, compared, prove
+from pipelines.run.proving import Asked, Proof, alike, alone, compared, environment, prove
 from pipelines.spec import Prices, Standalone, Target
 
 ASKED = Asked("flights.late", 1, ("id",), "at")
@@ -67,3 +68,18 @@ def test_a_target_with_a_cluster_reaches_the_clean_process_whole():
 
     assert (given.master, given.submit, given.warehouse) == ("local[1]", None, "/lake")
     assert given.prices == target.prices
+
+
+def test_the_clean_process_finds_spark_where_pyspark_is_a_zip_before_it(monkeypatch, tmp_path):
+    """As in a container of YARN's."""
+    monkeypatch.delenv("SPARK_HOME", raising=False)
+    with ZipFile(tmp_path / "pyspark.zip", "w") as archive:
+        archive.writestr("pyspark/__init__.py", "")
+    (tmp_path / "site" / "pyspark" / "bin").mkdir(parents=True)
+    (tmp_path / "site" / "pyspark" / "bin" / "spark-submit").touch()
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "pyspark.zip"), str(tmp_path / "site")])
+
+    assert environment()["SPARK_HOME"] == str(tmp_path / "site" / "pyspark")
+
+    monkeypatch.setenv("SPARK_HOME", "/opt/spark")
+    assert environment()["SPARK_HOME"] == "/opt/spark"

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pipelines.errors import LakeloomError, PlatformError
@@ -53,11 +54,9 @@ def prove(target: Target, asked: Asked) -> Proof:
     """Load and score a version in a process of its own. Errors: PlatformError where the process itself fails."""
     place = alone(target)
     given = json.dumps({"target": place.model_dump_json(), "asked": asdict(asked)})
-    clean = {k: v for k, v in os.environ.items() if k not in INHERITED}
-    clean["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)  # what spark-submit has added is in no variable
     command = [sys.executable, "-m", "pipelines.run.proving"]
     try:
-        done = subprocess.run(command, input=given, env=clean, capture_output=True, text=True, timeout=LIMIT_S)
+        done = subprocess.run(command, input=given, env=environment(), capture_output=True, text=True, timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         return Proof(False, f"it did not answer within {LIMIT_S} s")
     said = done.stdout.splitlines()
@@ -69,6 +68,17 @@ def prove(target: Target, asked: Asked) -> Proof:
 def alone(target: Target) -> Target:
     """The same places, and a session of its own on one core: no cluster is asked."""
     return target.model_copy(update={"master": "local[1]", "submit": None})
+
+
+def environment() -> dict[str, str]:
+    """Of the clean process: it imports what this one does, and finds Spark.
+
+    A container of YARN's has no SPARK_HOME, and pyspark as a zip without Java's part before that of its environment.
+    """
+    clean = {k: v for k, v in os.environ.items() if k not in INHERITED}
+    clean["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)  # what spark-submit has added is in no variable
+    homes = [home for p in sys.path if (home := Path(p, "pyspark")).joinpath("bin", "spark-submit").exists()]
+    return {**({"SPARK_HOME": str(homes[0])} if homes else {}), **clean}
 
 
 def _died(code: int, said: str) -> str:
