@@ -165,7 +165,15 @@ def _pass_on(heard: int, to: int) -> None:
 
 def _java(brief: bool) -> dict[str, bool | float | int | str | None]:
     """Only errors reach a terminal; under spark-submit, logging is as the cluster has it."""
-    return {"spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOGGING.as_uri()}{BRIEF if brief else ''}"}
+    return {"spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={java_logging()}{BRIEF if brief else ''}"}
+
+
+def java_logging() -> str:
+    """Where Java finds LOGGING: in a folder, or in the wheel that this is imported from."""
+    archive = getattr(__spec__.loader, "archive", None)  # zipimport's
+    if archive is None:
+        return LOGGING.as_uri()
+    return f"jar:{Path(archive).resolve().as_uri()}!/pipelines/{LOGGING.name}"
 
 
 def _first_line(found: Exception) -> str:

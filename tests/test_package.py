@@ -72,3 +72,13 @@ def test_code_in_a_wheel_has_the_hash_of_the_same_code_in_a_folder(wheel, tmp_pa
 
     hashes = extensions.code(("jobs", "pipelines.errors")).values()
     assert done.stdout.split() == [provenance.code(), *hashes], done.stderr
+
+
+def test_java_finds_how_to_log_in_a_wheel(wheel, tmp_path):
+    path = f"import sys; sys.path.insert(0, {wheel.filename!r})"
+    code = f"{path}; from pipelines.spark import java_logging; print(java_logging())"
+
+    done = run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.stdout.strip() == f"jar:{Path(wheel.filename).as_uri()}!/pipelines/log4j2.properties", done.stderr
+    assert "pipelines/log4j2.properties" in wheel.namelist()
