@@ -36,6 +36,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]  # or site-packages: the wheel, t
 UPKEEP = "upkeep"  # of all tables; no stage of the plan
 WIDTH: tuple[Workload, ...] = ("etl", "train", "deep")  # stages that share an application get the most of them
 OPERATOR, SPARK = "sparkoperator.k8s.io/v1beta2", "4.2.0"
+BESIDE = "0.4"  # of its heap a driver's container has for Python, as Spark has it on Kubernetes; on YARN it is 0.1
 MOST_LETTERS = 50  # of a name, for a pod's has 63 and Spark adds to it
 
 
@@ -141,6 +142,11 @@ def settings(place: Application, size: Size, work: Workload) -> dict[str, str]:
         found |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": place.event_log}
     if place.python:
         found["spark.pyspark.python"] = place.python
+    if isinstance(place, Yarn) and place.deploy_mode == "cluster":
+        found |= {
+            "spark.yarn.maxAppAttempts": "1",  # else YARN starts it again, whatever its code was
+            "spark.driver.memoryOverheadFactor": BESIDE,
+        }
     if isinstance(place, Local | Databricks):  # one has no executors, the other scales its own
         return found
     return found | (_dynamic(size) if work == "etl" else _fixed(place, size, work))

@@ -178,6 +178,32 @@ def test_submit_runs_what_it_prints_and_ends_as_it_ended(tmp_path, monkeypatch):
     assert words[-5:] == ["tables.flights", "features", str(conf), "--target", "t"]
 
 
+def test_a_driver_in_yarn_is_started_once_and_its_code_is_what_submit_ends_with(tmp_path, monkeypatch):
+    """spark-submit's own code is 1; tests/cluster/test_yarn.py has the real one say it."""
+    (tmp_path / "conf" / "targets").mkdir(parents=True)
+    conf = tmp_path / "conf" / "flights.yml"
+    conf.write_bytes((ROOT / CONF).read_bytes())
+    (tmp_path / "conf" / "targets" / "t.yml").write_text("{master: null, submit: {kind: yarn}}")
+    stand_in = tmp_path / "spark-submit"
+    said = "ERROR Client: Application diagnostics message: User application exited with status 3"
+    stand_in.write_text(f'#!/bin/sh\necho "{said}" >&2\necho "Application application_1_0007 finished" >&2\nexit 1\n')
+    stand_in.chmod(stand_in.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("LAKELOOM_SPARK_SUBMIT", str(stand_in))
+
+    ran = CliRunner().invoke(app, ["submit", str(conf), "tables", "--target", "t"])
+
+    assert ran.exit_code == 3
+    assert ran.stderr.splitlines()[0] == said
+    assert ran.stderr.splitlines()[-1] == (
+        "error: the stages ended in the cluster; what they said: "
+        "yarn logs -applicationId application_1_0007, or lakeloom show"
+    )
+    size, once = Size(executors=1, executor_cores=1), "spark.yarn.maxAppAttempts"
+    assert settings(Yarn(kind="yarn"), size, "etl")[once] == "1"
+    assert settings(Yarn(kind="yarn"), size, "etl")["spark.driver.memoryOverheadFactor"] == "0.4"
+    assert once not in settings(Yarn(kind="yarn", deploy_mode="client"), size, "etl")
+
+
 if __name__ == "__main__":
     for each in KINDS:
         (GOLDEN / f"{each}.txt").write_text(emitted(each))
