@@ -1,7 +1,6 @@
 """A task is one spark-submit, and its exit code decides about another try; here a stand-in takes the call."""
 
 import json
-import socket
 from collections.abc import Iterator
 from email import message_from_bytes
 from email.policy import default
@@ -10,6 +9,10 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from ports import free_port
+
+from pipelines.spec import load_target
+from pipelines.state import Warehouse
 
 pytestmark = pytest.mark.airflow
 
@@ -65,6 +68,18 @@ def test_only_what_a_retry_can_mend_is_tried_again(airflow, home, ends, submit):
     assert "ends tables.ends_1 failed in run" in found["log"] and "tables.ends_1: what ends_1 said" in found["log"]
 
 
+def test_spark_itself_takes_the_call_and_its_rows_are_published(airflow, home, ends):
+    landed = Path(load_target(ends, "submit").landing) / "ones" / "0.csv"
+    landed.parent.mkdir(parents=True)
+    landed.write_text("one\n1\n2\n")
+
+    found = airflow.ask("run", "ends", json.dumps({"stages": ["tables.ends_0"]}), LAKELOOM_HOME=str(home))
+
+    assert found["tasks"]["tables.ends_0"] == ["success", 1], found["log"][-6000:]
+    (record,) = Warehouse(load_target(ends, "submit").warehouse, "ends").records()
+    assert (record.stage, record.status, record.counts["applied"]) == ("tables.ends_0", "ok", 2)
+
+
 def test_a_run_can_be_asked_for_stages_and_for_them_anew(airflow, home, ends, submit):
     asked = {"stages": ["tables.ends_0"], "full_refresh": ["tables.ends_0"], "target": "cluster"}
     (home / "conf" / "targets" / "cluster.yml").write_text(
@@ -95,9 +110,7 @@ class Letters(list[Any]):
 @pytest.fixture
 def post() -> Iterator[tuple[Letters, str]]:
     """Letters, and Airflow's connection to where they are taken."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     office = Controller(Letters(), hostname="127.0.0.1", port=port)
     office.start()
     extra = {"disable_ssl": True, "disable_tls": True, "from_email": "lakeloom@example.org"}

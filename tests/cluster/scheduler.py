@@ -1,4 +1,4 @@
-"""A real Airflow on loopback: API server, DAG processor and scheduler in processes of their own; SQLite, LocalExecutor.
+"""A real Airflow on loopback: API server, DAG processor and scheduler in processes of their own; LocalExecutor.
 
 Nothing of Airflow is imported here; it is asked by HTTP. What a test kills it kills by process id, and only below
 the scheduler that was started here.
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-
-from cluster.conftest import free_port
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 300  # for anything, on a busy machine
+RUN_S = 1200  # for a run of a DAG there
 SCHEDULER = "scheduler"
 QUICK = {  # so that what died is noticed in seconds
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
@@ -87,7 +87,7 @@ class Running:
     def ended(self, dag: str, run: str) -> str:
         """The state of a run, once it has one that stays."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}"
-        self.wait(lambda: self.ask(path)["state"] in ("success", "failed"))
+        self.wait(lambda: self.ask(path)["state"] in ("success", "failed"), RUN_S)
         return str(self.ask(path)["state"])
 
     def tries(self, dag: str, run: str) -> dict[str, int]:
@@ -95,9 +95,14 @@ class Running:
         found = self.ask(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
         return {t["task_id"]: t["try_number"] for t in found}
 
-    def wait(self, until: Callable[[], Any]) -> Any:
+    def said(self, dag: str, run: str) -> str:
+        """The end of what each task's last try logged."""
+        logs = sorted(self.home.glob(f"airflow/logs/dag_id={dag}/run_id={run}/*/*.log"))
+        return "\n".join(f"{log.parent.name}:\n{log.read_text()[-3000:]}" for log in logs)
+
+    def wait(self, until: Callable[[], Any], limit_s: float = LIMIT_S) -> Any:
         """The first answer that is true; a call that fails is made again. What was said is shown if none comes."""
-        end, last = time.monotonic() + LIMIT_S, ""
+        end, last = time.monotonic() + limit_s, ""
         while time.monotonic() < end:
             try:
                 if found := until():
@@ -129,13 +134,16 @@ def _says(process: psutil.Process, words: tuple[str, ...]) -> bool:
 
 
 @contextmanager
-def running(home: Path, target: str) -> Iterator[Running]:
-    """Airflow over home/conf on a target of it, its DAGs unpaused; ended with all its processes."""
+def running(home: Path, target: str, **env: str) -> Iterator[Running]:
+    """Airflow over home/conf on a target of it, its DAGs unpaused; ended with all its processes.
+
+    env : what it finds there besides; without the address of a database its state lies in SQLite.
+    """
     made = subprocess.run(
         [ROOT / "scripts" / "airflow-env"], stdout=subprocess.PIPE, text=True, check=True, timeout=LIMIT_S
     )
     venv, port = Path(made.stdout.strip()), free_port()
-    found = Running(venv, home, _environment(home, target, port), port)
+    found = Running(venv, home, _environment(home, target, port) | env, port)
     try:
         migrate = [venv / "bin" / "airflow", "db", "migrate"]
         subprocess.run(migrate, env=found.env, check=True, capture_output=True, timeout=LIMIT_S)

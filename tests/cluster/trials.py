@@ -1,9 +1,10 @@
-"""Kill Airflow's scheduler, a task's process or a Spark driver in the middle of a task, and look at the tables after.
+"""Kill a driver, a scheduler, a task's process or a worker in the middle of a task; look at the tables after.
 
     PYTHONPATH=.:scripts:tests python -m cluster.trials [--trials 10] [--seed 1]
 
 One Airflow and one standalone cluster serve all trials. Each trial lands a file, triggers the DAG, kills what its seed
-says at a moment that its seed says, and waits: the run has to end well, and the table has to have each row once. It
+says at a moment that its seed says, and waits: the run has to end well, and the table has to have each row once. Where
+a person marks the task as failed instead, its Spark application has to end, and the next run has to do its work. It
 prints its seed and what came of it; a failing seed alone repeats it.
 """
 
@@ -17,66 +18,53 @@ from tempfile import TemporaryDirectory
 
 import psutil
 from e2e.project import Project
+from postgres.server import CANARY, USER, Database, served
 from seeded import Result, seeds, told
 
-from cluster.conftest import standalone
-from cluster.scheduler import ROOT, Running, running
+from cluster.conftest import Cluster, standalone
+from cluster.projects import DAYS, SECRET, land, placed
+from cluster.scheduler import Running, running
 
-VICTIMS = ("driver", "scheduler", "task")
+VICTIMS = ("driver", "scheduler", "task", "worker", "by hand")
 MOST_S = 12.0  # after the driver began: a stage of this conf takes about twice that
-RIDES = """
-pipeline: rides
-airflow: {fuse: true, retries: 6, retry_delay: 5 seconds}
-sources:
-  days_raw: {kind: files, format: csv, path: days, schema: "day INT, rides INT"}
-tables:
-  days: {from: days_raw, keys: [day], select: "SELECT day, rides FROM days_raw"}
-"""
-TARGET = """
-master: null
-submit:
-  kind: standalone
-  master: %s
-  python: %s
-  sizes: {etl: {driver_memory: 1g, executor_memory: 700m, executor_cores: 1, executors: 2}}
-spark: {spark.driver.host: 127.0.0.1, spark.executor.extraJavaOptions: "-XX:TieredStopAtLevel=1"}
-"""
-DAYS = 100  # rows a file
+ENDS_S = 60  # Airflow tells a task's process, which tells Spark
 
 
 @contextmanager
-def started(home: Path, master: str = "") -> Iterator[tuple[Running, Project]]:
-    """A project on a cluster, and an Airflow that knows its DAG."""
-    project = Project(home, "rides")
-    (home / "conf" / "targets").mkdir(parents=True)
-    (home / "pipelines").symlink_to(ROOT / "pipelines")
-    project.conf.write_text(RIDES)
-    with ExitStack() as stack:
-        url = master or stack.enter_context(standalone(home / "cluster"))
-        (home / "conf" / "targets" / "cluster.yml").write_text(TARGET % (url, sys.executable))
-        airflow = stack.enter_context(running(home, "cluster"))
-        airflow.wait(lambda: airflow.ask("/api/v2/dags/rides")["dag_id"] == "rides")
-        yield airflow, project
+def started(home: Path, database: Database) -> Iterator[Running]:
+    """An Airflow that knows the DAGs of a project folder, on its target `cluster`; it keeps its state in PostgreSQL."""
+    state = database.url.replace("://", f"+psycopg2://{USER}:{CANARY}@")
+    with running(home, "cluster", AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=state, **SECRET) as airflow:
+        for conf in home.glob("conf/*.yml"):
+            airflow.wait(lambda name=conf.stem: airflow.ask(f"/api/v2/dags/{name}")["dag_id"] == name)
+        yield airflow
 
 
-def land(project: Project, number: int) -> None:
-    """One more file of days that nothing else has."""
-    days = range(number * DAYS, (number + 1) * DAYS)
-    project.land(f"days/{number}.csv", "day,rides\n" + "".join(f"{day},{day % 7}\n" for day in days))
-
-
-def strike(airflow: Running, victim: str, moment: float) -> str:
-    """Kill one of them, so many seconds after a driver began; says what."""
-    driver = airflow.wait(lambda: airflow.below("org.apache.spark.deploy.SparkSubmit", "jobs/batch.py"))[0]
+def strike(airflow: Running, cluster: Cluster, run: str, victim: str, moment: float) -> str:
+    """Do to one of them what is to be done, so many seconds after a driver began; says what."""
+    driver = airflow.wait(lambda: airflow.below("org.apache.spark.deploy.SparkSubmit", "rides.yml"))[0]
+    assert CANARY not in " ".join(driver.cmdline())
     time.sleep(moment)
     if victim == "scheduler":
         airflow.kill_scheduler()
-        return victim
-    hit = driver if victim == "driver" else _above(driver)
-    if hit is None or not hit.is_running():
-        return f"{victim} (it had ended)"
-    hit.kill()
-    return victim
+    elif victim == "worker":
+        cluster.lose()
+    elif victim == "by hand":
+        return _mark(airflow, run, driver)
+    else:
+        hit = driver if victim == "driver" else _above(driver)
+        if hit is None or not hit.is_running():
+            return f"{victim} (it had ended)"
+        hit.kill()
+    return f"{victim} killed"
+
+
+def _mark(airflow: Running, run: str, driver: psutil.Process) -> str:
+    """A person says in Airflow that the task has failed; its driver, JVM and Python, has to end."""
+    own = [driver, *driver.children(recursive=True)]
+    airflow.patch(f"/api/v2/dags/rides/dagRuns/{run}/taskInstances/tables.days", {"new_state": "failed"})
+    _, left = psutil.wait_procs(own, timeout=ENDS_S)
+    return f"failed by hand, {len(left)} processes went on"
 
 
 def _above(driver: psutil.Process) -> psutil.Process | None:
@@ -85,16 +73,20 @@ def _above(driver: psutil.Process) -> psutil.Process | None:
     return parents[0] if parents else None
 
 
-def trial(airflow: Running, project: Project, number: int, seed: int) -> Result:
+def trial(airflow: Running, cluster: Cluster, seed: int) -> Result:
     """(what was done, what is wrong): one file, one run of the DAG, one kill."""
-    dice = random.Random(seed)
+    rides, dice = Project(airflow.home, "rides"), random.Random(seed)
     victim, moment = VICTIMS[seed % len(VICTIMS)], dice.uniform(0, MOST_S)
-    land(project, number)
+    files = land(rides)
     run = airflow.trigger("rides")
-    hit = strike(airflow, victim, moment)
+    hit = strike(airflow, cluster, run, victim, moment)
     state = airflow.ended("rides", run)
-    done = f"seed={seed} {hit} killed {moment:.1f} s after the driver began, {airflow.tries('rides', run)} tries"
-    return done, wrong(project, number + 1) if state == "success" else f"the run ended as {state}"
+    done = f"seed={seed} {hit} {moment:.1f} s after the driver began, {airflow.tries('rides', run)} tries"
+    if victim == "by hand":
+        again = airflow.ended("rides", airflow.trigger("rides"))
+        ends = [state, again] == ["failed", "success"] and "0 processes" in hit
+        return done, wrong(rides, files) if ends else f"the runs ended as {state} and {again}"
+    return done, wrong(rides, files) if state == "success" else f"the run ended as {state}"
 
 
 def wrong(project: Project, files: int) -> str:
@@ -109,10 +101,13 @@ def wrong(project: Project, files: int) -> str:
 
 def trials(asked: Iterable[int]) -> Iterator[Result]:
     """One Airflow and one cluster, then a trial for each seed."""
-    with TemporaryDirectory() as folder, started(Path(folder)) as (airflow, project):
-        for number, seed in enumerate(asked):
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(TemporaryDirectory()))
+        cluster = stack.enter_context(standalone(home / "cluster"))
+        airflow = stack.enter_context(started(placed(home, cluster.url), stack.enter_context(served())))
+        for seed in asked:
             begun = time.monotonic()
-            done, wrong = trial(airflow, project, number, seed)
+            done, wrong = trial(airflow, cluster, seed)
             yield f"{done} ({time.monotonic() - begun:.0f} s)", wrong
 
 

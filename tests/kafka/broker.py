@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
+
 LIMIT_S, CONFIGURED = 180, "server.properties"
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("LAKELOOM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "lakeloom"))
@@ -157,14 +159,6 @@ def running(place: Path) -> Iterator[Broker]:
         yield Broker(f"127.0.0.1:{port}", server)
     finally:
         server.down()
-
-
-def free_port() -> int:
-    """One that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _java(*command: object) -> list[str]:

@@ -9,7 +9,7 @@ from e2e.project import Project, Said, project
 
 from pipelines import pii
 from pipelines.crash import VARIABLE
-from postgres.conftest import CANARY, USER
+from postgres.server import CANARY, USER
 
 pytestmark = [pytest.mark.spark, pytest.mark.postgres]
 

@@ -1,0 +1,71 @@
+"""What Airflow and the cluster run in these tests: rides, one small table, and the flights conf on a few days."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from e2e.project import Project, flights, land_flights
+from postgres.server import CANARY
+
+from cluster.scheduler import ROOT
+
+DAYS = 100  # rows a file
+
+SECRET = {"LAKE_KEY": CANARY}  # what the target names
+CANDIDATES = (
+    {"kind": "logistic_regression", "iterations": 5},
+    {"kind": "xgboost", "rounds": 3, "depth": 3},
+)
+RIDES = """
+pipeline: rides
+airflow: {retries: 6, retry_delay: 5 seconds}
+sources:
+  days_raw: {kind: files, format: csv, path: days, schema: "day INT, rides INT"}
+tables:
+  days: {from: days_raw, keys: [day], select: "SELECT day, rides FROM days_raw"}
+"""
+TARGET = """
+master: null
+submit:
+  kind: standalone
+  master: %s
+  python: %s
+  log_level: ERROR
+  sizes:
+    etl: {driver_memory: 1g, executor_memory: 800m, executor_cores: 1, executors: 2}
+    train: {driver_memory: 1g, executor_memory: 800m, executor_cores: 1, executors: 2}
+spark:
+  spark.driver.host: 127.0.0.1
+  spark.executor.extraJavaOptions: "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+  spark.hadoop.fs.s3a.secret.key: ${env:LAKE_KEY}
+"""
+
+
+def placed(home: Path, url: str) -> Path:
+    """A project folder with the conf of rides and a target on the cluster."""
+    (home / "conf" / "targets").mkdir(parents=True, exist_ok=True)
+    (home / "pipelines").symlink_to(ROOT / "pipelines")
+    (home / "conf" / "targets" / "cluster.yml").write_text(TARGET % (url, sys.executable))
+    Project(home, "rides").conf.write_text(RIDES)
+    return home
+
+
+def land(project: Project) -> int:
+    """One more file of days that no other has; how many files there are now."""
+    number = len(list(project.landing.glob("days/*")))
+    days = range(number * DAYS, (number + 1) * DAYS)
+    project.land(f"days/{number}.csv", "day,rides\n" + "".join(f"{day},{day % 7}\n" for day in days))
+    return number + 1
+
+
+def few_flights(root: Path) -> Project:
+    """The product's own conf and some days of two months; fused, and run when it is asked for."""
+
+    def asked_for(conf: Any) -> None:
+        conf.pop("schedule")
+        conf["airflow"] = {"fuse": True}
+
+    project = flights(root, CANDIDATES)
+    project.change(asked_for)
+    land_flights(project, months=(1, 2), days=(1, 2, 3))
+    return project

@@ -1,0 +1,53 @@
+"""The flights conf as Airflow's scheduler runs it on a real cluster gives what one local process gives."""
+
+import pytest
+from e2e.project import Project
+
+from cluster.projects import SECRET, few_flights
+from cluster.scheduler import Running
+
+pytestmark = [pytest.mark.airflow, pytest.mark.cluster]
+
+LIMIT_S = 400  # a command, on a busy machine
+FUSED = {"tables-features": 1, "models.late_arrival": 1, "scores-monitors": 1}  # a task: its tries
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = few_flights(tmp_path_factory.mktemp("local"))
+    ended = project.lakeloom_apart("run", limit_s=LIMIT_S)
+    assert ended.error == ""
+    return project
+
+
+@pytest.fixture(scope="module")
+def scheduled(airflow: Running) -> Project:
+    """After one run of its DAG; `lakeloom submit` has made the first table before it, and Airflow finds that done."""
+    project = Project(airflow.home, "flights")
+    one = project.lakeloom_apart("submit", "tables.airports", "--target", "cluster", limit_s=LIMIT_S, **SECRET)
+    assert one.error == "", one.err[-3000:]
+    run = airflow.trigger("flights")
+    state = airflow.ended("flights", run)
+    assert (state, airflow.tries("flights", run)) == ("success", FUSED), airflow.said("flights", run)
+    return project
+
+
+def test_tables_and_features_have_the_same_rows_and_checksums(local, scheduled):
+    here, there = local.content(), scheduled.content()
+
+    made = {name for name in here if not name.startswith("scores/")}
+    assert {"tables/flights", "tables/airports_quarantine", "features/departures"} <= made
+    assert {name: there[name] for name in made} == {name: here[name] for name in made}
+
+
+def test_scores_are_the_same_to_nine_places(local, scheduled):
+    stage = "scores.late_arrival_daily"
+    here, there = ({r["flight_id"]: r["score"] for r in p.rows(stage)} for p in (local, scheduled))
+
+    assert len(here) > 500
+    assert there == pytest.approx(here, abs=1e-9)
+
+
+def test_every_attempt_is_recorded_with_the_same_counts(local, scheduled):
+    assert scheduled.attempts() == local.attempts()
+    assert scheduled.models() == local.models() == (1, {"champion": 1})
