@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kafka.broker import CACHE, ROOT
-
-from cluster.conftest import free_port
+from ports import free_port
 
 LIMIT_S = 120
 LOCK = Path(__file__).with_name("yarn.lock")
