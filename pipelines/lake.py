@@ -12,12 +12,13 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines import tables
+from pipelines.deferring import warehouse_of
 from pipelines.errors import DataError
 from pipelines.run.scorer import champion
 from pipelines.score import Scorer
 from pipelines.spark import start
 from pipelines.spec import load, load_target
-from pipelines.state import History, Warehouse
+from pipelines.state import History
 
 
 class Lake:
@@ -25,7 +26,7 @@ class Lake:
 
     def __init__(self, conf: str | Path, target: str = "local") -> None:
         self.pipeline, self.target = load(Path(conf)), load_target(Path(conf), target)
-        self.warehouse = Warehouse(self.target.warehouse, self.pipeline.pipeline)
+        self.warehouse = warehouse_of(self.pipeline, self.target)
 
     @cached_property
     def spark(self) -> SparkSession:

@@ -43,6 +43,7 @@ class Waiting:
     stale: str = ""  # how old the newest row is, if it is older than was promised
     changed: tuple[str, ...] = ()  # keys by which its definition differs from the last one, where that is known
     redefined: str = ""  # a stage that it reads, and that the conf says otherwise than when it ran last
+    lent: str = ""  # the version of another target that stands for its own, in words
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Verdict:
 
 def verdict(stage: Stage, waiting: Waiting, running: frozenset[str] = frozenset()) -> Verdict:
     """Decide one stage. running: ids of stages that run before it, so that it may find more than it sees now."""
+    if waiting.lent:
+        return Verdict(stage, False, waiting.lent)
     if waiting.unfinished:
         return Verdict(stage, True, "an attempt was cut off; its batch is replayed")
     if waiting.last_definition is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import aliases, keyed
+from pipelines.deferring import warehouse_of
 from pipelines.errors import DataError, SpecError
 from pipelines.keyed import Held
 from pipelines.onnx import Graph
@@ -173,7 +174,7 @@ class Shelf:
 
     @property
     def _warehouse(self) -> Warehouse:
-        return Warehouse(self.target.warehouse, self.pipeline.pipeline)
+        return warehouse_of(self.pipeline, self.target)
 
     def _gates(self, version: Version, detail: Json) -> list[Json]:
         """As its training recorded them: what ran after it was registered stands there alone."""

@@ -49,7 +49,7 @@ def sampled(pipeline: Pipeline, target: Target, rows: int) -> Target:
 def apart(target: Target, root: Path) -> Target:
     """The target's twin, every place of which lies under root."""
     places = {place: str(root / place) for place in ("warehouse", "landing", "artifacts")}
-    return target.model_copy(update={**places, "tracking": f"sqlite:///{root / 'mlflow.db'}"})
+    return target.model_copy(update={**places, "defer_to": None, "tracking": f"sqlite:///{root / 'mlflow.db'}"})
 
 
 def _copy(source: Files, root: str, to: Path, rows: int) -> None:

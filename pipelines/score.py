@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import onnx
+from pipelines.errors import DataError
 from pipelines.evaluate import TASK, TASKS, Binary, Regression, Task
 from pipelines.models.base import predict
 from pipelines.onnx import Graph
@@ -39,6 +40,7 @@ class Scorer:
     model_version: int
     keys: tuple[str, ...]
     as_of_time: str
+    features: tuple[str, ...] = ()  # columns that it learned from
 
     def score(self, features: DataFrame, now: datetime, explain: int = 0) -> DataFrame:
         """A row a feature row: keys, as_of_time, what the task answers, model_version, scored_at, event_month.
@@ -47,8 +49,12 @@ class Scorer:
         probability of predicted, a class; clustering: predicted, a number, and score, the distance from its centre (of
         a mixture: its probability); anomaly: score, how far from what is usual, and predicted, whether that is too far.
         explain: so many features, of those that weigh most in an answer, stand in `contributions` with what they add.
-        Cost: one pass through the model; lazy; no shuffle.
+        Cost: one pass through the model; lazy; no shuffle. Errors: DataError where the rows lack a feature.
         """
+        gone = [name for name in self.features if name not in features.columns]
+        if gone:
+            said = f"version {self.model_version} learned from {', '.join(gone)}, which the features no longer have"
+            raise DataError(f"{said}; bring it back, or promote a version that does without")
         return self.answered(features, (*self.keys, self.as_of_time), explain).select(
             "*",
             F.lit(self.model_version).alias("model_version"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from deltalake import DeltaTable
 
+from pipelines.deferring import warehouse_of
 from pipelines.errors import DataError, SpecError
 from pipelines.monitor.history import newest_windows
 from pipelines.plan import stages
@@ -18,7 +19,7 @@ VERSIONS, ROWS = 10, 5  # shown
 
 def overview(pipeline: Pipeline, target: Target) -> list[dict[str, Any]]:
     """Every stage: its last status, published version, rows and when. Cost: two small reads."""
-    history = History.of(Warehouse(target.warehouse, pipeline.pipeline))
+    history = History.of(warehouse_of(pipeline, target))
     return [_line(history, stage.id) for stage in stages(pipeline)]
 
 
@@ -42,7 +43,7 @@ def table(pipeline: Pipeline, target: Target, stage: str) -> dict[str, Any]:
     known = [s.id for s in stages(pipeline) if s.kind not in ("models", "monitors")]
     if stage not in known:
         raise SpecError(f"no table '{stage}'; there is {', '.join(known)}")
-    warehouse = Warehouse(target.warehouse, pipeline.pipeline)
+    warehouse = warehouse_of(pipeline, target)
     version = History.of(warehouse).published(stage)
     if version is None:
         raise DataError(f"{stage}: nothing was published yet; `lakeloom run` makes it")
@@ -64,7 +65,7 @@ def table(pipeline: Pipeline, target: Target, stage: str) -> dict[str, Any]:
 
 def quarantines(pipeline: Pipeline, target: Target) -> list[dict[str, Any]]:
     """Each table that refused rows: how many lie there, and rows by reason. Cost: reads two columns of each."""
-    warehouse = Warehouse(target.warehouse, pipeline.pipeline)
+    warehouse = warehouse_of(pipeline, target)
     found = []
     for name in pipeline.tables:
         delta = warehouse.delta(f"tables.{name}", "quarantine")
@@ -78,7 +79,7 @@ def refused(pipeline: Pipeline, target: Target, stage: str, most: int) -> list[d
     """Rows of a table's quarantine as they came, with reasons, place and run. Errors: SpecError, DataError."""
     if stage not in (known := [f"tables.{name}" for name in pipeline.tables]):
         raise SpecError(f"no table '{stage}'; there is {', '.join(known)}")
-    warehouse = Warehouse(target.warehouse, pipeline.pipeline)
+    warehouse = warehouse_of(pipeline, target)
     delta = warehouse.delta(stage, "quarantine")
     if delta is None:
         raise DataError(f"{stage}: no row was ever refused")
@@ -91,7 +92,7 @@ def refused(pipeline: Pipeline, target: Target, stage: str, most: int) -> list[d
 
 def unknown(pipeline: Pipeline, target: Target, stage: str, hashes: Collection[str]) -> list[str]:
     """Those hashes of which no row lies in a table's quarantine. Cost: reads one column."""
-    delta = Warehouse(target.warehouse, pipeline.pipeline).delta(stage, "quarantine")
+    delta = warehouse_of(pipeline, target).delta(stage, "quarantine")
     held = set(dataset(delta).to_table(["_hash"])["_hash"].to_pylist()) if delta else set()
     return sorted(set(hashes) - held)
 
@@ -103,7 +104,7 @@ def quality(pipeline: Pipeline, target: Target, stage: str) -> list[dict[str, An
     """
     if stage not in (known := [f"tables.{name}" for name in pipeline.tables]):
         raise SpecError(f"no table '{stage}'; there is {', '.join(known)}")
-    found = [asdict(q) for q in Warehouse(target.warehouse, pipeline.pipeline).quality() if q.stage == stage]
+    found = [asdict(q) for q in warehouse_of(pipeline, target).quality() if q.stage == stage]
     table = pipeline.tables[stage.removeprefix("tables.")]
     if not found and (table.expect or table.freshness or table.volume):
         raise DataError(f"{stage}: no promise was judged yet; `lakeloom run` judges those of its `expect`")
@@ -117,7 +118,7 @@ def monitors(pipeline: Pipeline, target: Target, name: str = "") -> list[dict[st
     """
     if name and name not in pipeline.monitors:
         raise SpecError(f"no monitor '{name}'; there is {', '.join(pipeline.monitors) or 'none in the conf'}")
-    records = Warehouse(target.warehouse, pipeline.pipeline).records()
+    records = warehouse_of(pipeline, target).records()
     return [_watched(m, pipeline, records) for m in pipeline.monitors if name in ("", m)]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines import log
 from pipelines.cost import Usage, a_thousand, cost, halved, over_budget, parts, predicted, storage, total
+from pipelines.deferring import warehouse_of
 from pipelines.errors import DataError, SpecError
 from pipelines.plan import Verdict, stages
 from pipelines.spec import Pipeline, Prices, Target
@@ -21,7 +22,7 @@ def spent(pipeline: Pipeline, target: Target) -> list[dict[str, Any]]:
     Errors: SpecError without prices. Cost: one small read, and the log of each table.
     """
     prices = priced(target)
-    warehouse = Warehouse(target.warehouse, pipeline.pipeline)
+    warehouse = warehouse_of(pipeline, target)
     records = warehouse.records()
     return [_stage(stage.id, records, prices, warehouse) for stage in stages(pipeline)]
 

@@ -119,17 +119,22 @@ def _table(rows: Sequence[Row]) -> pa.Table:
 
 @dataclass(frozen=True)
 class Warehouse:
-    """The tables of one pipeline under the target's root."""
+    """The tables of one pipeline under the target's root; some may be read from another's (deferring.py)."""
 
     root: str
     pipeline: str
+    lender: "Warehouse | None" = None
+    lent: frozenset[str] = frozenset()  # stages whose tables and records are the lender's, and never written
 
     def path(self, stage: str, part: str = "") -> str:
         """Where the table of 'tables.flights' lies; part names a table beside it: 'quarantine'."""
+        if self.lender and stage in self.lent:
+            return self.lender.path(stage, part)
         return f"{self.root}/{self.pipeline}/{named(stage, part).replace('.', '/', 1)}"
 
     def lock(self, stage: str) -> str:
-        """Where the lock of a stage lies."""
+        """Where the lock of a stage lies: who writes its table holds it."""
+        assert stage not in self.lent, f"{stage} is not written here"
         return f"{self.root}/{self.pipeline}/_locks/{stage}"
 
     def write(self, row: Intent | Record | Alert | Forgotten) -> None:
@@ -149,11 +154,15 @@ class Warehouse:
 
     def records(self) -> tuple[Record, ...]:
         """All run records of the pipeline, oldest first."""
-        return tuple(sorted(self._held_rows(Record), key=lambda r: (r.generation, r.batch, r.started_at)))
+        theirs = self.lender.records() if self.lender else ()
+        found = (*self._held_rows(Record), *(r for r in theirs if r.stage in self.lent))
+        return tuple(sorted(found, key=lambda r: (r.generation, r.batch, r.started_at)))
 
     def intents(self) -> tuple[Intent, ...]:
         """The intents of the pipeline, oldest first; of a batch that was taken anew the newest."""
-        found = sorted(self._held_rows(Intent), key=lambda i: (i.generation, i.batch, i.now))
+        theirs = self.lender.intents() if self.lender else ()
+        found = [*self._held_rows(Intent), *(i for i in theirs if i.stage in self.lent)]
+        found.sort(key=lambda i: (i.generation, i.batch, i.now))
         return tuple({(i.stage, i.generation, i.batch): i for i in found}.values())
 
     def quality(self) -> tuple[Quality, ...]:

@@ -15,9 +15,10 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from pipelines.deferring import warehouse_of
 from pipelines.errors import DataError, SpecError
 from pipelines.spec import Pipeline, Target
-from pipelines.state import History, Record, Warehouse, dataset, moment
+from pipelines.state import History, Record, dataset, moment
 
 RUNS = 5  # named where a run is not known
 
@@ -67,7 +68,7 @@ def vintage(pipeline: Pipeline, target: Target, name: str, as_of: str) -> Vintag
     """
     if name not in pipeline.features:
         raise SpecError(f"no feature table '{name}'; there is {', '.join(pipeline.features) or 'none'}")
-    warehouse, stage = Warehouse(target.warehouse, pipeline.pipeline), f"features.{name}"
+    warehouse, stage = warehouse_of(pipeline, target), f"features.{name}"
     history = History.of(warehouse)
     by = moment_of(history, as_of)
     published = [r for r in history.records if r.stage == stage and r.published_version is not None]

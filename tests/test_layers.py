@@ -30,7 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "check plan gates cost profile",
         "crash suggest submit outline lineage layout alerts pii subject",
         "state metering log locks landing onnx spark approval keyed requestlog",
-        "dag",
+        "dag deferring",
         "adopt trials aliases spending remote vintage",
         "replies",
         "tables",

@@ -75,10 +75,11 @@ def plan(
     verdicts = planned(pipeline, place, Order.of([], full_refresh))
     lines: list[dict[str, Any]] = [{"stage": v.stage.id, "run": v.run, "why": v.why} for v in verdicts]
     if place.prices:
+        from pipelines.deferring import warehouse_of
         from pipelines.spending import predictions
-        from pipelines.state import History, Warehouse
+        from pipelines.state import History
 
-        costs = predictions(History.of(Warehouse(place.warehouse, pipeline.pipeline)), verdicts, place.prices)
+        costs = predictions(History.of(warehouse_of(pipeline, place)), verdicts, place.prices)
         lines = [{**line, "usd": costs.get(line["stage"])} for line in lines]
     show_data(format, lines, _plan_text)
 
@@ -224,10 +225,10 @@ def report(
     format: Annotated[str, typer.Option(help="html, or prometheus: gauges for a textfile collector")] = "html",
 ) -> None:
     """Write one HTML page: graph, quality, metrics, curves, lineage, cost, run times. It needs no network."""
+    from pipelines.deferring import warehouse_of
     from pipelines.gauges import prometheus
     from pipelines.report import report as page
     from pipelines.spending import spent
-    from pipelines.state import Warehouse
 
     if format not in ("html", "prometheus"):
         raise SpecError(f"--format {format}: can be html or prometheus")
@@ -235,7 +236,7 @@ def report(
     suffix = "html" if format == "html" else "prom"
     file = to if to.name else Path(place.warehouse).parent / f"{pipeline.pipeline}.{suffix}"
     file.parent.mkdir(parents=True, exist_ok=True)
-    warehouse = Warehouse(place.warehouse, pipeline.pipeline)
+    warehouse = warehouse_of(pipeline, place)
     records, quality = warehouse.records(), warehouse.quality()
     if suffix == "html":
         text = page(pipeline, records, quality, spent(pipeline, place) if place.prices else ())

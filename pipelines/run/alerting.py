@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pipelines import alerts
+from pipelines.deferring import warehouse_of
 from pipelines.plan import Stage
 from pipelines.spec import Alerts, Pipeline, Target
 from pipelines.state import Warehouse
@@ -19,7 +20,7 @@ def alerted(pipeline: Pipeline, target: Target, stage: Stage, tell: Callable[[st
     if target.alerts is None:
         return
     try:
-        problem = _alerted(Warehouse(target.warehouse, pipeline.pipeline), target.alerts, stage)
+        problem = _alerted(warehouse_of(pipeline, target), target.alerts, stage)
     except Exception as found:  # an alert is worth less than the run that it tells of
         problem = f"an alert was not sent: {type(found).__name__}: {found}"
     if problem:

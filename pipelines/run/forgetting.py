@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from pipelines import locks, log, pii, requestlog
-from pipelines.errors import ConflictError, DataError
+from pipelines.deferring import warehouse_of
+from pipelines.errors import ConflictError, DataError, SpecError
 from pipelines.plan import Stage, following, stages
 from pipelines.run.order import Forget, Order
 from pipelines.run.pipeline import run
@@ -44,7 +45,7 @@ class Subject:
     @property
     def warehouse(self) -> Warehouse:
         """The tables of the pipeline."""
-        return Warehouse(self.target.warehouse, self.pipeline.pipeline)
+        return warehouse_of(self.pipeline, self.target)
 
     @property
     def tables(self) -> tuple[Held, ...]:
@@ -65,8 +66,10 @@ class Subject:
 def found(subject: Subject) -> dict[str, Any]:
     """What would be erased: rows by table, what VACUUM would remove, the models that learned from them. No engine.
 
-    Cost: reads the key columns of each table.
+    Cost: reads the key columns of each table. Errors: SpecError where tables are another target's.
     """
+    if lent := subject.warehouse.lent:
+        raise SpecError(f"the target reads {sorted(lent)[0]} from another; forget there, and drop this warehouse")
     lines: list[dict[str, Any]] = []
     models: dict[str, int | None] = {}
     for each in subject.tables:

@@ -11,12 +11,13 @@ import pyarrow.dataset as pads
 from pyspark.sql import DataFrame
 
 from pipelines import tables
+from pipelines.deferring import warehouse_of
 from pipelines.errors import DataError, SpecError
 from pipelines.run.scorer import registered
 from pipelines.run.waiting import champion
 from pipelines.spark import session
 from pipelines.spec import Pipeline, Target
-from pipelines.state import History, Warehouse
+from pipelines.state import History
 from pipelines.vintage import Vintage, moment_of, refuse_filled, vintage
 
 MOST_ROWS = 20  # shown
@@ -46,7 +47,7 @@ def hindsight(pipeline: Pipeline, target: Target, asked: Asked) -> dict[str, Any
     number = asked.which or str(_champion(pipeline, target, score.model, asked.as_of))
     with session(target, f"{pipeline.pipeline} {asked.name} as of {asked.as_of}") as spark:
         scorer = registered(pipeline, target, score.model, number, {})
-        path = Warehouse(target.warehouse, pipeline.pipeline).path(found.stage)
+        path = warehouse_of(pipeline, target).path(found.stage)
         rows = tables.read(spark, path, found.table.version())
         scored = scorer.score(rows, found.record.ended_at, score.explain)
         return {**_said(asked.name, found), "model_version": scorer.model_version, **_rows(scored, asked.to)}
@@ -54,7 +55,7 @@ def hindsight(pipeline: Pipeline, target: Target, asked: Asked) -> dict[str, Any
 
 def _champion(pipeline: Pipeline, target: Target, model: str, as_of: str) -> int:
     """The version that was promoted last by then."""
-    history = History.of(Warehouse(target.warehouse, pipeline.pipeline))
+    history = History.of(warehouse_of(pipeline, target))
     by = moment_of(history, as_of)
     number = champion(history.by(by), f"models.{model}")
     if number is None:

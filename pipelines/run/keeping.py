@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines import locks
+from pipelines.deferring import warehouse_of
 from pipelines.plan import stages
 from pipelines.spec import Pipeline, Target
 from pipelines.state import History, Warehouse, named, parts
@@ -17,7 +18,7 @@ def keep(pipeline: Pipeline, target: Target, dry_run: bool) -> Iterator[dict[str
     from pipelines import upkeep
     from pipelines.spark import session
 
-    warehouse, now = Warehouse(target.warehouse, pipeline.pipeline), datetime.now(UTC)
+    warehouse, now = warehouse_of(pipeline, target), datetime.now(UTC)
     history = History.of(warehouse)
     with nullcontext() if dry_run else session(target, pipeline.pipeline) as spark:
         for stage, part in _tables(pipeline, warehouse):
@@ -34,7 +35,7 @@ def keep(pipeline: Pipeline, target: Target, dry_run: bool) -> Iterator[dict[str
 
 def _tables(pipeline: Pipeline, warehouse: Warehouse) -> list[tuple[str, str]]:
     found = [(s.id, part) for s in stages(pipeline) if s.kind not in ("models", "monitors") for part in parts(s.id)]
-    return [(s, part) for s, part in found if warehouse.delta(s, part)]
+    return [(s, part) for s, part in found if s not in warehouse.lent and warehouse.delta(s, part)]
 
 
 def _key(pipeline: Pipeline, stage: str) -> str:

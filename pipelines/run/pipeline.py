@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any
 
 from pipelines import crash, locks, log
+from pipelines.deferring import warehouse_of
 from pipelines.errors import DataError, FilesError, PlatformError, SpecError
 from pipelines.plan import Stage, Verdict, definition, effort, same_rows, stages, verdict
 from pipelines.run.alerting import alerted
@@ -72,17 +73,17 @@ class Run:
 
     @property
     def warehouse(self) -> Warehouse:
-        """The tables of the pipeline on the target."""
-        return _warehouse(self.pipeline, self.target)
+        """The tables of the pipeline on the target, as they stand now."""
+        return _warehouse(self.pipeline, self.target, self.order)
 
 
 def planned(pipeline: Pipeline, target: Target, order: Order = ALL) -> tuple[Verdict, ...]:
     """Every selected stage with its verdict as things stand now. No JVM is started."""
-    warehouse, running = _warehouse(pipeline, target), set[str]()
+    warehouse, running = _warehouse(pipeline, target, order), set[str]()
     history = History.of(warehouse)
     found = []
     for stage in selected(pipeline, order):
-        seen = _anew(verdict(stage, waiting(pipeline, target, history, stage), frozenset(running)), order)
+        seen = _anew(verdict(stage, waiting(pipeline, target, history, stage, warehouse), frozenset(running)), order)
         try:
             _refuse_mixture(seen, warehouse, history, pipeline, order)
         except SpecError as refused:
@@ -133,15 +134,20 @@ def _new_id() -> str:
 
 def _refuse_unknown(asked: Run) -> None:
     """A run to go back to that is not there is said before anything starts."""
+    lent = asked.warehouse.lent
     for stage, ask in asked.order.asks.items():
+        if stage in lent:
+            place = asked.warehouse.path(stage)
+            raise SpecError(f"{stage}: it is read from {place}; --full-refresh {stage} makes it on this target")
         if isinstance(ask, Restore) and selected(asked.pipeline, asked.order):
             publication(History.of(asked.warehouse), stage, ask.to)
 
 
 def _decided(stage: Stage, asked: Run) -> Verdict:
-    history = History.of(asked.warehouse)
-    found = _anew(verdict(stage, waiting(asked.pipeline, asked.target, history, stage)), asked.order)
-    _refuse_mixture(found, asked.warehouse, history, asked.pipeline, asked.order)
+    warehouse = asked.warehouse
+    history = History.of(warehouse)
+    found = _anew(verdict(stage, waiting(asked.pipeline, asked.target, history, stage, warehouse)), asked.order)
+    _refuse_mixture(found, warehouse, history, asked.pipeline, asked.order)
     return found
 
 
@@ -318,5 +324,6 @@ def _refuse_mixture(decided: Verdict, warehouse: Warehouse, history: History, pi
         raise SpecError(f"{stage.id}: its select or expectations changed since its last refresh; {anew}")
 
 
-def _warehouse(pipeline: Pipeline, target: Target) -> Warehouse:
-    return Warehouse(target.warehouse, pipeline.pipeline)
+def _warehouse(pipeline: Pipeline, target: Target, order: Order) -> Warehouse:
+    """What is asked to be made anew is the target's own."""
+    return warehouse_of(pipeline, target, [s for s, ask in order.asks.items() if isinstance(ask, FullRefresh)])

@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from pipelines import evaluate, log, provenance, tune
 from pipelines.deep.job import Folder
+from pipelines.deferring import warehouse_of
 from pipelines.errors import DataError
 from pipelines.models.base import Inputs
 from pipelines.plan import Stage, definition, same_rows
@@ -36,7 +37,7 @@ def reproduce(pipeline: Pipeline, target: Target, version: Version, stage: Stage
 
     Errors: DataError where the version does not say what it was made of, or that cannot be read any more.
     """
-    registry, warehouse = Registry(target), Warehouse(target.warehouse, pipeline.pipeline)
+    registry, warehouse = Registry(target), warehouse_of(pipeline, target)
     conf = registry.kept(version.run_id, "conf")
     if conf is None or "lakeloom.inputs" not in version.tags:
         raise DataError(f"{_at(version)}: it was trained before versions kept what they were made of")

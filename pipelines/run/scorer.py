@@ -1,6 +1,7 @@
 """From a registered version to the one scoring function."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pyspark.ml import PipelineModel
 
@@ -56,8 +57,13 @@ def _scorer(registry: Registry, version: Version, keys: Sequence[str], as_of_tim
     task = graphed(version.tags)
     content = registry.graph(version) if task and _answers_as_spark(registry, version) else None
     if task is None or content is None:
-        return scorer_of(version, registry.load_version(version), keys, as_of_time)
-    return Scorer(by_graph(content, task), task, version.number, tuple(keys), as_of_time)
+        by_spark = scorer_of(version, registry.load_version(version), keys, as_of_time)
+        return replace(by_spark, features=_learned(registry, version))
+    return Scorer(by_graph(content, task), task, version.number, tuple(keys), as_of_time, _learned(registry, version))
+
+
+def _learned(registry: Registry, version: Version) -> tuple[str, ...]:
+    return tuple(registry.detail(version).get("features", ()))
 
 
 def _answers_as_spark(registry: Registry, version: Version) -> bool:

@@ -78,14 +78,15 @@ def _answered(ctx: Context, score: Score, scorer: Scorer, rows: DataFrame, inten
     found = scorer.score(rows.where(at >= since), intent.now, score.explain)
     if "former" not in read:
         return found
+    older = rows.where((at < since) & (at >= F.lit(read["former"]["since"]).cast("timestamp")))
     try:
         former = registered(ctx.pipeline, ctx.target, score.model, str(read["former"]["version"]), ctx.loaded)
+        answered = former.score(older, intent.now, score.explain)
     except (DataError, SpecError) as error:  # a batch leaves such rows out, a stream has to answer
         ctx.tell(f"the version before cannot answer: {error}")
         return found if score.mode == "batch" else scorer.score(rows, intent.now, score.explain)
     ctx.tell(f"what version {scorer.model_version} may have learned from is answered by version {former.model_version}")
-    older = rows.where((at < since) & (at >= F.lit(read["former"]["since"]).cast("timestamp")))
-    return found.unionByName(former.score(older, intent.now, score.explain))
+    return found.unionByName(answered)
 
 
 def _scored(ctx: Context, score: Score, scorer: Scorer, rows: DataFrame, intent: Intent) -> DataFrame:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pipelines import log
+from pipelines.deferring import warehouse_of
 from pipelines.lineage import Parent, Told, events, send
 from pipelines.plan import Stage
 from pipelines.spec import Pipeline, Target
@@ -34,7 +35,7 @@ def traced(pipeline: Pipeline, target: Target, at: tuple[Stage, str], tell: Call
 
 
 def _sent(pipeline: Pipeline, target: Target, stage: Stage, run_id: str) -> str:
-    warehouse = Warehouse(target.warehouse, pipeline.pipeline)
+    warehouse = warehouse_of(pipeline, target)
     mine = [r for r in warehouse.records() if (r.stage, r.run_id) == (stage.id, run_id)]
     if not mine:
         return ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import tables
+from pipelines.deferring import warehouse_of
 from pipelines.errors import DataError, SpecError
 from pipelines.quality.adapter import NOT_ON_SPARK, Asked, document, judged
 from pipelines.quality.judgement import Judgement
@@ -17,7 +18,7 @@ from pipelines.quality.suites import own
 from pipelines.run.context import Context
 from pipelines.spark import session
 from pipelines.spec import Expectation, Pipeline, Target
-from pipelines.state import History, Warehouse
+from pipelines.state import History
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def validate(pipeline: Pipeline, target: Target, stages: Sequence[str], folder: 
     """
     named = _named(pipeline, stages)
     versions = _published(pipeline, target, named)
-    warehouse = Warehouse(target.warehouse, pipeline.pipeline)
+    warehouse = warehouse_of(pipeline, target)
     with session(target, pipeline.pipeline) as spark:
         frames = {s: own(tables.read(spark, warehouse.path(s), version)) for s, version in versions.items()}
         suites = {s: tuple(e for e in suite if _asked(e)) for s, suite in named.items()}
@@ -101,7 +102,7 @@ def _named(pipeline: Pipeline, stages: Sequence[str]) -> dict[str, tuple[Expecta
 
 
 def _published(pipeline: Pipeline, target: Target, stages: Iterable[str]) -> dict[str, int]:
-    history = History.of(Warehouse(target.warehouse, pipeline.pipeline))
+    history = History.of(warehouse_of(pipeline, target))
     versions = {stage: history.published(stage) for stage in stages}
     missing = [stage for stage, version in versions.items() if version is None]
     if missing:

@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 
 from pipelines import log
 from pipelines.columns import additive, relations
+from pipelines.deferring import warehouse_of
 from pipelines.errors import SpecError
 from pipelines.intake import KINDS, Asked
 from pipelines.plan import Stage, Waiting, definition, following, keyed, same_rows
@@ -20,18 +21,24 @@ from pipelines.spec import Pipeline, Table, Target
 from pipelines.state import BACKFILL, History, Intent, Json, Record, Warehouse, dataset
 
 
-def waiting(pipeline: Pipeline, target: Target, history: History, stage: Stage) -> Waiting:
+def waiting(
+    pipeline: Pipeline, target: Target, history: History, stage: Stage, warehouse: Warehouse | None = None
+) -> Waiting:
     """Cost: a streaming table asks its source, a feature table logs, others nothing.
+
+    warehouse : as a run sees it that makes stages its own; the target's else.
 
     Errors: SpecError, PlatformError without a source.
     """
-    good = history.ended(stage.id)
+    good, warehouse = history.ended(stage.id), warehouse or warehouse_of(pipeline, target)
+    if stage.id in warehouse.lent:
+        return Waiting(lent=f"read at version {history.published(stage.id)} from {warehouse.path(stage.id)}")
     news = _NEWS[stage.kind](pipeline, target, history, stage, good)
     return Waiting(
         news=news,
         definition=definition(pipeline, stage),
         last_definition=good.definition if good else None,
-        unfinished=cut_off(Warehouse(target.warehouse, pipeline.pipeline), history, stage.id) is not None,
+        unfinished=cut_off(warehouse, history, stage.id) is not None,
         refused=good.error if good and good.status == "refused" else "",
         stale=_stale(pipeline, history, stage) if stage.kind == "tables" else "",
         **(_of_model(pipeline, history, stage, good) if good and stage.kind == "models" else {}),
@@ -91,7 +98,7 @@ def added(pipeline: Pipeline, target: Target, history: History, stage: Stage) ->
     read, held = f"tables.{found.relation}", last.inputs.get(f"tables.{found.relation}", {}) if last else {}
     if not last or not same_rows(last.definition, definition(pipeline, stage)):
         return None, ""
-    path, upto = Warehouse(target.warehouse, pipeline.pipeline).path(read), history.published(read)
+    path, upto = warehouse_of(pipeline, target).path(read), history.published(read)
     same = held.get("generation") == history.generation(read)
     if upto is None or not same or not log.inserts_only(path, held["upto"], upto):
         return None, f"made whole, for rows of {found.relation} were changed"
@@ -100,7 +107,7 @@ def added(pipeline: Pipeline, target: Target, history: History, stage: Stage) ->
 
 def _features(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
     moved = _moved(history, last, [f"tables.{pipeline.features[stage.name].spine}"])
-    found = late(pipeline, Warehouse(target.warehouse, pipeline.pipeline), history, stage) if last else {}
+    found = late(pipeline, warehouse_of(pipeline, target), history, stage) if last else {}
     return "; ".join(text for text in (moved, words(found)) if text)
 
 
@@ -156,7 +163,7 @@ def _monitor(pipeline: Pipeline, target: Target, history: History, stage: Stage,
 
 def interval(pipeline: Pipeline, target: Target, stage: Stage, since: datetime, until: datetime) -> dict[str, Any]:
     """What a backfill would read again, replace and make anew behind it. Cost: reads one column of the interval."""
-    warehouse = Warehouse(target.warehouse, pipeline.pipeline)
+    warehouse = warehouse_of(pipeline, target)
     history, column = History.of(warehouse), pipeline.tables[stage.name].event_time
     version = history.published(stage.id)
     if version is None:

@@ -85,17 +85,39 @@ def load_cases(path: Path) -> tuple[Cases, Lines]:
 def load_target(conf: Path, name: str = "local") -> Target:
     """The target `name` beside a conf: conf/targets/<name>.yml; every path in it made absolute.
 
-    Without a file, `local` is the embedded default. Errors: SpecError.
+    Without a file, `local` is the embedded default. What it defers to is, from here on, that target's warehouse.
+    Errors: SpecError.
     """
+    target, lines = _target(conf, name)
+    if target.defer_to is None:
+        return target
+    lender = _target(conf, target.defer_to)[0]
+    wrong = _no_lender(target, lender)
+    if wrong:
+        raise SpecError(f"{lines.at(('defer_to',))}: defer_to: '{target.defer_to}' {wrong}")
+    return target.model_copy(update={"defer_to": lender.warehouse})
+
+
+def _no_lender(target: Target, lender: Target) -> str:
+    """Why a target cannot defer to another; '' where it can."""
+    if lender.defer_to:
+        return "defers to another itself; name that one"
+    for key in ("warehouse", "tracking"):
+        if getattr(target, key) == getattr(lender, key):
+            return f"has the same {key}: what runs here would be written there; give this target its own"
+    return ""
+
+
+def _target(conf: Path, name: str) -> tuple[Target, Lines]:
     path = conf.parent / "targets" / f"{name}.yml"
     if path.exists():
-        target = _load(path, Target)[0]
+        target, lines = _load(path, Target)
     elif name == "local":
-        target = Target()
+        target, lines = Target(), Lines(str(path), {})
     else:
         have = sorted(p.stem for p in path.parent.glob("*.yml")) or ["local"]
         raise SpecError(f"target '{name}': no file {path}; there is {', '.join(have)}")
-    return _rooted(target, conf.absolute().parent.parent)
+    return _rooted(target, conf.absolute().parent.parent), lines
 
 
 def _rooted(target: Target, root: Path) -> Target:

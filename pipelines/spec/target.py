@@ -40,6 +40,10 @@ class Target(Spec):
     landing: str = Field(default=".lakeloom/landing", description="root of all file and Delta sources")
     tracking: str = Field(default="sqlite:///.lakeloom/mlflow.db", description="MLflow tracking and registry URI")
     artifacts: str = Field(default=".lakeloom/artifacts", description="root of model artifacts")
+    defer_to: str | None = Field(  # once loaded, the warehouse of that target
+        default=None,
+        description="a target whose published tables and features stand for those that this one has not made itself",
+    )
     connections: dict[Name, Connection] = Field(default={}, description="servers that sources read from, by name")
     spark: Annotated[dict[Option, str], AfterValidator(_without_literal_secret)] = Field(
         default={}, description="Spark options, passed through as they are; a secret as `${env:NAME}`"
