@@ -3,6 +3,7 @@
 After a change: PYTHONPATH=. python -m tests.test_submission, and read the difference.
 """
 
+import inspect
 import json
 import re
 import shlex
@@ -10,6 +11,8 @@ import stat
 from pathlib import Path
 
 import pytest
+from databricks.sdk.service.jobs import JobsAPI, SubmitTask
+from kubeflow_spark_api.models import SparkV1beta2SparkApplication
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
@@ -69,6 +72,25 @@ def test_what_another_tool_takes_can_be_read_by_it(kind):
         assert task["new_cluster"]["spark_env_vars"] == {
             "SHOP_USER": "{{secrets/lakeloom/SHOP_USER}}", "SHOP_PASSWORD": "{{secrets/lakeloom/SHOP_PASSWORD}}"
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("stages", ASKED)
+def test_a_manifest_is_one_to_the_models_that_the_spark_operator_publishes(stages):
+    """A key that they do not know they would leave out."""
+    text = submission(load(ROOT / CONF), Job(CONF, stages, "kubernetes"), target("kubernetes")).text
+    whole = YAML(typ="safe", pure=True).load(text)
+
+    taken = SparkV1beta2SparkApplication.model_validate(whole)
+
+    assert taken.model_dump(by_alias=True, exclude_none=True, mode="json") == whole
+
+
+@pytest.mark.parametrize("stages", ASKED)
+def test_a_run_is_one_to_the_library_that_databricks_publishes(stages):
+    whole = json.loads(submission(load(ROOT / CONF), Job(CONF, stages, "databricks"), target("databricks")).text)
+
+    assert set(whole) <= set(inspect.signature(JobsAPI.submit).parameters)
+    assert [SubmitTask.from_dict(task).as_dict() for task in whole["tasks"]] == whole["tasks"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
