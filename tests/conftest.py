@@ -5,6 +5,7 @@ with `-m "not spark"` does not even read it, so it starts no JVM and imports
 no pyspark. A file that forgets the mark is refused, with its name.
 """
 
+import gc
 import os
 import sys
 import time
@@ -72,10 +73,20 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkSession]":
         patch.setenv("TZ", "UTC")
         time.tzset()
         place = {"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark"))}
-        with session(Target(master="local[2]", driver_memory="1g", spark=place), "tests") as started:
+        with session(Target(master="local[2]", driver_memory="2g", spark=place), "tests") as started:
             started.conf.set("spark.sql.shuffle.partitions", "2")
             yield started
     time.tzset()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _room() -> Iterator[None]:
+    """Delta keeps each table it saw for an hour, with its session: hundreds of both, after some files of tests."""
+    yield
+    context = sys.modules.get("pyspark.core.context")
+    if context and context.SparkContext._active_spark_context is not None:
+        gc.collect()  # what Python no longer holds, Java need not
+        context.SparkContext._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
 
 
 @pytest.fixture(scope="session")

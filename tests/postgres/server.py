@@ -20,6 +20,7 @@ from ports import free_port
 LIMIT_S = 60
 CANARY = "hunter2-canary-7f3a"  # the password of every test: it is to be found nowhere
 USER = "loom"
+IDLE = "idle_in_transaction_session_timeout=20s"  # what a killed scheduler leaves open: its workers hold its connection
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def served() -> Iterator[Database]:
         initdb = [_program("initdb"), "-D", data, "-U", USER, f"--pwfile={place / 'password'}"]
         made = subprocess.run([*initdb, "-A", "scram-sha-256", "-N"], user=who, capture_output=True, cwd=place)
         assert made.returncode == 0, made.stderr.decode()
-        options = ("-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", "fsync=off", "-c", "max_connections=30")
+        options = ("-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", "fsync=off", "-c", "max_connections=30", "-c", IDLE)
         with subprocess.Popen(
             [_program("postgres"), "-D", data, *options], user=who, cwd=place, stderr=subprocess.DEVNULL
         ) as process:
