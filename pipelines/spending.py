@@ -24,7 +24,9 @@ def spent(pipeline: Pipeline, target: Target) -> list[dict[str, Any]]:
     prices = priced(target)
     warehouse = warehouse_of(pipeline, target)
     records = warehouse.records()
-    return [_stage(stage.id, records, prices, warehouse) for stage in stages(pipeline)]
+    return [
+        _stage(stage.id, records, prices, warehouse) for stage in stages(pipeline) if stage.id not in warehouse.lent
+    ]
 
 
 def priced(target: Target) -> Prices:

@@ -154,20 +154,37 @@ class Warehouse:
 
     def records(self) -> tuple[Record, ...]:
         """All run records of the pipeline, oldest first."""
-        theirs = self.lender.records() if self.lender else ()
-        found = (*self._held_rows(Record), *(r for r in theirs if r.stage in self.lent))
-        return tuple(sorted(found, key=lambda r: (r.generation, r.batch, r.started_at)))
+        mine = (r for r in self._held_rows(Record) if r.stage not in self.lent)
+        return tuple(sorted((*mine, *self._published()), key=lambda r: (r.generation, r.batch, r.started_at)))
 
     def intents(self) -> tuple[Intent, ...]:
         """The intents of the pipeline, oldest first; of a batch that was taken anew the newest."""
+        done = {(r.stage, r.generation, r.batch) for r in self._published()}
         theirs = self.lender.intents() if self.lender else ()
-        found = [*self._held_rows(Intent), *(i for i in theirs if i.stage in self.lent)]
+        found = [*self._held_rows(Intent), *(i for i in theirs if (i.stage, i.generation, i.batch) in done)]
         found.sort(key=lambda i: (i.generation, i.batch, i.now))
         return tuple({(i.stage, i.generation, i.batch): i for i in found}.values())
 
+    def _published(self) -> tuple[Record, ...]:
+        """The lender's, of what is lent: what it was refused, or is at, is its own affair."""
+        theirs = self.lender.records() if self.lender else ()
+        return tuple(r for r in theirs if r.stage in self.lent and r.status == "ok")
+
+    def first_generation(self, stage: str) -> int:
+        """With which a stage begins here: after the lender's, so that who read that one's table sees another."""
+        theirs = self.lender.intents() if self.lender else ()
+        return max((i.generation for i in theirs if i.stage == stage), default=-1) + 1
+
+    def forgets(self) -> tuple[Intent, ...]:
+        """By which people were forgotten, the lender's too: they come in nowhere."""
+        every = (*self.intents(), *(self.lender.intents() if self.lender else ()))
+        return tuple(i for i in every if FORGET in i.inputs)
+
     def quality(self) -> tuple[Quality, ...]:
         """All that was found of promises, oldest first."""
-        return tuple(Quality(**r) for r in self._rows(Quality))
+        theirs = self.lender.quality() if self.lender else ()
+        found = (*(Quality(**r) for r in self._rows(Quality)), *(q for q in theirs if q.stage in self.lent))
+        return tuple(sorted(found, key=lambda q: (q.generation, q.batch, q.at)))
 
     def tallies(self, stage: str) -> tuple[Tally, ...]:
         """All that a monitor has counted, oldest batch first."""
@@ -322,6 +339,10 @@ class History:
     def generation(self, stage: str) -> int:
         """The present generation of a stage, from its intents."""
         return max((i.generation for i in self.intents if i.stage == stage), default=0)
+
+    def begun(self, stage: str) -> int:
+        """The first generation of a stage: what was read of an earlier one was another target's table."""
+        return min((i.generation for i in self.intents if i.stage == stage), default=0)
 
     def open_intent(self, stage: str) -> Intent | None:
         """The last intent of a stage if no record closed it: its batch must be replayed."""

@@ -354,7 +354,9 @@ def test_a_version_keeps_how_it_was_split_decided_and_judged():
     ("dev", "problem"),
     [
         ("{warehouse: prod, defer_to: prod}", "'prod' has the same warehouse: what runs here would be written there"),
+        ("{warehouse: prod/, defer_to: prod}", "'prod' has the same warehouse"),
         ("{warehouse: dev, defer_to: prod}", "'prod' has the same tracking"),
+        ("{warehouse: dev, tracking: http://dev, defer_to: prod}", "'prod' has the same artifacts"),
         ("{warehouse: dev, tracking: http://dev, defer_to: nightly}", "'nightly' defers to another itself"),
         ("{warehouse: dev, defer_to: nowhere}", "target 'nowhere': no file"),
     ],
@@ -363,7 +365,7 @@ def test_a_target_defers_to_another_place(tmp_path, dev, problem):
     targets = tmp_path / "conf" / "targets"
     targets.mkdir(parents=True)
     (targets / "prod.yml").write_text("warehouse: prod")
-    (targets / "nightly.yml").write_text("{warehouse: nightly, tracking: http://n, defer_to: prod}")
+    (targets / "nightly.yml").write_text("{warehouse: nightly, tracking: http://n, artifacts: nights, defer_to: prod}")
     (targets / "dev.yml").write_text(dev)
     conf = tmp_path / "conf" / "any.yml"
 

@@ -82,6 +82,8 @@ class Context:
         generation = self.history.generation(self.stage.id) + (
             new_generation and self.history.next_batch(self.stage.id) > 0
         )
+        if not any(i.stage == self.stage.id for i in self.history.intents):
+            generation = self.warehouse.first_generation(self.stage.id)
         intent = Intent(
             pipeline=self.pipeline.pipeline,
             stage=self.stage.id,

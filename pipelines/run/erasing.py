@@ -4,7 +4,7 @@ The batch's intent names the person by tokens alone. It is obeyed for good: what
 backfill reads, and what a restore brings back, is held against the intents of all generations (`forgotten`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -18,7 +18,7 @@ from pipelines.run.context import Context
 from pipelines.run.order import Forget
 from pipelines.run.waiting import cut_off
 from pipelines.spec import Pipeline
-from pipelines.state import FORGET, History, Intent, Record, parts
+from pipelines.state import FORGET, Intent, Record, parts
 from pipelines.subject import found_by
 from pipelines.versions import HASH
 
@@ -67,7 +67,7 @@ def _erased(ctx: Context, intent: Intent) -> Record:
 
 def taken_out(ctx: Context, intent: Intent) -> dict[str, int]:
     """Rows of all who were ever forgotten, deleted from a table and what lies beside it; how many, by part."""
-    known = History.of(ctx.warehouse)  # with the intent that is obeyed just now
+    known = ctx.warehouse.forgets()  # with the intent that is obeyed just now
     who = forgotten(ctx.spark, ctx.pipeline, known, ctx.stage.name)
     gone = {}
     for part in parts(ctx.stage.id):
@@ -102,12 +102,12 @@ def _delete(ctx: Context, intent: Intent, part: str, rows: DataFrame, keys: tupl
     return commit.count("numTargetRowsDeleted")
 
 
-def forgotten(spark: SparkSession, pipeline: Pipeline, history: History, table: str) -> dict[str, Column]:
+def forgotten(spark: SparkSession, pipeline: Pipeline, known: Iterable[Intent], table: str) -> dict[str, Column]:
     """Column of a table -> true where its row is of somebody who was forgotten; nothing where nobody was.
 
     Errors: DataError where they could not be known again: under another key, or without the column.
     """
-    asked = [i.inputs[FORGET] for i in history.intents if i.stage == f"tables.{table}" and FORGET in i.inputs]
+    asked = [i.inputs[FORGET] for i in known if i.stage == f"tables.{table}" and FORGET in i.inputs]
     return _matches(spark, pipeline, table, asked) if asked else {}
 
 

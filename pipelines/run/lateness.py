@@ -45,6 +45,8 @@ def anew(pipeline: Pipeline, history: History, stage: Stage) -> bool:
     last, spine = history.last(stage.id, "ok"), f"tables.{pipeline.features[stage.name].spine}"
     if last is None or last.definition != definition(pipeline, stage):
         return True
+    if any(last.inputs.get(t, {}).get("generation", 0) < history.begun(t) for t in stage.needs):
+        return True  # of another target's tables
     return bool(last.inputs[spine]["generation"] != history.generation(spine))
 
 

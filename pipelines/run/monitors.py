@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from pipelines import crash, log, tables
 from pipelines.columns import refuse_expression
+from pipelines.errors import DataError
 from pipelines.lineage import graph
 from pipelines.monitor import counting
 from pipelines.monitor.causes import with_causes
@@ -130,6 +131,8 @@ def _intend(ctx: Context, seen: Watched) -> Intent:
         seen.features: scored.inputs[seen.features]["upto"],
         seen.spine: ctx.published(seen.spine),
     }
+    if missing := [s for s, v in versions.items() if v is None]:
+        raise DataError(f"{ctx.stage.id} reads {missing[0]}, of which no version was published")
     inputs = {s: {"upto": v, "generation": ctx.history.generation(s)} for s, v in versions.items()}
     kept = {s: before[s]["upto"] for s in inputs if s in before and before[s]["generation"] == inputs[s]["generation"]}
     anew = not {seen.scores, seen.features} <= set(kept)

@@ -76,6 +76,10 @@ class Run:
         """The tables of the pipeline on the target, as they stand now."""
         return _warehouse(self.pipeline, self.target, self.order)
 
+    def making(self, stage: Stage) -> Warehouse:
+        """The same for the attempt of a stage: it is made here, whatever another target publishes from now on."""
+        return _warehouse(self.pipeline, self.target, self.order, (stage.id,))
+
 
 def planned(pipeline: Pipeline, target: Target, order: Order = ALL) -> tuple[Verdict, ...]:
     """Every selected stage with its verdict as things stand now. No JVM is started."""
@@ -160,7 +164,7 @@ def _told(stage: Stage, asked: Run, start: Callable[[], Any]) -> Outcome:
 def _alone(stage: Stage, asked: Run, start: Callable[[], Any]) -> Outcome:
     """The stage under its lock; decided again, for another run may have done it just before."""
     try:
-        with locks.held(asked.warehouse.lock(stage.id), asked.run_id) as lock:
+        with locks.held(asked.making(stage).lock(stage.id), asked.run_id) as lock:
             crash.point("after the lock", stage.id)
             decided = _decided(stage, asked)
             return _attempt(decided, asked, start, lock) if decided.run else Outcome(decided)
@@ -226,7 +230,7 @@ def _attempt(decided: Verdict, asked: Run, start: Callable[[], Any], lock: locks
     ctx = Context(
         pipeline=asked.pipeline,
         target=asked.target,
-        warehouse=asked.warehouse,
+        warehouse=asked.making(stage),
         session=start,
         run_id=asked.run_id,
         stage=stage,
@@ -324,6 +328,6 @@ def _refuse_mixture(decided: Verdict, warehouse: Warehouse, history: History, pi
         raise SpecError(f"{stage.id}: its select or expectations changed since its last refresh; {anew}")
 
 
-def _warehouse(pipeline: Pipeline, target: Target, order: Order) -> Warehouse:
+def _warehouse(pipeline: Pipeline, target: Target, order: Order, own: tuple[str, ...] = ()) -> Warehouse:
     """What is asked to be made anew is the target's own."""
-    return warehouse_of(pipeline, target, [s for s, ask in order.asks.items() if isinstance(ask, FullRefresh)])
+    return warehouse_of(pipeline, target, [*own, *(s for s, a in order.asks.items() if isinstance(a, FullRefresh))])

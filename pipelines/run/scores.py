@@ -50,6 +50,9 @@ def _intend(ctx: Context, score: Score, version: Version) -> Intent:
     """
     features = f"features.{score.of}"
     last, upto, made = ctx.history.last(ctx.stage.id, "ok"), ctx.published(features), ctx.history.generation(features)
+    for needed in (features, f"tables.{ctx.pipeline.features[score.of].spine}"):
+        if ctx.published(needed) is None:
+            raise DataError(f"{ctx.stage.id} reads {needed}, of which no version was published")
     rebuilt = last is not None and last.inputs[features].get("generation", made) != made
     anew = ctx.full_refresh or rebuilt
     last = None if anew else last

@@ -106,7 +106,8 @@ def added(pipeline: Pipeline, target: Target, history: History, stage: Stage) ->
 
 
 def _features(pipeline: Pipeline, target: Target, history: History, stage: Stage, last: Record | None) -> str:
-    moved = _moved(history, last, [f"tables.{pipeline.features[stage.name].spine}"])
+    spine = f"tables.{pipeline.features[stage.name].spine}"
+    moved = _moved(history, last, [spine, *(t for t in stage.needs if t != spine and _replaced(history, last, t))])
     found = late(pipeline, warehouse_of(pipeline, target), history, stage) if last else {}
     return "; ".join(text for text in (moved, words(found)) if text)
 
@@ -166,6 +167,8 @@ def interval(pipeline: Pipeline, target: Target, stage: Stage, since: datetime, 
     warehouse = warehouse_of(pipeline, target)
     history, column = History.of(warehouse), pipeline.tables[stage.name].event_time
     version = history.published(stage.id)
+    if stage.id in warehouse.lent:
+        raise SpecError(f"{stage.id}: it is read from {warehouse.path(stage.id)}; it is backfilled there")
     if version is None:
         raise SpecError(f"{stage.id}: no version of it was published yet; `lakeloom run` makes it")
     asked = asked_of(pipeline, target, history, stage)
@@ -197,11 +200,18 @@ def champion(history: History, stage: str) -> int | None:
     )
 
 
+def _replaced(history: History, last: Record | None, stage: str) -> bool:
+    """Whether another target's table was read, and one that was made here stands in its place."""
+    first = history.begun(stage)
+    return last is not None and bool(last.inputs.get(stage, {}).get("generation", first) < first)
+
+
 def _moved(history: History, last: Record | None, stages: list[str]) -> str:
     def read(stage: str) -> int | None:
         return last.inputs.get(stage, {}).get("upto") if last else None
 
     moved = [(s, read(s), history.published(s)) for s in stages]
+    moved = [(s, None if _replaced(history, last, s) else a, b) for s, a, b in moved if b is not None]
     told = [
         f"{s} went from version {a} to {b}" if a is not None else f"{s} is at version {b}"
         for s, a, b in moved

@@ -102,8 +102,9 @@ def _no_lender(target: Target, lender: Target) -> str:
     """Why a target cannot defer to another; '' where it can."""
     if lender.defer_to:
         return "defers to another itself; name that one"
-    for key in ("warehouse", "tracking"):
-        if getattr(target, key) == getattr(lender, key):
+    for key in ("warehouse", "tracking", "artifacts"):
+        one, other = (getattr(t, key).removeprefix("file://").rstrip("/") for t in (target, lender))
+        if one == other:
             return f"has the same {key}: what runs here would be written there; give this target its own"
     return ""
 

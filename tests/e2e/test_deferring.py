@@ -43,6 +43,10 @@ class Branch:
         """Which kinds of tables lie in dev's warehouse."""
         return {p.parents[1].name for p in Path(self.own.root, self.own.pipeline).glob("*/*/_delta_log")} - {"_locks"}
 
+    def versions(self) -> set[int]:
+        """Of models, in dev's scores."""
+        return {row["model_version"] for row in rows_of(Path(self.own.path("scores.daily")))}
+
     def scored(self) -> int:
         return len(rows_of(Path(self.own.path("scores.daily"))))
 
@@ -107,6 +111,7 @@ def test_what_the_branch_changes_it_makes_itself_with_all_that_follows(branch):
     made = rows_of(Path(branch.own.path("features.sendings")))
     assert len(made) == 2 * ROWS
     assert "depot" not in made[0]
+    assert 2 in branch.versions()  # the new model answered rows of a table that begins its versions anew
 
 
 def test_a_full_refresh_makes_a_table_the_branchs_own(branch):
@@ -114,6 +119,8 @@ def test_a_full_refresh_makes_a_table_the_branchs_own(branch):
 
     assert branch.kinds() == {"tables", "features", "scores"}
     assert len(rows_of(Path(branch.own.path("tables.parcels")))) == 3 * ROWS
+    assert len(rows_of(Path(branch.own.path("features.sendings")))) == 3 * ROWS
+    assert branch.scored() > branch.scored_there() + ROWS // 2  # the parcels that nobody else has read
 
 
 def test_a_champion_whose_feature_is_gone_is_said_in_one_sentence_and_answers_nothing(branch):

@@ -67,7 +67,8 @@ def served() -> Iterator[Database]:
         initdb = [_program("initdb"), "-D", data, "-U", USER, f"--pwfile={place / 'password'}"]
         made = subprocess.run([*initdb, "-A", "scram-sha-256", "-N"], user=who, capture_output=True, cwd=place)
         assert made.returncode == 0, made.stderr.decode()
-        options = ("-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", "fsync=off", "-c", "max_connections=30", "-c", IDLE)
+        settings = (word for each in ("fsync=off", "max_connections=30", IDLE) for word in ("-c", each))
+        options = ("-h", "127.0.0.1", "-p", str(port), "-k", "", *settings)
         with subprocess.Popen(
             [_program("postgres"), "-D", data, *options], user=who, cwd=place, stderr=subprocess.DEVNULL
         ) as process:
