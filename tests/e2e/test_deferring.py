@@ -130,6 +130,6 @@ def test_a_champion_whose_feature_is_gone_is_said_in_one_sentence_and_answers_no
 
     branch.made.change(hard)
 
-    said = branch.made.lakeloom("run", "--target", "dev").out.replace("\n", " ")
+    said = " ".join(branch.made.lakeloom("run", "--target", "dev").out.split())
 
     assert "scores.daily: version 2 learned from weight, which the features no longer have" in said
