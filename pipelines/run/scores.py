@@ -78,7 +78,10 @@ def _answered(ctx: Context, score: Score, scorer: Scorer, rows: DataFrame, inten
     """Rows from the champion's cutoff on by it; those before by the version that answered until now."""
     read, at = intent.inputs[f"features.{score.of}"], F.col(scorer.as_of_time)
     since = F.lit(read["since"]).cast("timestamp")
-    found = scorer.score(rows.where(at >= since), intent.now, score.explain)
+    try:
+        found = scorer.score(rows.where(at >= since), intent.now, score.explain)
+    except DataError as error:
+        raise DataError(f"{ctx.stage.id}: {error}") from error
     if "former" not in read:
         return found
     older = rows.where((at < since) & (at >= F.lit(read["former"]["since"]).cast("timestamp")))
