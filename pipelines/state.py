@@ -8,7 +8,7 @@ Layout under the warehouse: <pipeline>/<kind>/<name>, <pipeline>/_runs and the o
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta
@@ -94,6 +94,7 @@ class Record:
 
 Row = Intent | Record | Quality | Tally | Epoch | Alert | Forgotten
 Known = TypeVar("Known", Intent, Record)
+Lent = TypeVar("Lent", Intent, Record, Quality)
 FILE = "__filename"  # the name under which pyarrow tells where a row lies
 _LOGS: dict[type[Row], str] = {
     Intent: "_intents", Record: "_runs", Quality: "_quality", Tally: "_metrics", Epoch: "_epochs",
@@ -160,30 +161,32 @@ class Warehouse:
     def intents(self) -> tuple[Intent, ...]:
         """The intents of the pipeline, oldest first; of a batch that was taken anew the newest."""
         done = {(r.stage, r.generation, r.batch) for r in self._published()}
-        theirs = self.lender.intents() if self.lender else ()
-        found = [*self._held_rows(Intent), *(i for i in theirs if (i.stage, i.generation, i.batch) in done)]
+        theirs = (i for i in self._theirs(Warehouse.intents) if (i.stage, i.generation, i.batch) in done)
+        found = [*self._held_rows(Intent), *theirs]
         found.sort(key=lambda i: (i.generation, i.batch, i.now))
         return tuple({(i.stage, i.generation, i.batch): i for i in found}.values())
 
     def _published(self) -> tuple[Record, ...]:
         """The lender's, of what is lent: what it was refused, or is at, is its own affair."""
-        theirs = self.lender.records() if self.lender else ()
-        return tuple(r for r in theirs if r.stage in self.lent and r.status == "ok")
+        return tuple(r for r in self._theirs(Warehouse.records) if r.stage in self.lent and r.status == "ok")
+
+    def _theirs(self, asked: "Callable[[Warehouse], tuple[Lent, ...]]") -> tuple[Lent, ...]:
+        """What the lender answers; nothing where there is none."""
+        return asked(self.lender) if self.lender else ()
 
     def first_generation(self, stage: str) -> int:
         """With which a stage begins here: after the lender's, so that who read that one's table sees another."""
-        theirs = self.lender.intents() if self.lender else ()
-        return max((i.generation for i in theirs if i.stage == stage), default=-1) + 1
+        theirs = (i.generation for i in self._theirs(Warehouse.intents) if i.stage == stage)
+        return max(theirs, default=-1) + 1
 
     def forgets(self) -> tuple[Intent, ...]:
         """By which people were forgotten, the lender's too: they come in nowhere."""
-        every = (*self.intents(), *(self.lender.intents() if self.lender else ()))
-        return tuple(i for i in every if FORGET in i.inputs)
+        return tuple(i for i in (*self.intents(), *self._theirs(Warehouse.intents)) if FORGET in i.inputs)
 
     def quality(self) -> tuple[Quality, ...]:
         """All that was found of promises, oldest first."""
-        theirs = self.lender.quality() if self.lender else ()
-        found = (*(Quality(**r) for r in self._rows(Quality)), *(q for q in theirs if q.stage in self.lent))
+        theirs = (q for q in self._theirs(Warehouse.quality) if q.stage in self.lent)
+        found = (*(Quality(**r) for r in self._rows(Quality)), *theirs)
         return tuple(sorted(found, key=lambda q: (q.generation, q.batch, q.at)))
 
     def tallies(self, stage: str) -> tuple[Tally, ...]:

@@ -115,6 +115,18 @@ def test_an_event_of_another_form_would_be_seen(change, why):
         valid(end)
 
 
+def test_what_a_branch_reads_of_another_target_lies_there():
+    branch = TARGET.model_copy(update={"defer_to": "/lake/prod", "warehouse": "/lake/branch"})
+    lent = Told(record(), lent=frozenset({"tables.airports"}))
+
+    _, end = events(load(CONF), branch, lent)
+
+    valid(end)
+    names = {each["name"] for each in end["inputs"]}
+    assert {"/lake/prod/flights/tables/airports", "/lake/branch/flights/tables/planes"} <= names
+    assert end["outputs"][0]["name"] == "/lake/branch/flights/tables/flights"
+
+
 def test_a_run_record_is_two_events_of_one_run():
     told = Told(record(), [promise("origin: not be null", True)], {"flight_id": "string", "arr_delay": "integer"})
 

@@ -56,12 +56,31 @@ class Told:
     record: "Record"
     quality: Sequence["Quality"] = ()
     types: Mapping[str, str] | None = None
+    lent: frozenset[str] = frozenset()  # stages whose tables lie where the target defers to
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where what a pipeline reads and makes lies, by namespace and name as OpenLineage has them."""
+
+    pipeline: Pipeline
+    target: Target
+    lent: frozenset[str]
+
+    def of(self, stage: str) -> dict[str, str]:
+        """Of 'tables.flights' or 'sources.flights_raw'."""
+        kind, _, name = stage.partition(".")
+        source = self.pipeline.sources.get(name) if kind == "sources" else None
+        if source is not None:
+            path = getattr(source, "path", None)
+            return _placed(f"{self.target.landing}/{path}") if path else _served(self.target, source)
+        root = self.target.defer_to if stage in self.lent else self.target.warehouse
+        return _placed(f"{root}/{self.pipeline.pipeline}/{kind}/{name}")
 
 
 def events(pipeline: Pipeline, target: Target, told: Told, parent: Parent | None = None) -> tuple[Event, Event]:
     """The attempt's beginning and its end. A refused attempt is a FAIL with its sentence."""
-    record = told.record
-    ended = record.ended_at
+    record, places = told.record, Places(pipeline, target, told.lent)
     facets = _run_facets(record, parent)
     run = {"runId": run_id(record), "facets": facets}
     whole = {"producer": PRODUCER, "schemaURL": EVENT, "job": _job(pipeline, record)}
@@ -69,11 +88,11 @@ def events(pipeline: Pipeline, target: Target, told: Told, parent: Parent | None
     start = {"eventType": "START", "eventTime": _time(record.started_at), "run": {**run, "facets": begun}, **whole}
     end = {
         "eventType": "COMPLETE" if record.status == "ok" else "FAIL",
-        "eventTime": _time(ended),
+        "eventTime": _time(record.ended_at),
         "run": run,
         **whole,
-        "inputs": [_input(pipeline, target, name, read) for name, read in record.inputs.items() if "." in name or read],
-        "outputs": _outputs(pipeline, target, told) if record.published_version is not None else [],
+        "inputs": [_input(places, name, read) for name, read in record.inputs.items() if "." in name or read],
+        "outputs": _outputs(places, told) if record.published_version is not None else [],
     }
     return {**start, "inputs": [], "outputs": []}, end
 
@@ -102,19 +121,19 @@ def _job(pipeline: Pipeline, record: "Record") -> dict[str, Any]:
     return {"namespace": "lakeloom", "name": f"{record.pipeline}.{record.stage}", "facets": facets}
 
 
-def _input(pipeline: Pipeline, target: Target, name: str, read: Any) -> dict[str, Any]:
+def _input(places: Places, name: str, read: Any) -> dict[str, Any]:
     version = read.get("upto") if isinstance(read, Mapping) else None
     facets = {"version": _facet("version", datasetVersion=str(version))} if version is not None else {}
     stage = name if "." in name else f"sources.{name}"
-    return {**_dataset(pipeline, target, stage), "facets": facets, "inputFacets": {}}
+    return {**places.of(stage), "facets": facets, "inputFacets": {}}
 
 
-def _outputs(pipeline: Pipeline, target: Target, told: Told) -> list[dict[str, Any]]:
+def _outputs(places: Places, told: Told) -> list[dict[str, Any]]:
     record = told.record
     facets = {"version": _facet("version", datasetVersion=str(record.published_version))}
     if told.types:
         facets["schema"] = _facet("schema", fields=[{"name": n, "type": t} for n, t in told.types.items()])
-    lineage = _column_lineage(pipeline, target, record.stage)
+    lineage = _column_lineage(places, record.stage)
     if lineage["fields"]:
         facets["columnLineage"] = lineage
     if told.quality:
@@ -122,33 +141,22 @@ def _outputs(pipeline: Pipeline, target: Target, told: Told) -> list[dict[str, A
         facets["dataQualityAssertions"] = _facet("dataQualityAssertions", assertions=said)
     rows = record.detail.get("rows", record.counts.get("applied", record.counts.get("scored")))
     counted = {"outputStatistics": _facet("outputStatistics", rowCount=rows)} if rows is not None else {}
-    return [{**_dataset(pipeline, target, record.stage), "facets": facets, "outputFacets": counted}]
+    return [{**places.of(record.stage), "facets": facets, "outputFacets": counted}]
 
 
-def _column_lineage(pipeline: Pipeline, target: Target, stage: str) -> dict[str, Any]:
-    made = graph(pipeline)
+def _column_lineage(places: Places, stage: str) -> dict[str, Any]:
     fields = {
-        node.rpartition(".")[2]: {"inputFields": list(_fields(pipeline, target, read))}
-        for node, read in made.columns.items()
+        node.rpartition(".")[2]: {"inputFields": list(_fields(places, read))}
+        for node, read in graph(places.pipeline).columns.items()
         if node.rpartition(".")[0] == stage and read
     }
     return _facet("columnLineage", fields=fields)
 
 
-def _fields(pipeline: Pipeline, target: Target, read: Iterable[str]) -> Iterable[dict[str, Any]]:
+def _fields(places: Places, read: Iterable[str]) -> Iterable[dict[str, Any]]:
     for node in read:
         at, _, column = node.rpartition(".")
-        yield {**_dataset(pipeline, target, at), "field": column, "transformations": [{"type": "DIRECT"}]}
-
-
-def _dataset(pipeline: Pipeline, target: Target, stage: str) -> dict[str, str]:
-    """Namespace and name as OpenLineage names files and stores: where it lies."""
-    kind, _, name = stage.partition(".")
-    source = pipeline.sources.get(name) if kind == "sources" else None
-    if source is not None:
-        path = getattr(source, "path", None)
-        return _placed(f"{target.landing}/{path}") if path else _served(target, source)
-    return _placed(f"{target.warehouse}/{pipeline.pipeline}/{kind}/{name}")
+        yield {**places.of(at), "field": column, "transformations": [{"type": "DIRECT"}]}
 
 
 def _placed(path: str) -> dict[str, str]:

@@ -40,7 +40,7 @@ def _sent(pipeline: Pipeline, target: Target, stage: Stage, run_id: str) -> str:
     if not mine:
         return ""
     quality = [q for q in warehouse.quality() if (q.stage, q.run_id) == (stage.id, run_id)]
-    told = Told(mine[-1], quality, _types(warehouse, mine[-1]))
+    told = Told(mine[-1], quality, _types(warehouse, mine[-1]), warehouse.lent)
     return send(target, events(pipeline, target, told, Parent.of(os.environ.get(PARENT, ""))))
 
 

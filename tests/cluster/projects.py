@@ -34,6 +34,7 @@ submit:
   sizes:
     etl: {driver_memory: 1g, executor_memory: 800m, executor_cores: 1, executors: 2}
     train: {driver_memory: 1g, executor_memory: 800m, executor_cores: 1, executors: 2}
+    deep: {driver_memory: 1g, executor_memory: 800m, executor_cores: 1}
 spark:
   spark.driver.host: 127.0.0.1
   spark.executor.extraJavaOptions: "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -60,12 +61,13 @@ def land(project: Project) -> int:
 
 def few_flights(root: Path) -> Project:
     """The product's own conf and some days of two months; fused, and run when it is asked for."""
-
-    def asked_for(conf: Any) -> None:
-        conf.pop("schedule")
-        conf["airflow"] = {"fuse": True}
-
     project = flights(root, CANDIDATES)
-    project.change(asked_for)
+    project.change(fused)
     land_flights(project, months=(1, 2), days=(1, 2, 3))
     return project
+
+
+def fused(conf: Any) -> None:
+    """Stages side by side in one application, and none before a run is asked for."""
+    conf.pop("schedule")
+    conf["airflow"] = {"fuse": True}

@@ -3,15 +3,13 @@
 import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from e2e.project import Project, Said, land_flights, project
+from e2e.project import Project, Said, land_flights
+
+from deep.projects import flights_deep
 
 pytestmark = pytest.mark.spark
-
-CONF = Path(__file__).parents[2] / "conf" / "flights_deep.yml"
-NET = {"kind": "tabular_net", "hidden": [32, 16], "epochs": 4, "batch": 256, "learning_rate": 0.005}
 
 
 @dataclass(frozen=True)
@@ -23,20 +21,6 @@ class Story:
     again: Said
     april: Said
     report: str
-
-
-def flights_deep(root: Path, **options: Any) -> Project:
-    made = project(root, "flights_deep")
-    made.conf.write_bytes(CONF.read_bytes())
-
-    def small(conf: Any) -> None:
-        model = conf["models"]["late_arrival_net"]
-        model["candidates"] = [{**NET, **options}]
-        model["gates"] = [{"metric": "roc_auc", "min": 0.5}]
-
-    made.change(small)
-    land_flights(made, months=(1, 2, 3), days=(1, 2))
-    return made
 
 
 @pytest.fixture(scope="module")
