@@ -5,20 +5,26 @@ their own, whether or not those before were answered, and the clock of each
 starts at its moment; so a server that stalls pays for all that waited. One row
 of 16 numbers and a model of 100 trees (b08's). Servers have one process; the
 other core is the client's. `constant` is a server of the same kind that reads
-nothing and answers the same text: what the wire and the framework cost.
+nothing and answers the same text: what the wire and the framework cost. Last,
+another version takes the place of the one that answers, once a second: a reply
+that is none, or that names neither of them, counts as failed.
 """
 
 import asyncio
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
 from time import perf_counter, sleep
 from typing import Annotated, Any
 
@@ -30,7 +36,8 @@ from benchmarks.b08_scoring import NAMES, trained
 from benchmarks.project import sessions
 from pipelines.export import write
 
-TOKEN, CONNECTIONS, START_S, SLOW = "a-token-of-a-benchmark", 32, 120, 20
+TOKEN, CONNECTIONS, START_S, SLOW, SWAPPED = "a-token-of-a-benchmark", 32, 120, 20, 200
+VERSIONS = (1, 2)
 CONSTANT = """
 import sys, uvicorn
 from starlette.applications import Starlette
@@ -52,6 +59,7 @@ class Server:
     path: str
     body: bytes
     rate: int  # requests a second
+    moved: Path | None = None  # the folder that it serves, where others take its place; they lie beside it
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ class Found:
 
 def measured(server: Server, seconds: int) -> Found:
     """Start it, warm it up, ask it for some seconds."""
-    with serving(server) as (port, process):
+    with serving(server) as (port, process), moving(server.moved, port) if server.moved else nullcontext():
         asyncio.run(asked(server, port, 3))
         before = _cpu_s(process)
         latencies, failed = asyncio.run(asked(server, port, seconds))
@@ -99,8 +107,9 @@ async def asked(server: Server, port: int, seconds: int) -> tuple[list[float], i
         reader, writer = await free.get()
         writer.write(head.encode() + server.body)
         said = (await reader.readuntil(b"\r\n\r\n")).lower()
-        await reader.readexactly(int(said.split(b"content-length:")[1].split(b"\r\n")[0]))
-        taken.append((perf_counter() - due, said.startswith(b"http/1.1 200")))
+        answer = await reader.readexactly(int(said.split(b"content-length:")[1].split(b"\r\n")[0]))
+        latency, good = perf_counter() - due, said.startswith(b"http/1.1 200")
+        taken.append((latency, good and (not server.moved or json.loads(answer)["version"] in VERSIONS)))
         free.put_nowait((reader, writer))
 
     tasks = []
@@ -137,12 +146,43 @@ def serving(server: Server) -> Iterator[tuple[int, int]]:
         process.wait(START_S)
 
 
+@contextmanager
+def moving(served: Path, port: int) -> Iterator[None]:
+    """Once a second the other version takes the place of the one in a folder, and its server is told to look."""
+    over = Event()
+
+    def move() -> None:
+        for version in cycle(reversed(VERSIONS)):
+            if over.wait(1):
+                return
+            shutil.copytree(_version(served, version), served, dirs_exist_ok=True)
+            asked = urllib.request.Request(f"http://127.0.0.1:{port}/reload", method="POST")
+            asked.add_header("Authorization", f"Bearer {TOKEN * 2}")
+            with urllib.request.urlopen(asked, timeout=START_S) as reply:
+                assert json.load(reply) == {"version": version, "changed": True}
+
+    mover = Thread(target=move)
+    mover.start()
+    try:
+        yield
+    finally:
+        over.set()
+        mover.join()
+
+
+def _version(served: Path, version: int) -> Path:
+    return served.with_name(f"{served.name}-{version}")
+
+
 def servers(scratch: Path, graph: bytes, rate: int) -> list[Server]:
-    """Ours, the constant, MLflow's; ours once more at the rate that MLflow's can bear."""
+    """Ours, the constant, MLflow's; ours once more at the rate that MLflow's can bear, and while its version moves."""
     row = dict(zip(NAMES, np.random.default_rng(1).normal(size=len(NAMES)).round(6).tolist(), strict=True))
-    told: Mapping[str, Any] = {"model": "b10.yes", "version": 1, "certificate": {}, "rows": [row]}
-    write(scratch / "exported", "onnx", graph, told)
-    ours = [sys.executable, "-m", "pipelines.serve", str(scratch / "exported"), "--port", "PORT"]
+    served = scratch / "exported"
+    for version in VERSIONS:
+        told: Mapping[str, Any] = {"model": "b10.yes", "version": version, "certificate": {}, "rows": [row]}
+        write(_version(served, version), "onnx", graph, told)
+    shutil.copytree(_version(served, 1), served)
+    ours = [sys.executable, "-m", "pipelines.serve", str(served), "--port", "PORT"]
     mlflow = [str(Path(sys.executable).parent / "mlflow"), "models", "serve", "-m", str(scratch / "mlflow")]
     mlflow += ["--env-manager", "local", "-p", "PORT", "-w", "1"]
     split = json.dumps({"dataframe_split": {"columns": list(NAMES), "data": [list(row.values())]}}).encode()
@@ -152,6 +192,7 @@ def servers(scratch: Path, graph: bytes, rate: int) -> list[Server]:
         Server("ours", ours, "/score", body, rate),
         Server("ours", ours, "/score", body, SLOW),
         Server("mlflow models serve", mlflow, "/invocations", split, SLOW),
+        Server("ours, its version moved each second", ours, "/score", body, SWAPPED, served),
     ]
 
 
