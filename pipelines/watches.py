@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pipelines.columns import near
 from pipelines.spec import Monitor, Pipeline
+from pipelines.spec.monitor import ERRORS, USUAL_METRIC
 
 
 def unwatchable(monitor: Monitor, pipeline: Pipeline) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -12,8 +13,10 @@ def unwatchable(monitor: Monitor, pipeline: Pipeline) -> Iterator[tuple[tuple[st
         yield ("scores",), f"no scores '{monitor.scores}'{near(monitor.scores, pipeline.scores)}"
         return
     model = pipeline.models.get(pipeline.scores[monitor.scores].model)
-    if model and model.task != "binary":
-        yield ("scores",), f"{monitor.scores} are of task: {model.task}; a monitor watches scores of yes or no"
+    if model and model.task not in USUAL_METRIC:
+        yield ("scores",), f"{monitor.scores} are of task: {model.task}; a monitor watches {' or '.join(USUAL_METRIC)}"
+    elif model and (asked := monitor.performance.metric) and (asked in ERRORS) != (model.task == "regression"):
+        yield ("performance", "metric"), f"a task {model.task} has no metric '{asked}'"
     feature = pipeline.features.get(pipeline.scores[monitor.scores].of)
     for key, columns in (("features", monitor.drift.features), ("ignore", monitor.drift.ignore)):
         for column in columns:

@@ -31,8 +31,8 @@ from pipelines.state import Record
 from pipelines.told import Tally
 
 JANUARY, FEBRUARY, MARCH = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
-WATCH = Monitor(scores="daily")
-GOOD = Seen(rows=1_000, compared=5, labelled=900, positives=200, before=0.7, true=(0.7, 0.68, 0.72), estimated=0.69)
+WATCH = Monitor(scores="daily").of("binary")
+GOOD = Seen(rows=1_000, compared=5, labelled=900, before=0.7, true=(0.7, 0.68, 0.72), estimated=0.69)
 
 
 def histograms(seed: int, bins: int = 12) -> tuple[list[int], list[int]]:
@@ -329,7 +329,7 @@ def test_resampled_counts_have_both_labels_and_the_mean_that_they_were_drawn_fro
          ["roc_auc 0.6000 (0.5800 to 0.6200), 0.1000 below 0.7000", "none of 5 features drifted"]),
         (Seen(**{**vars(GOOD), "true": (0.6, 0.4, 0.8)}), "wait",  # may be chance
          ["roc_auc 0.6000 (0.4000 to 0.8000) holds against 0.7000", "none of 5 features drifted"]),
-        (Seen(**{**vars(GOOD), "labelled": 0, "positives": 0, "true": None}), "wait",
+        (Seen(**{**vars(GOOD), "labelled": 0, "true": None}), "wait",
          ["labels of 0 of 1,000 rows are known; roc_auc is estimated at 0.6900, against 0.7000",
           "none of 5 features drifted"]),
         (Seen(**{**vars(GOOD), "labelled": 0, "true": None, "estimated": 0.6}), "investigate",
@@ -337,8 +337,8 @@ def test_resampled_counts_have_both_labels_and_the_mean_that_they_were_drawn_fro
           "none of 5 features drifted"]),
         (Seen(**{**vars(GOOD), "labelled": 0, "true": None, "estimated": None}), "investigate",
          ["labels of 0 of 1,000 rows are known; roc_auc cannot be estimated either", "none of 5 features drifted"]),
-        (Seen(**{**vars(GOOD), "positives": 0, "true": None}), "wait",
-         ["all 900 rows that have a label lack what it asks for; roc_auc is estimated at 0.6900, against 0.7000",
+        (Seen(**{**vars(GOOD), "untold": "all 900 rows lack it", "true": None}), "wait",
+         ["all 900 rows lack it; roc_auc is estimated at 0.6900, against 0.7000",
           "none of 5 features drifted"]),
         (Seen(**{**vars(GOOD), "scores": 0.31}), "wait",
          ["roc_auc 0.7000 (0.6800 to 0.7200) holds against 0.7000", "none of 5 features drifted",
@@ -372,11 +372,29 @@ def test_a_window_has_a_verdict_and_its_reasons(seen, verdict, reasons):
 
 
 def test_the_limits_are_those_of_the_conf():
-    monitor = Monitor(scores="daily", rows=2_000, performance=Performance(drop=0.2))
+    monitor = Monitor(scores="daily", rows=2_000, performance=Performance(drop=0.2)).of("binary")
 
     assert judge(monitor, GOOD).reasons == ("nothing is checked: 1,000 rows, 2,000 are needed",)
-    strict = WATCH.model_copy(update={"performance": Performance(drop=0.01, labelled=0.95)})
+    strict = WATCH.model_copy(update={"performance": Performance(drop=0.01, labelled=0.95).of("binary")})
     assert judge(strict, GOOD).reasons[0].startswith("labels of 900 of 1,000 rows are known")
+
+
+@pytest.mark.parametrize(
+    ("true", "verdict", "reason"),
+    [
+        ((12.5, 12.0, 13.0), "retrain", "mae 12.5000 (12.0000 to 13.0000), 25% above 10.0000"),
+        ((12.5, 9.0, 16.0), "wait", "mae 12.5000 (9.0000 to 16.0000) holds against 10.0000"),  # may be chance
+        ((10.9, 10.8, 11.0), "wait", "mae 10.9000 (10.8000 to 11.0000) holds against 10.0000"),  # not a tenth
+        ((2.0, 1.9, 2.1), "wait", "mae 2.0000 (1.9000 to 2.1000) holds against 10.0000"),
+        (None, "unchecked", "no label is known; mae is known by labels alone"),
+    ],
+)
+def test_an_error_is_worse_where_it_is_larger(true, verdict, reason):
+    seen = replace(GOOD, before=10.0, true=true, estimated=None, estimable=False)
+
+    said = judge(Monitor(scores="daily").of("regression"), seen)
+
+    assert (said.verdict, said.reasons[0]) == (verdict, reason)
 
 
 def test_what_answers_hang_on_is_judged_where_it_is_watched():

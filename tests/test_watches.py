@@ -25,7 +25,7 @@ def test_a_monitor_needs_no_more_than_its_scores(tmp_path):
 
     watch = pipeline.monitors["watch"]
     assert (watch.window, watch.reference, watch.rows, watch.retrain) == ("month", "training", 100, None)
-    assert (watch.drift.statistic, watch.performance.metric, watch.performance.drop) == ("psi", "roc_auc", 0.05)
+    assert (watch.drift.statistic, watch.performance.metric, watch.performance.drop) == ("psi", None, None)
     assert [watch.drift.limit("x", s) for s in ("psi", "jensen_shannon", "wasserstein")] == [0.2, 0.1, 0.1]
 
 
@@ -51,6 +51,8 @@ def test_a_monitor_stands_after_its_scores(tmp_path):
         ("watch: {scores: late_daily, window: 1 month}",
          "monitors.watch.window: should be 'day', 'week' or 'month', got '1 month'"),
         ("watch: {scores: late_daily, retrain: {}}", "monitors.watch.retrain.cooldown: missing"),
+        ("watch: {scores: late_daily, performance: {metric: mae}}",
+         "monitors.watch.performance.metric: a task binary has no metric 'mae'"),
         ("watch: {scores: late_daily, performance: {drop: 2}}",
          "monitors.watch.performance.drop: should be less than 1, got 2"),
     ],

@@ -249,3 +249,53 @@ def test_what_a_training_saw_ends_with_its_newest_day_even_if_a_gate_refused_it(
 )
 def test_a_window_has_an_end_and_a_name(period, until, said):
     assert (end(MONTHS[1], period).date().isoformat(), name(MONTHS[1], period)) == (until, said)
+
+
+NUMBERS = History((record("models.m", {**TRAINED, "test": {"mae": [2.0, 1.9, 2.1], "rmse": [2.5, 2.4, 2.6]}}),), ())
+
+
+def numbers(seed: int, spread: float, shift: float = 0.0, rows: int = 400) -> tuple[dict[str, Any], np.ndarray]:
+    """What Spark counts of predictions about 100 and their errors; and the errors."""
+    rng = np.random.default_rng(seed)
+    scores, errors = rng.normal(100 + shift, 10, rows), rng.normal(0, spread, rows)
+    places = np.ceil(np.log(scores / 1e-6) / np.log(1.05)).astype(int).tolist()
+    sums = {n: float((np.abs(errors) ** p).sum()) for n, p in (("absolute", 1), ("square", 2), ("fourth", 4))}
+    counted = {str(p): places.count(p) for p in places}
+    return {"scores": counted, "sum": float(scores.sum()), "labelled": rows, **sums, "unscored": 0}, errors
+
+
+def judged_numbers(*windows: dict[str, Any], **monitor: Any) -> list[dict[str, Any]]:
+    made = totals(*({"x": rows(400), "": each} for each in windows))
+    subject = Subject("monitors.w", Monitor(scores="s", **monitor), "m", "features.f", "regression")
+    return watched(NUMBERS, subject, made, set(made.windows))["windows"]
+
+
+@pytest.mark.parametrize("metric", ["mae", "rmse"])
+def test_errors_of_numbers_are_theirs_and_the_interval_is_the_bootstraps(metric):
+    counted, errors = numbers(1, spread=2.5)
+
+    (window,) = judged_numbers(counted, performance={"metric": metric})
+
+    of = (lambda e: np.abs(e).mean()) if metric == "mae" else (lambda e: np.sqrt((e**2).mean()))
+    drawn = [of(np.random.default_rng(s).choice(errors, len(errors))) for s in range(500)]
+    value, low, high = window["performance"]["true"]
+    assert value == pytest.approx(of(errors), rel=1e-6)
+    assert (low, high) == pytest.approx(np.percentile(drawn, [2.5, 97.5]), rel=0.02)
+    assert window["score_mean"] == pytest.approx(100, abs=2)
+
+
+def test_larger_errors_ask_for_training_and_moved_numbers_are_seen():
+    (calm, worse, moved) = judged_numbers(numbers(1, 2.5)[0], numbers(2, 5.0)[0], numbers(3, 2.5, shift=20)[0])
+
+    assert (calm["verdict"], worse["verdict"], moved["verdict"]) == ("wait", "retrain", "wait")
+    assert worse["score_psi"] < 0.2 < 1 < moved["score_psi"]
+    assert moved["reasons"][-1].startswith("scores drifted from the window before (psi")
+
+
+def test_without_labels_the_errors_of_numbers_are_unchecked():
+    unlabelled = {**numbers(1, 2.5)[0], "labelled": 0, "absolute": 0.0, "square": 0.0, "fourth": 0.0}
+
+    (window,) = judged_numbers(unlabelled)
+
+    assert (window["verdict"], window["performance"]["true"]) == ("unchecked", None)
+    assert window["reasons"][0] == "labels of 0 of 400 rows are known; mae is known by labels alone"

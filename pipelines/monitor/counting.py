@@ -6,6 +6,7 @@ Every function scans its frame once and brings counts to the driver, never rows.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from math import log
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
@@ -18,6 +19,8 @@ from pipelines.spec.monitor import Period
 ERROR = 0.001  # of a quantile, as a share of the rows
 Counts = dict[str, Json]
 UNKNOWN, UNSCORED = "unknown", "unscored"
+RATIO, SMALLEST, LARGEST = 1.05, 1e-6, 1e60  # of bins of numbers; between 0 and the smallest there is one
+POWERS = {"absolute": 1, "square": 2, "fourth": 4}  # of errors
 
 
 def window_of(time: str, period: Period) -> Column:
@@ -100,6 +103,38 @@ def count_scores(
         counts[UNSCORED] += by_bin.pop(None, 0)
         counts[UNKNOWN if row["y"] is None else str(row["y"])] = {str(place): rows for place, rows in by_bin.items()}
     return found
+
+
+def count_numbers(scored: DataFrame, score: str, label: str, window: Column) -> dict[tuple[int | None, int], Counts]:
+    """(window, model version) -> rows by bin of the score, its sum; labelled rows, and powers of their errors, summed.
+
+    scored: with `model_version`; label a number or null. Bins have equal ratios, by sign. Cost: as `count_scores`.
+    """
+    at = F.col(score)
+    known = at.isNotNull() & ~F.isnan(at) & (F.abs(at) < LARGEST)
+    size = F.ceil(F.log(F.greatest(F.abs(at) / SMALLEST, F.lit(1.0))) / log(RATIO)).cast("int")
+    place = F.when(known, F.signum(at).cast("int") * size)
+    error = F.when(known, F.abs(at - F.col(label)))
+    group = scored.select(window.alias("w"), F.col("model_version").alias("v"), place.alias("b"), at, error.alias("e"))
+    sums = [F.sum(F.pow("e", F.lit(power))).alias(name) for name, power in POWERS.items()]
+    counted = group.groupBy("w", "v", "b").agg(
+        F.count("*").alias("rows"), F.sum(score).alias("sum"), F.count("e").alias("labelled"), *sums
+    )
+    found: dict[tuple[int | None, int], Counts] = {}
+    for row in counted.toArrow().to_pylist():
+        counts = found.setdefault((row["w"], row["v"]), no_numbers())
+        if row["b"] is None:
+            counts[UNSCORED] += row["rows"]
+            continue
+        counts["scores"][str(row["b"])] = row["rows"]
+        for name in ("sum", "labelled", *POWERS):
+            counts[name] += row[name] or 0
+    return found
+
+
+def no_numbers() -> Counts:
+    """The counts of no numbers."""
+    return {"scores": {}, "sum": 0.0, "labelled": 0, **dict.fromkeys(POWERS, 0.0), UNSCORED: 0}
 
 
 def no_scores() -> Counts:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Literal
 
 from pipelines.spec import length_words
-from pipelines.spec.monitor import Monitor, Retrain
+from pipelines.spec.monitor import ERRORS, Monitor, Retrain
 
 Verdict = Literal["retrain", "investigate", "unchecked", "wait"]
 SEVERITY: tuple[Verdict, ...] = ("wait", "unchecked", "investigate", "retrain")
@@ -32,11 +32,12 @@ class Seen:
     no_reference: str = ""  # why there is none
     first: bool = False  # it would be held against the window before, and there is none
     labelled: int = 0
-    positives: int = 0
+    untold: str = ""  # why the labels that are known cannot tell
     unscored: int = 0
     before: float | None = None  # the metric to hold it against
     true: tuple[float, float, float] | None = None  # the metric by known labels, and its interval
     estimated: float | None = None
+    estimable: bool = True  # whether there is such a thing for its task
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,10 @@ def _performance(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:
         return _by_estimate(monitor, seen, unknown)
     value, low, high = seen.true
     shown = f"{asked.metric} {value:.4f} ({low:.4f} to {high:.4f})"
-    if value < seen.before - asked.drop and high < seen.before:
-        return "retrain", f"{shown}, {seen.before - value:.4f} below {seen.before:.4f}"
+    lost, best = asked.lost(value, seen.before), low if asked.metric in ERRORS else high
+    if lost > (asked.drop or 0) and asked.lost(best, seen.before) > 0:
+        by = f"{lost:.0%} above" if asked.metric in ERRORS else f"{lost:.4f} below"
+        return "retrain", f"{shown}, {by} {seen.before:.4f}"
     return "wait", f"{shown} holds against {seen.before:.4f}"
 
 
@@ -86,19 +89,17 @@ def _not_known(monitor: Monitor, seen: Seen) -> str:
     share = seen.labelled / seen.rows
     if share < monitor.performance.labelled or seen.labelled < monitor.rows:
         return f"labels of {seen.labelled:,} of {seen.rows:,} rows are known"
-    if seen.positives in (0, seen.labelled):
-        which = "have" if seen.positives else "lack"
-        return f"all {seen.labelled:,} rows that have a label {which} what it asks for"
-    return ""
+    return seen.untold
 
 
 def _by_estimate(monitor: Monitor, seen: Seen, unknown: str) -> tuple[Verdict, str]:
     asked = monitor.performance
+    if not seen.estimable:
+        return "unchecked", f"{unknown or 'no label is known'}; {asked.metric} is known by labels alone"
     if seen.estimated is None or seen.before is None:
         return "investigate", f"{unknown}; {asked.metric} cannot be estimated either"
     said = f"{unknown}; {asked.metric} is estimated at {seen.estimated:.4f}, against {seen.before:.4f}"
-    lost = seen.estimated < seen.before - asked.drop
-    return ("investigate" if lost else "wait"), said
+    return ("investigate" if asked.lost(seen.estimated, seen.before) > (asked.drop or 0) else "wait"), said
 
 
 def _drift(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:

@@ -17,12 +17,13 @@ from pipelines.monitor import counting
 from pipelines.monitor.causes import with_causes
 from pipelines.monitor.deciding import MOST_NAMED
 from pipelines.monitor.tallies import Key, Totals
+from pipelines.monitor.trained import Trained, trained
 from pipelines.run import scratch
 from pipelines.run.attributing import Attributed, attributed
 from pipelines.run.context import Context
 from pipelines.run.locating import located
 from pipelines.run.tallying import NEXT, VERSION, Watched, counted, learned_rows, new_rows, within
-from pipelines.run.watching import Hang, Subject, Trained, trained, watched
+from pipelines.run.watching import Hang, Subject, watched
 from pipelines.spending import prediction, priced
 from pipelines.state import Intent, Record
 from pipelines.told import Tally
@@ -43,7 +44,8 @@ def watch(ctx: Context) -> Record:
     ctx.lock.confirm()
     ctx.warehouse.remember(found)
     totals = Totals.of([*before, *found])
-    subject = Subject(ctx.stage.id, seen.monitor, seen.model, seen.features, _training_usd(ctx, seen), until)
+    task, usd = ctx.pipeline.models[seen.model].task, _training_usd(ctx, seen)
+    subject = Subject(ctx.stage.id, seen.monitor, seen.model, seen.features, task, usd, until)
     touched = _touched(ctx, intent, found, totals)
     hang = _hang(ctx, seen, intent, touched)
     judged = watched(ctx.history, subject, totals, touched, hang)

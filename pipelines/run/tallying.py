@@ -21,8 +21,8 @@ from pipelines.models.base import Inputs
 from pipelines.monitor import counting
 from pipelines.monitor.tallies import SCORE as THE_SCORE
 from pipelines.monitor.tallies import Totals
+from pipelines.monitor.trained import Trained, trained
 from pipelines.run.context import Context
-from pipelines.run.watching import Trained, trained
 from pipelines.spec import Feature, Monitor
 from pipelines.spec.task import LABEL, SCORE
 from pipelines.state import Intent
@@ -207,7 +207,12 @@ def _scores(ctx: Context, seen: Watched, intent: Intent, before: Totals, windows
                      seen, windows)  # fmt: skip
     labels = _labels(ctx, seen, intent, windows, intent.now)
     rows = scored.join(labels, list(seen.feature.keys), "left")
-    found: dict[Any, Any] = counting.count_scores(rows, SCORE, LABEL, seen.window, BINS)
+    number = ctx.pipeline.models[seen.model].task == "regression"
+    found: dict[Any, Any] = (
+        counting.count_numbers(rows, SCORE, LABEL, seen.window)
+        if number
+        else counting.count_scores(rows, SCORE, LABEL, seen.window, BINS)
+    )
     gone = {(w, v) for w, v in _known(before) if w in windows} - set(found)
     for (start, version), counts in {**found, **{key: counting.no_scores() for key in gone}}.items():
         yield replace(_blank(ctx, intent), model_version=version, window=counting.moment_of(start), counts=counts)

@@ -10,51 +10,20 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
-from pipelines.evaluate import binary
-from pipelines.evaluate.base import Counts
-from pipelines.evaluate.binary import BINS
-from pipelines.monitor import deciding, estimating
+from pipelines.monitor import deciding
 from pipelines.monitor.comparing import Compared, compare
 from pipelines.monitor.deciding import Closed, Said, Seen
 from pipelines.monitor.history import newest_windows
 from pipelines.monitor.statistics import chi_squared, psi
-from pipelines.monitor.tallies import SCORE, Key, Reference, Totals, by_label, rows_of, scored
+from pipelines.monitor.tallies import SCORE, Key, Reference, Totals, rows_of
+from pipelines.monitor.trained import Trained, trained
+from pipelines.run.answers import ANSWERS, Answers
 from pipelines.spec import Monitor
 from pipelines.spec.monitor import USUAL, Period
 from pipelines.state import History
 
-RESAMPLES, SEED, CONFIDENCE = 200, 20130101, 0.95
-BARS = 20  # of scores, to compare a window with the one before
 Hang = Mapping[Key, Mapping[str, Any]]  # window -> as attribution.compared has it
 UNRECORDED = "no run that is recorded here trained version {}, or its training slice cannot be read"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What the run record of a training says of a model version."""
-
-    version: int
-    features: int  # version of the feature table
-    first: str  # days of its training slice
-    last: str
-    threshold: float
-    test: Mapping[str, Sequence[float]]  # metric -> value, and its interval
-    calibration: Sequence[Sequence[float]]
-
-
-def trained(history: History, model: str, features: str, version: int) -> Trained | None:
-    """By the newest record that made the version; None where there is none."""
-    mine = (r for r in reversed(history.records) if r.stage == f"models.{model}")
-    record = next((r for r in mine if r.detail.get("version") == version and features in r.inputs), None)
-    if record is None:
-        return None
-    d, train = record.detail, record.detail["splits"]["train"]
-    points = d.get("curves", {}).get("calibration", ())
-    return Trained(
-        version, record.inputs[features]["upto"], train["from"], train["to"], d.get("threshold", 0.5), d["test"], points
-    )
 
 
 @dataclass(frozen=True)
@@ -65,6 +34,7 @@ class Subject:
     monitor: Monitor
     model: str
     features: str
+    task: str = "binary"
     usd: Decimal | None = None  # what a training is likely to cost
     until: datetime | None = None  # of the newest row of the spine, scored or not
 
@@ -76,12 +46,13 @@ def watched(
 
     hang: what the answers of a window hang on, beside the training slice.
     """
-    monitor, model = subject.monitor, subject.model
+    monitor, model = subject.monitor.of(subject.task), subject.model
     made = {v: trained(history, model, subject.features, v) for _, v in totals.windows}
     mine = [r for r in history.records if r.stage == subject.stage and r.status == "ok"]
     held = {_key(w): w for w in newest_windows(mine)} if len(touched) < len(totals.windows) else {}
     missing = set(_missing(totals.windows, monitor.window, subject.until)) - set(held)
-    found = {key: _Watch(monitor, totals, made, hang or {}).window(key) for key in sorted({*touched, *missing})}
+    watch = _Watch(monitor, ANSWERS[subject.task], totals, made, hang or {})
+    found = {key: watch.window(key) for key in sorted({*touched, *missing})}
     said = deciding.decide(_closed(subject, {**held, **found}), monitor.retrain, learned(history, model), subject.usd)
     decision = {"verdict": said.verdict, "reasons": list(said.reasons), "asks": monitor.retrain is not None}
     return {"model": model, "windows": [found[key] for key in sorted(found)], "decision": decision}
@@ -150,6 +121,7 @@ class _Watch:
     """All that a window is judged by."""
 
     monitor: Monitor
+    answers: Answers
     totals: Totals
     made: Mapping[int, Trained | None]
     hang: Hang
@@ -157,7 +129,6 @@ class _Watch:
     def window(self, key: Key) -> dict[str, Any]:
         """Everything that is said of a window and the model version that scored it."""
         start, version = key
-        counts = self._counts(key)
         compared = self._compared(key)
         performance = self._performance(key)
         seen = self._seen(key, compared, performance)
@@ -171,7 +142,7 @@ class _Watch:
             "features": [c.as_json() for c in compared],
             "drifted": [c.feature for c in compared if c.drifted],
             "score_psi": self._score_moved(key)[0],
-            "score_mean": _mean(scored(counts.get(SCORE, {}), BINS)),
+            "score_mean": self.answers.mean(self._scores(key)),
             "performance": performance,
             "attribution": self.hang.get(key),
             "verdict": said.verdict,
@@ -181,6 +152,9 @@ class _Watch:
     def _counts(self, key: Key) -> Mapping[str, Any]:
         return self.totals.windows.get(key, {})
 
+    def _scores(self, key: Key | None) -> Mapping[str, Any]:
+        return self._counts(key).get(SCORE, {}) if key else {}
+
     def _before(self, key: Key) -> Key | None:
         """The window of the same version before this one."""
         start, version = key
@@ -188,7 +162,7 @@ class _Watch:
 
     def _compared(self, key: Key) -> tuple[Compared, ...]:
         reference, counts = self.totals.references.get(key[1], Reference()), self._counts(key)
-        if rows_of(counts.get(SCORE, {})) < self.monitor.rows:
+        if self.answers.rows(self._scores(key)) < self.monitor.rows:
             return ()
         held: Mapping[str, Any] = reference.counts
         if self.monitor.reference == "previous":
@@ -198,33 +172,30 @@ class _Watch:
 
     def _performance(self, key: Key) -> dict[str, Any]:
         """The metric by what happened, by estimate, and what both are held against; None for what is not known."""
-        asked, made = self.monitor.performance, self.made.get(key[1])
-        counts, test = self._counts(key).get(SCORE, {}), made.test.get(asked.metric) if made else None
-        calibration = estimating.calibrate(made.calibration if made else ())
-        likely = estimating.expected(scored(counts, BINS), calibration)
-        threshold = made.threshold if made else 0.5
+        metric, made, scores = self.monitor.performance.metric, self.made.get(key[1]), self._scores(key)
+        assert metric
+        estimated, error = self.answers.estimated(scores, metric, made)
         return {
-            "metric": asked.metric,
-            "before": self._held_against(key, test),
-            "true": _interval(by_label(counts, BINS), asked.metric, threshold),
-            "estimated": _value(likely, asked.metric, threshold) if made else None,
-            "calibration_error": calibration.error,
+            "metric": metric,
+            "before": self._held_against(key, metric),
+            "true": self.answers.true(scores, metric, made),
+            "estimated": estimated,
+            "calibration_error": error,
         }
 
-    def _held_against(self, key: Key, test: Sequence[float] | None) -> float | None:
-        before = self._before(key) if self.monitor.reference == "previous" else None
-        counts = by_label(self.totals.windows[before].get(SCORE, {}), BINS) if before else None
-        made = self.made.get(key[1])
-        if counts is not None and made and counts.sum() >= self.monitor.rows:
-            return _value(counts, self.monitor.performance.metric, made.threshold)
+    def _held_against(self, key: Key, metric: str) -> float | None:
+        made, before = self.made.get(key[1]), self._scores(self._before(key))
+        test = made.test.get(metric) if made else None
+        previous = self.monitor.reference == "previous"
+        if made and previous and self.answers.labelled(before) >= self.monitor.rows:
+            return self.answers.value(before, metric, made)
         return float(test[0]) if test else None
 
     def _seen(self, key: Key, compared: Sequence[Compared], performance: Mapping[str, Any]) -> Seen:
         counts, reference = self._counts(key), self.totals.references.get(key[1])
-        score = counts.get(SCORE, {})
-        labelled = by_label(score, BINS)
+        score = self._scores(key)
         return Seen(
-            rows=rows_of(score),
+            rows=self.answers.rows(score),
             compared=len(compared),
             counted=min((rows_of(c) for n, c in counts.items() if n != SCORE), default=None),
             drifted=tuple((c.feature, c.statistic, c.distance) for c in compared if c.drifted),
@@ -232,12 +203,13 @@ class _Watch:
             attribution=self.hang[key]["ndcg"] if key in self.hang else None,
             no_reference="" if reference else UNRECORDED.format(key[1]),
             first=self.monitor.reference == "previous" and self._before(key) is None,
-            labelled=int(labelled.sum()),
-            positives=int(labelled[:, 1].sum()),
+            labelled=self.answers.labelled(score),
+            untold=self.answers.untold(score),
             unscored=score.get("unscored", 0),
             before=performance["before"],
             true=tuple(performance["true"]) if performance["true"] else None,
             estimated=performance["estimated"],
+            estimable=self.answers.estimable,
         )
 
     def _score_drift(self, key: Key) -> float | None:
@@ -246,38 +218,8 @@ class _Watch:
         return distance if far else None
 
     def _score_moved(self, key: Key) -> tuple[float | None, float]:
-        """PSI of the scores against the window before, over 20 equal bins, and its chance; None: one has no rows."""
-        before = self._before(key)
-        sides = [_bars(scored(self._counts(k).get(SCORE, {}), BINS)).tolist() for k in (before, key) if k]
-        if len(sides) < 2 or not all(map(sum, sides)):
+        """PSI of the scores against the window before, in twenty bars, and its chance; None: one has no rows."""
+        sides = self.answers.bars(self._scores(self._before(key)), self._scores(key))
+        if not all(map(sum, sides)):
             return None, 1.0
         return round(psi(*sides), 6), chi_squared(*sides)[1]
-
-
-def _bars(rows: Counts) -> Counts:
-    return np.asarray(np.add.reduceat(rows, [i * len(rows) // BARS for i in range(BARS)]))
-
-
-def _mean(rows: Counts) -> float | None:
-    middle = (np.arange(len(rows)) + 0.5) / len(rows)
-    return round(float(rows @ middle / rows.sum()), 6) if rows.sum() else None
-
-
-def _value(counts: Counts, metric: str, threshold: float) -> float | None:
-    """A metric of a histogram; None where a label has no rows."""
-    if not all(counts.sum(axis=0) > 0):
-        return None
-    direct = {"roc_auc": binary.roc_auc, "average_precision": binary.average_precision}
-    made = direct[metric](counts) if metric in direct else binary.metrics(counts, threshold)[metric]
-    return round(made, 6)
-
-
-def _interval(counts: Counts, metric: str, threshold: float) -> list[float] | None:
-    """[value, low, high] at 95 %, by resampling rows; None where a label has no rows."""
-    value = _value(counts, metric, threshold)
-    drawn = estimating.resampled(counts, RESAMPLES, SEED) if value is not None else []
-    found = sorted(v for v in (_value(c, metric, threshold) for c in drawn) if v is not None)
-    if value is None or not found:
-        return None
-    cut = int(len(found) * (1 - CONFIDENCE) / 2)
-    return [value, found[cut], found[-1 - cut]]

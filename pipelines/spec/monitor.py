@@ -7,7 +7,9 @@ from pydantic import Field
 
 from pipelines.spec.base import Column, Length, Name, Spec
 
-Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"]  # of yes or no
+Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "mae", "rmse"]
+ERRORS = ("mae", "rmse")  # of a number; the others are of yes or no
+USUAL_METRIC: dict[str, Metric] = {"binary": "roc_auc", "regression": "mae"}  # by task: what can be watched
 Period = Literal["day", "week", "month"]
 Statistic = Literal["psi", "jensen_shannon", "wasserstein"]
 USUAL: dict[Statistic, float] = {"psi": 0.2, "jensen_shannon": 0.1, "wasserstein": 0.1}
@@ -39,11 +41,26 @@ class Attribution(Spec):
 class Performance(Spec):
     """When the model counts as worse than it was."""
 
-    metric: Metric = "roc_auc"
-    drop: float = Field(default=0.05, gt=0, lt=1, description="so far below the reference, and surely below it")
+    metric: Metric | None = Field(default=None, description="by default roc_auc; of a number mae")
+    drop: float | None = Field(
+        default=None, gt=0, lt=1,
+        description="so far below the reference, and surely below it: 0.05; an error above it by a share of it: 0.1",
+    )  # fmt: skip
     labelled: float = Field(
         default=0.5, gt=0, le=1, description="share of rows whose label has to be known; until then the estimate warns"
     )
+
+    def of(self, task: str) -> "Performance":
+        """With what it says by default of a task."""
+        metric = self.metric or USUAL_METRIC[task]
+        drop = self.drop or (0.1 if metric in ERRORS else 0.05)
+        return self.model_copy(update={"metric": metric, "drop": drop})
+
+    def lost(self, value: float, before: float) -> float:
+        """How far a metric is worse than what it is held against, as `drop` counts it; below 0 where it is better."""
+        if self.metric in ERRORS:
+            return value / before - 1 if before else float(value > 0)
+        return before - value
 
 
 class Retrain(Spec):
@@ -68,3 +85,7 @@ class Monitor(Spec):
     performance: Performance = Performance()
     attribution: Attribution | None = Field(default=None, description="watched where it stands; `{}` is enough")
     retrain: Retrain | None = Field(default=None, description="without it a monitor only says what it would do")
+
+    def of(self, task: str) -> "Monitor":
+        """With what it says by default of a task."""
+        return self.model_copy(update={"performance": self.performance.of(task)})

@@ -295,3 +295,30 @@ def test_an_order_that_is_forgotten_leaves_features_and_scores_and_the_models_th
         "shop.returns@1: version 0 of features.placed cannot be read any more: its files are gone; "
         "`lakeloom run --full-refresh models.returns` trains anew",
     )
+
+
+def test_a_number_is_watched_by_its_errors(spark, tmp_path):
+    """The label is what an order costs: ten and thirty more if it comes back; in May x says the opposite of that."""
+    made = project(tmp_path, "shop")
+    model = {"features": "placed", "label": "10 + 30 * y", "task": "regression", "gates": [],
+             "candidates": [{"kind": "linear_regression"}]}  # fmt: skip
+    watch = {"scores": "daily", "rows": 50, "performance": {"metric": "rmse"}, "attribution": {"rows": 200}}
+    made.write(**{**CONF, "models": {"returns": model}, "monitors": {"watch": watch}})
+    for number in (1, 2, 3):
+        land(made, str(number), month(number))
+    assert made.lakeloom("run").error == ""
+    april, may = month(4), month(5, flipped=True)
+    land(made, "later", [*april, *may, *month(6, rows=2)])
+
+    said = made.lakeloom("run")
+
+    scores = {r["id"]: r["score"] for r in made.rows("scores.daily")}
+    for number, rows in ((4, april), (5, may)):
+        errors = [scores[r["id"]] - 10 - 30 * r["y"] for r in rows if r["known"] < FAR]
+        seen = window(json.loads(made.lakeloom("monitor", "--format", "json").out), number)
+        assert (seen["labelled"], seen["rows"]) == (len(errors), ROWS)
+        assert seen["performance"]["true"][0] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-5)
+        assert seen["verdict"] == ("wait" if number == 4 else "retrain")
+    assert "monitor watch: retrain" in said.out and "May 2024: rmse " in said.out
+    made.lakeloom("report")
+    assert "RMSE over windows" in (made.root / ".lakeloom" / "shop.html").read_text()

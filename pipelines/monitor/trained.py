@@ -1,0 +1,32 @@
+"""What the run record of a training says of a model version."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipelines.state import History
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Of its training slice, its answers on the test slice, and its threshold."""
+
+    version: int
+    features: int  # version of the feature table
+    first: str  # days of its training slice
+    last: str
+    threshold: float
+    test: Mapping[str, Sequence[float]]  # metric -> value, and its interval
+    calibration: Sequence[Sequence[float]]
+
+
+def trained(history: History, model: str, features: str, version: int) -> Trained | None:
+    """By the newest record that made the version; None where there is none."""
+    mine = (r for r in reversed(history.records) if r.stage == f"models.{model}")
+    record = next((r for r in mine if r.detail.get("version") == version and features in r.inputs), None)
+    if record is None:
+        return None
+    d, train = record.detail, record.detail["splits"]["train"]
+    points = d.get("curves", {}).get("calibration", ())
+    return Trained(
+        version, record.inputs[features]["upto"], train["from"], train["to"], d.get("threshold", 0.5), d["test"], points
+    )

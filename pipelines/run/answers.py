@@ -1,0 +1,161 @@
+"""What the counted scores of a window say, by the kind of answer: chances of yes, or numbers. Pure.
+
+A chance is counted by label in equal bins, so that each metric of a window, its interval and its estimate follow from
+the counts. A number is counted in bins of equal ratio (a DDSketch), its errors by the sums of their powers: the mean
+and the variance of |error|, or of its square, say the metric and, by the central limit theorem, its interval.
+
+Source: Masson, Rim, Lee (2019), "DDSketch".
+"""
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipelines.evaluate import binary
+from pipelines.evaluate.base import Counts
+from pipelines.evaluate.binary import BINS
+from pipelines.monitor import estimating
+from pipelines.monitor.tallies import by_label, rows_of, scored
+from pipelines.monitor.trained import Trained
+
+RESAMPLES, SEED, CONFIDENCE, DEVIATIONS = 200, 20130101, 0.95, 1.96
+BARS = 20  # of scores, to compare a window with the one before
+Scores = Mapping[str, Any]  # as `counting` made them; {} where nothing was scored
+
+
+class Answers(Protocol):
+    """Every method takes the counts of a window's scores."""
+
+    estimable: bool  # whether a metric can be estimated before labels are known
+
+    def rows(self, scores: Scores) -> int:
+        """Scored or not."""
+
+    def labelled(self, scores: Scores) -> int:
+        """Rows whose label is known."""
+
+    def untold(self, scores: Scores) -> str:
+        """Why no metric can be told of the labels that are known; '' where it can."""
+
+    def mean(self, scores: Scores) -> float | None:
+        """Of the scores; None where there are none."""
+
+    def bars(self, before: Scores, now: Scores) -> tuple[list[float], list[float]]:
+        """Rows of two windows in the same bars."""
+
+    def value(self, scores: Scores, metric: str, made: Trained) -> float | None:
+        """The metric by known labels; None where they cannot tell."""
+
+    def true(self, scores: Scores, metric: str, made: Trained | None) -> list[float] | None:
+        """The metric by known labels, and its interval at 95 %."""
+
+    def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
+        """The metric without labels, and the error of the calibration that it stands on."""
+
+
+class Chances:
+    """Of yes, in [0, 1]."""
+
+    estimable = True
+
+    def rows(self, scores: Scores) -> int:
+        return rows_of(dict(scores))
+
+    def labelled(self, scores: Scores) -> int:
+        return int(by_label(dict(scores), BINS).sum())
+
+    def untold(self, scores: Scores) -> str:
+        no, yes = by_label(dict(scores), BINS).sum(axis=0)
+        if no and yes:
+            return ""
+        return f"all {int(no + yes):,} rows that have a label {'have' if yes else 'lack'} what it asks for"
+
+    def mean(self, scores: Scores) -> float | None:
+        rows = scored(dict(scores), BINS)
+        middle = (np.arange(len(rows)) + 0.5) / len(rows)
+        return round(float(rows @ middle / rows.sum()), 6) if rows.sum() else None
+
+    def bars(self, before: Scores, now: Scores) -> tuple[list[float], list[float]]:
+        cuts = [i * BINS // BARS for i in range(BARS)]
+        one, other = (np.add.reduceat(scored(dict(s), BINS), cuts).tolist() for s in (before, now))
+        return one, other
+
+    def value(self, scores: Scores, metric: str, made: Trained) -> float | None:
+        return _of_counts(by_label(dict(scores), BINS), metric, made.threshold)
+
+    def true(self, scores: Scores, metric: str, made: Trained | None) -> list[float] | None:
+        counts, threshold = by_label(dict(scores), BINS), made.threshold if made else 0.5
+        value = _of_counts(counts, metric, threshold)
+        drawn = estimating.resampled(counts, RESAMPLES, SEED) if value is not None else []
+        found = sorted(v for v in (_of_counts(c, metric, threshold) for c in drawn) if v is not None)
+        if value is None or not found:
+            return None
+        cut = int(len(found) * (1 - CONFIDENCE) / 2)
+        return [value, found[cut], found[-1 - cut]]
+
+    def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
+        if made is None:
+            return None, None
+        calibration = estimating.calibrate(made.calibration)
+        likely = estimating.expected(scored(dict(scores), BINS), calibration)
+        return _of_counts(likely, metric, made.threshold), calibration.error
+
+
+def _of_counts(counts: Counts, metric: str, threshold: float) -> float | None:
+    """A metric of a histogram; None where a label has no rows."""
+    if not all(counts.sum(axis=0) > 0):
+        return None
+    direct = {"roc_auc": binary.roc_auc, "average_precision": binary.average_precision}
+    made = direct[metric](counts) if metric in direct else binary.metrics(counts, threshold)[metric]
+    return round(made, 6)
+
+
+class Numbers:
+    """Any, with errors in the unit of the label."""
+
+    estimable = False  # a number says nothing of its own error
+
+    def rows(self, scores: Scores) -> int:
+        return int(sum(scores.get("scores", {}).values()) + scores.get("unscored", 0))
+
+    def labelled(self, scores: Scores) -> int:
+        return int(scores.get("labelled", 0))
+
+    def untold(self, scores: Scores) -> str:
+        return ""
+
+    def mean(self, scores: Scores) -> float | None:
+        rows = sum(scores.get("scores", {}).values())
+        return round(scores["sum"] / rows, 6) if rows else None
+
+    def bars(self, before: Scores, now: Scores) -> tuple[list[float], list[float]]:
+        one, other = (s.get("scores", {}) for s in (before, now))
+        places = sorted({*one, *other}, key=int)
+        sides = [np.array([side.get(p, 0) for p in places], float) for side in (one, other)]
+        if not all(side.sum() for side in sides):
+            return [], []
+        bar = np.minimum((np.cumsum(sides[0]) - sides[0] / 2) / sides[0].sum() * BARS, BARS - 1).astype(int)
+        first, second = (np.bincount(bar, side, BARS).tolist() for side in sides)
+        return first, second
+
+    def value(self, scores: Scores, metric: str, made: Trained) -> float | None:
+        found = self.true(scores, metric, made)
+        return found[0] if found else None
+
+    def true(self, scores: Scores, metric: str, made: Trained | None) -> list[float] | None:
+        rows = self.labelled(scores)
+        if not rows:
+            return None
+        first, square, fourth = (scores[power] / rows for power in ("absolute", "square", "fourth"))
+        mean, spread = (first, square) if metric == "mae" else (square, fourth)
+        far = DEVIATIONS * sqrt(max(spread - mean**2, 0.0) / rows)
+        interval: Sequence[float] = (mean, max(mean - far, 0.0), mean + far)
+        return [round(v if metric == "mae" else sqrt(v), 6) for v in interval]
+
+    def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
+        return None, None
+
+
+ANSWERS: Mapping[str, Answers] = {"binary": Chances(), "regression": Numbers()}  # by task: what can be watched
