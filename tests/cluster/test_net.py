@@ -40,8 +40,8 @@ def test_both_ranks_train_all_rows_and_the_net_is_admitted(scheduled):
 def test_its_scores_are_published(scheduled):
     stage = "scores.late_arrival_net_daily"
     (record,) = scheduled.records(stage)
-    scores = [row["score"] for row in scheduled.published(stage)]
+    rows = scheduled.published(stage)
 
-    assert record.model_version == 1
-    assert len(scores) == record.counts["scored"] > 500
-    assert len(set(scores)) > 100 and all(0 < score < 1 for score in scores)
+    assert {row["model_version"] for row in rows} == {1}
+    assert len(rows) == record.counts["scored"] > 500
+    assert len({row["score"] for row in rows}) > 100 and all(0 < row["score"] < 1 for row in rows)
