@@ -3,9 +3,9 @@
     PYTHONPATH=.:scripts:tests python -m benchmarks.b09_streaming [--rate R] [--seconds S]
 
 Open loop: each record has a moment of its own, whether or not those before it were scored, and its clock starts there;
-it stops when the commit that holds its score can be read. Ours is `lakeloom score --continuous`: a table with its
-quarantine, features, scores by the champion, each exactly once and with a record of what was done. Peer is one
-query of Spark's that reads, scores and appends (peers/streaming.py), with its default options. Broker, sender and
+it stops when the commit that holds its score lies in Delta's log. Ours is `lakeloom score --continuous`: a table with
+its quarantine, features, scores by the champion, each exactly once; the record of what was done comes after. Peer is
+one query of Spark's that reads, scores and appends (peers/streaming.py), with its default options. Broker, sender and
 service share two cores. What is due in the first seconds, while the service starts and warms up, is not counted.
 """
 
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +34,7 @@ from kafka.stream import FIRST, POISON, records, trained
 from pipelines.spark import start
 from pipelines.spec import Target
 
-STEP_S, DRAIN_S, MOST_RECORDS = 0.01, 120, 1_000_000
+STEP_S, DRAIN_S, MOST_RECORDS, SHOWN = 0.01, 120, 1_000_000, (50, 99, 100)
 ROOT = Path(__file__).parents[1]
 
 
@@ -60,8 +60,8 @@ class Found:
 
     def line(self) -> str:
         """A row of the table."""
-        shown = " | ".join(f"{np.percentile(self.latencies, p):.2f}" for p in (50, 99, 100))
         lost = self.asked - len(self.latencies)
+        shown = " | ".join(f"{np.percentile(self.latencies, p):.2f}" if self.latencies.size else "-" for p in SHOWN)
         return f"| {self.name} | {self.asked:,} | {shown} | {lost} | {self.commits} | {self.cpu_s:.0f} |"
 
 
@@ -98,13 +98,15 @@ def send(broker: Broker, topic: str, sent: Sequence[str], begun: float, rate: in
 
 def readable(scores: Path, begun: float, rate: int, counted: range) -> tuple[Any, int]:
     """Of the records that count and are scored: seconds from due to the commit; and in how many commits they came."""
-    latencies, commits = [np.array([])], 0
+    latencies, commits, seen = [np.array([])], 0, set[int]()
     for log in sorted(scores.glob("_delta_log/*[0-9].json")):
         actions = [json.loads(line) for line in log.read_text().splitlines()]
         files = [scores / a["add"]["path"] for a in actions if "add" in a]
         ids = [pq.ParquetFile(file).read(["id"])["id"].to_numpy() for file in files]
         mine = np.concatenate([np.array([], int), *ids])
         mine = mine[(mine >= counted.start) & (mine < counted.stop)]
+        assert not seen.intersection(mine.tolist()), "a record was scored twice"
+        seen.update(mine.tolist())
         latencies.append(log.stat().st_mtime - begun - (mine - FIRST) / rate)
         commits += bool(mine.size)
     return np.concatenate(latencies), commits
@@ -128,7 +130,11 @@ def service(arm: Arm) -> Iterator[int]:
 
 def _cpu_s(process: int) -> float:
     whole = psutil.Process(process)
-    return sum(sum(p.cpu_times()[:2]) for p in (whole, *whole.children(recursive=True)))
+    found = 0.0
+    for each in (whole, *whole.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            found += sum(each.cpu_times()[:4])  # with those of its children that have ended
+    return found
 
 
 def arms(place: Path, broker: Broker) -> Iterator[Arm]:

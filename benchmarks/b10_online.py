@@ -7,7 +7,7 @@ of 16 numbers and a model of 100 trees (b08's). Servers have one process; the
 other core is the client's. `constant` is a server of the same kind that reads
 nothing and answers the same text: what the wire and the framework cost. Last,
 another version takes the place of the one that answers, once a second: a reply
-that is none, or that names neither of them, counts as failed.
+that is no 200, or that names neither of them, counts as failed.
 """
 
 import asyncio
@@ -109,7 +109,7 @@ async def asked(server: Server, port: int, seconds: int) -> tuple[list[float], i
         said = (await reader.readuntil(b"\r\n\r\n")).lower()
         answer = await reader.readexactly(int(said.split(b"content-length:")[1].split(b"\r\n")[0]))
         latency, good = perf_counter() - due, said.startswith(b"http/1.1 200")
-        taken.append((latency, good and (not server.moved or json.loads(answer)["version"] in VERSIONS)))
+        taken.append((latency, good and (not server.moved or json.loads(answer).get("version") in VERSIONS)))
         free.put_nowait((reader, writer))
 
     tasks = []
@@ -149,7 +149,7 @@ def serving(server: Server) -> Iterator[tuple[int, int]]:
 @contextmanager
 def moving(served: Path, port: int) -> Iterator[None]:
     """Once a second the other version takes the place of the one in a folder, and its server is told to look."""
-    over = Event()
+    over, moves, begun = Event(), list[int](), perf_counter()
 
     def move() -> None:
         for version in cycle(reversed(VERSIONS)):
@@ -160,6 +160,7 @@ def moving(served: Path, port: int) -> Iterator[None]:
             asked.add_header("Authorization", f"Bearer {TOKEN * 2}")
             with urllib.request.urlopen(asked, timeout=START_S) as reply:
                 assert json.load(reply) == {"version": version, "changed": True}
+            moves.append(version)
 
     mover = Thread(target=move)
     mover.start()
@@ -168,6 +169,7 @@ def moving(served: Path, port: int) -> Iterator[None]:
     finally:
         over.set()
         mover.join()
+    assert len(moves) > (perf_counter() - begun) / 2, f"its version moved {len(moves)} times only"
 
 
 def _version(served: Path, version: int) -> Path:

@@ -83,7 +83,7 @@ def performance(windows: Sequence[Mapping[str, Json]], label: str) -> Markup:
              for x, p in of if p["estimated"] is not None]  # fmt: skip
     held = [{"x": x, "y": p["before"]} for x, p in of if p["before"] is not None]
     x, y = alt.X("x:N", title=None, sort=names, axis=alt.Axis(labelAngle=-30)), alt.Y("y:Q", title=label)
-    y = y.scale(zero=False).axis(tickCount=5, format=".2f")
+    y = y.scale(zero=False).axis(tickCount=5, format=".3~g")
     layers = [
         _windows(held, x, y).mark_line(color="var(--muted)", strokeWidth=1, strokeDash=[4, 4]),
         _windows(guess, x, y).mark_line(color="var(--accent)", strokeWidth=1, strokeDash=[2, 3]),
@@ -104,7 +104,7 @@ def _windows(rows: list[dict[str, Json]], x: alt.X, y: alt.Y) -> alt.Chart:
 
 
 def _found(name: str, label: str, true: Sequence[float]) -> str:
-    return f"{name}: {label.lower()} {true[0]:.3f} ({true[1]:.3f} to {true[2]:.3f})"
+    return f"{name}: {label.lower()} {true[0]:.4g} ({true[1]:.4g} to {true[2]:.4g})"
 
 
 def swarm(features: Sequence[Mapping[str, Json]]) -> Markup:

@@ -7,6 +7,7 @@ from typing import Any
 from pipelines.aliases import moves
 from pipelines.run.pipeline import Outcome
 from pipelines.spec import METRICS, TASKS, Pipeline, Target
+from pipelines.spec.monitor import ERRORS
 from pipelines.state import FILES, WAITS, Record
 
 REFRESHES, PROMISE = 5, 52  # shown beside each other; letters of a promise
@@ -272,7 +273,8 @@ def _watched(m: Mapping[str, Any]) -> str:
 
 def _window(w: Mapping[str, Any]) -> str:
     p, furthest = w["performance"], w["features"][:1]
-    true = f"{p['true'][0]:.4f} ({p['true'][1]:.4f}-{p['true'][2]:.4f})" if p["true"] else "not known"
+    said = "{:.4g} ({:.4g}-{:.4g})" if p["metric"] in ERRORS else "{:.4f} ({:.4f}-{:.4f})"
+    true = said.format(*p["true"]) if p["true"] else "not known"
     estimated = "-" if p["estimated"] is None else f"{p['estimated']:.4f}"
     drifted = f"{len(w['drifted'])} of {len(w['features'])}"
     far = "".join(f"  {f['feature']} {f['statistic']} {f['distance']:.2f}" for f in furthest)

@@ -85,7 +85,8 @@ def test_scores_are_counted_by_window_version_label_and_bin(frame):
 
 
 def test_numbers_and_their_errors_are_summed_by_window_and_version(frame):
-    rows = [(2.0, 1.0, 1), (-3.0, 1.0, 1), (0.0, None, 1), (nan, 1.0, 1), (None, 1.0, 2), (2.01, 2.01, 2)]
+    one = [(2.0, 1.0, 1), (-3.0, 1.0, 1), (0.0, None, 1), (nan, 1.0, 1)]
+    rows = [*one, (None, 1.0, 2), (2.0, 2.0, 2), (2.0, 1e300, 2)]
 
     found = counting.count_numbers(frame(rows, "s double, y double, model_version int"), "s", "y", F.lit(0))
 
@@ -93,5 +94,5 @@ def test_numbers_and_their_errors_are_summed_by_window_and_version(frame):
     assert {k: v for k, v in one.items() if k != "scores"} == {
         "sum": -1.0, "labelled": 2, "absolute": 5.0, "square": 17.0, "fourth": 257.0, "unscored": 1
     }  # fmt: skip
-    assert one["scores"] == {"298": 1, "-306": 1, "0": 1}  # ceil(log(|x| / 1e-6) / log(1.05)), by its sign
-    assert two["scores"] == {"298": 1} and (two["unscored"], two["labelled"], two["absolute"]) == (1, 1, 0.0)
+    assert one["scores"] == {"7262": 1, "-7465": 1, "0": 1}  # ceil(log(|x| / 1e-6) / log(1.002)), by its sign
+    assert two["scores"] == {"7262": 2} and (two["unscored"], two["labelled"], two["absolute"]) == (1, 1, 0.0)

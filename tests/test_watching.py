@@ -258,7 +258,7 @@ def numbers(seed: int, spread: float, shift: float = 0.0, rows: int = 400) -> tu
     """What Spark counts of predictions about 100 and their errors; and the errors."""
     rng = np.random.default_rng(seed)
     scores, errors = rng.normal(100 + shift, 10, rows), rng.normal(0, spread, rows)
-    places = np.ceil(np.log(scores / 1e-6) / np.log(1.05)).astype(int).tolist()
+    places = np.ceil(np.log(scores / 1e-6) / np.log(1.002)).astype(int).tolist()
     sums = {n: float((np.abs(errors) ** p).sum()) for n, p in (("absolute", 1), ("square", 2), ("fourth", 4))}
     counted = {str(p): places.count(p) for p in places}
     return {"scores": counted, "sum": float(scores.sum()), "labelled": rows, **sums, "unscored": 0}, errors
@@ -292,10 +292,10 @@ def test_larger_errors_ask_for_training_and_moved_numbers_are_seen():
     assert moved["reasons"][-1].startswith("scores drifted from the window before (psi")
 
 
-def test_without_labels_the_errors_of_numbers_are_unchecked():
+def test_the_errors_of_numbers_wait_for_labels():
     unlabelled = {**numbers(1, 2.5)[0], "labelled": 0, "absolute": 0.0, "square": 0.0, "fourth": 0.0}
 
     (window,) = judged_numbers(unlabelled)
 
-    assert (window["verdict"], window["performance"]["true"]) == ("unchecked", None)
-    assert window["reasons"][0] == "labels of 0 of 400 rows are known; mae is known by labels alone"
+    assert (window["verdict"], window["performance"]["true"]) == ("wait", None)
+    assert window["reasons"][0] == "labels of 0 of 400 rows are known; mae waits for them"

@@ -30,6 +30,7 @@ def main(broker: str, topic: str, learn: str, place: str) -> None:
     stages = [VectorAssembler(inputCols=["amount"], outputCol="features"), LogisticRegression()]
     model = Pipeline(stages=stages).fit(known)
     said = spark.readStream.format("kafka").option("kafka.bootstrap.servers", broker).option("subscribe", topic)
+    said = said.option("startingOffsets", "earliest")  # what came while it started, as ours has it
     record = F.from_json(F.col("value").cast("string"), SCHEMA)
     rows = said.load().select(record.alias("record")).select("record.*").where("id IS NOT NULL")
     score = vector_to_array("probability")[1].alias("score")

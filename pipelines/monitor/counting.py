@@ -19,7 +19,7 @@ from pipelines.spec.monitor import Period
 ERROR = 0.001  # of a quantile, as a share of the rows
 Counts = dict[str, Json]
 UNKNOWN, UNSCORED = "unknown", "unscored"
-RATIO, SMALLEST, LARGEST = 1.05, 1e-6, 1e60  # of bins of numbers; between 0 and the smallest there is one
+RATIO, SMALLEST, LARGEST = 1.002, 1e-6, 1e60  # of bins of numbers; between 0 and the smallest there is one
 POWERS = {"absolute": 1, "square": 2, "fourth": 4}  # of errors
 
 
@@ -114,7 +114,7 @@ def count_numbers(scored: DataFrame, score: str, label: str, window: Column) -> 
     known = at.isNotNull() & ~F.isnan(at) & (F.abs(at) < LARGEST)
     size = F.ceil(F.log(F.greatest(F.abs(at) / SMALLEST, F.lit(1.0))) / log(RATIO)).cast("int")
     place = F.when(known, F.signum(at).cast("int") * size)
-    error = F.when(known, F.abs(at - F.col(label)))
+    error = F.when(known & (F.abs(at - F.col(label)) < LARGEST), F.abs(at - F.col(label)))
     group = scored.select(window.alias("w"), F.col("model_version").alias("v"), place.alias("b"), at, error.alias("e"))
     sums = [F.sum(F.pow("e", F.lit(power))).alias(name) for name, power in POWERS.items()]
     counted = group.groupBy("w", "v", "b").agg(

@@ -76,12 +76,12 @@ def _performance(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:
     if unknown or seen.true is None:
         return _by_estimate(monitor, seen, unknown)
     value, low, high = seen.true
-    shown = f"{asked.metric} {value:.4f} ({low:.4f} to {high:.4f})"
+    shown, before = asked.shown(*seen.true), asked.figure(seen.before)
     lost, best = asked.lost(value, seen.before), low if asked.metric in ERRORS else high
     if lost > (asked.drop or 0) and asked.lost(best, seen.before) > 0:
         by = f"{lost:.0%} above" if asked.metric in ERRORS else f"{lost:.4f} below"
-        return "retrain", f"{shown}, {by} {seen.before:.4f}"
-    return "wait", f"{shown} holds against {seen.before:.4f}"
+        return "retrain", f"{shown}, {by} {before}"
+    return "wait", f"{shown} holds against {before}"
 
 
 def _not_known(monitor: Monitor, seen: Seen) -> str:
@@ -95,7 +95,7 @@ def _not_known(monitor: Monitor, seen: Seen) -> str:
 def _by_estimate(monitor: Monitor, seen: Seen, unknown: str) -> tuple[Verdict, str]:
     asked = monitor.performance
     if not seen.estimable:
-        return "unchecked", f"{unknown or 'no label is known'}; {asked.metric} is known by labels alone"
+        return "wait", f"{unknown or 'no label is known'}; {asked.metric} waits for them"
     if seen.estimated is None or seen.before is None:
         return "investigate", f"{unknown}; {asked.metric} cannot be estimated either"
     said = f"{unknown}; {asked.metric} is estimated at {seen.estimated:.4f}, against {seen.before:.4f}"

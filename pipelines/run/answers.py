@@ -128,7 +128,7 @@ class Numbers:
 
     def mean(self, scores: Scores) -> float | None:
         rows = sum(scores.get("scores", {}).values())
-        return round(scores["sum"] / rows, 6) if rows else None
+        return _figures(scores["sum"] / rows) if rows else None
 
     def bars(self, before: Scores, now: Scores) -> tuple[list[float], list[float]]:
         one, other = (s.get("scores", {}) for s in (before, now))
@@ -152,10 +152,15 @@ class Numbers:
         mean, spread = (first, square) if metric == "mae" else (square, fourth)
         far = DEVIATIONS * sqrt(max(spread - mean**2, 0.0) / rows)
         interval: Sequence[float] = (mean, max(mean - far, 0.0), mean + far)
-        return [round(v if metric == "mae" else sqrt(v), 6) for v in interval]
+        return [_figures(v if metric == "mae" else sqrt(v)) for v in interval]
 
     def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
         return None, None
+
+
+def _figures(value: float) -> float:
+    """Nine digits, whatever the unit of the label."""
+    return float(f"{value:.9g}")
 
 
 ANSWERS: Mapping[str, Answers] = {"binary": Chances(), "regression": Numbers()}  # by task: what can be watched

@@ -124,7 +124,8 @@ def _earlier(tally: Tally, intent: Intent) -> bool:
 
 def _intend(ctx: Context, seen: Watched) -> Intent:
     """From the versions counted last to the published ones; from the beginning where those are of another making."""
-    last, asked = ctx.history.last(ctx.stage.id, "ok"), {"window": seen.monitor.window}
+    last, task = ctx.history.last(ctx.stage.id, "ok"), ctx.pipeline.models[seen.model].task
+    asked = {"window": seen.monitor.window, **({} if task == "binary" else {"task": task})}
     before = last.inputs if last and not ctx.full_refresh and last.inputs.get(COUNTS) == asked else {}
     scored = ctx.history.last(seen.scores, "ok")
     assert scored, "a monitor runs after its scores"

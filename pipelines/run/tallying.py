@@ -62,7 +62,7 @@ def counted(ctx: Context, seen: Watched, intent: Intent, before: Totals) -> Iter
     touched: set[int] = set()
     if _moved(intent, seen.scores):
         changed = _changed(ctx, seen, intent)
-        scored = _rows(ctx, seen, intent, seen.scores, changed)
+        scored = _of_task(ctx, seen, _rows(ctx, seen, intent, seen.scores, changed))
         found = scored.select(seen.window.alias("w"), VERSION).distinct().collect()
         held = {(w, v) for w, v in _known(before) if changed and w in changed}
         pairs = held | {(row.w, row[VERSION]) for row in found if row.w is not None}
@@ -72,6 +72,14 @@ def counted(ctx: Context, seen: Watched, intent: Intent, before: Totals) -> Iter
         touched = {w for w, _ in pairs}
     touched |= _relabelled(ctx, seen, intent, {w for w, _ in _known(before)})
     yield from _scores(ctx, seen, intent, before, touched)
+
+
+def _of_task(ctx: Context, seen: Watched, scored: DataFrame) -> DataFrame:
+    """Without the rows of versions that were trained for another task: those are counted in another way."""
+    mine = [r.detail for r in ctx.history.records if r.stage == f"models.{seen.model}" and "version" in r.detail]
+    task = ctx.pipeline.models[seen.model].task
+    others = sorted({d["version"] for d in mine if d.get("task", task) != task})
+    return scored.where(~F.col(VERSION).isin(*others)) if others else scored
 
 
 @dataclass(frozen=True)
@@ -203,8 +211,8 @@ def _scores(ctx: Context, seen: Watched, intent: Intent, before: Totals, windows
     if not windows:
         return
     ctx.tell(f"counts the scores of {len(windows)} windows by label")
-    scored = within(tables.read(ctx.spark, ctx.warehouse.path(seen.scores), intent.inputs[seen.scores]["upto"]),
-                     seen, windows)  # fmt: skip
+    read = tables.read(ctx.spark, ctx.warehouse.path(seen.scores), intent.inputs[seen.scores]["upto"])
+    scored = _of_task(ctx, seen, within(read, seen, windows))
     labels = _labels(ctx, seen, intent, windows, intent.now)
     rows = scored.join(labels, list(seen.feature.keys), "left")
     number = ctx.pipeline.models[seen.model].task == "regression"
@@ -213,8 +221,9 @@ def _scores(ctx: Context, seen: Watched, intent: Intent, before: Totals, windows
         if number
         else counting.count_scores(rows, SCORE, LABEL, seen.window, BINS)
     )
+    none = counting.no_numbers if number else counting.no_scores
     gone = {(w, v) for w, v in _known(before) if w in windows} - set(found)
-    for (start, version), counts in {**found, **{key: counting.no_scores() for key in gone}}.items():
+    for (start, version), counts in {**found, **{key: none() for key in gone}}.items():
         yield replace(_blank(ctx, intent), model_version=version, window=counting.moment_of(start), counts=counts)
 
 
@@ -232,7 +241,9 @@ def _labels(ctx: Context, seen: Watched, intent: Intent, windows: Seconds, now: 
     """Keys and label of the spine rows of some windows, as known at `now`."""
     spine = tables.read(ctx.spark, ctx.warehouse.path(seen.spine), intent.inputs[seen.spine]["upto"])
     table, model = ctx.pipeline.tables[seen.feature.spine], ctx.pipeline.models[seen.model]
-    return splits.labels(within(spine, seen, windows), seen.feature.keys, model, table.known_at, now)
+    rows = within(spine, seen, windows)
+    ended = rows.where(F.col(model.observed)) if model.observed else rows  # of a time that goes on nobody knows the end
+    return splits.labels(ended, seen.feature.keys, model, table.known_at, now)
 
 
 def _relabelled(ctx: Context, seen: Watched, intent: Intent, known: set[int]) -> set[int]:

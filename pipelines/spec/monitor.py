@@ -56,6 +56,14 @@ class Performance(Spec):
         drop = self.drop or (0.1 if metric in ERRORS else 0.05)
         return self.model_copy(update={"metric": metric, "drop": drop})
 
+    def figure(self, value: float) -> str:
+        """In words: four decimals of a share, four digits of an error."""
+        return f"{value:.4g}" if self.metric in ERRORS else f"{value:.4f}"
+
+    def shown(self, value: float, low: float, high: float) -> str:
+        """The metric with its interval, in words."""
+        return f"{self.metric} {self.figure(value)} ({self.figure(low)} to {self.figure(high)})"
+
     def lost(self, value: float, before: float) -> float:
         """How far a metric is worse than what it is held against, as `drop` counts it; below 0 where it is better."""
         if self.metric in ERRORS:
