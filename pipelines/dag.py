@@ -92,11 +92,10 @@ class StageSubmit(SparkSubmitOperator):
         except FileNotFoundError as found:
             raise AirflowFailException(f"no {found.filename} on PATH; set PATH or LAKELOOM_SPARK_SUBMIT") from found
         except AirflowException as found:
-            submitted = self._hook and self._hook._submit_sp
-            said = self._sentence() or str(found)
-            if submitted and submitted.returncode == DataError.exit_code and NOT_PROMOTED in said:
+            code, said = self._code(), self._sentence() or self._elsewhere() or str(found)
+            if code == DataError.exit_code and NOT_PROMOTED in said:
                 raise AirflowSkipException(said) from found  # the champion stays, and goes on scoring
-            if submitted and submitted.returncode in FINAL:
+            if code in FINAL:
                 raise AirflowFailException(f"{self.task_id} cannot be mended by a retry: {said}") from found
             raise AirflowException(f"{self.task_id}: {said}") from found
 
@@ -140,16 +139,34 @@ class StageSubmit(SparkSubmitOperator):
         if found.deploy_mode == "cluster":
             self.durable = False  # a stage that is done finds nothing to do; there is no application to find again
 
+    def _lines(self) -> tuple[str, ...]:
+        """What spark-submit said last."""
+        return tuple(getattr(self._hook, "_last_submit_log_lines", ())) if self._hook else ()
+
+    def _code(self) -> int | None:
+        """That of the stages; spark-submit's own is 1, whatever it was, where the driver ran in the cluster."""
+        from pipelines.submit import told
+
+        submitted = self._hook and self._hook._submit_sp
+        if not submitted:
+            return None
+        return int(told(self._lines()).get("code", submitted.returncode))
+
+    def _elsewhere(self) -> str:
+        """Where the stages' own words are; '' where they are here."""
+        from pipelines.submit import told
+
+        application = told(self._lines()).get("application")
+        return f"the stages ended in the cluster: yarn logs -applicationId {application}" if application else ""
+
     def _waits(self) -> str | None:
         """What spark-submit said last of a version that waits."""
-        lines = getattr(self._hook, "_last_submit_log_lines", ()) if self._hook else ()
-        found = [match[1] for line in lines if (match := WAITS.search(line))]
+        found = [match[1] for line in self._lines() if (match := WAITS.search(line))]
         return found[-1] if found else None
 
     def _sentence(self) -> str:
         """The last `error: ...` that spark-submit said; '' where it said none."""
-        lines = getattr(self._hook, "_last_submit_log_lines", ()) if self._hook else ()
-        said = [line.partition(SENTENCE)[2] for line in lines if line.startswith(SENTENCE)]
+        said = [line.partition(SENTENCE)[2] for line in self._lines() if line.startswith(SENTENCE)]
         return said[-1] if said else ""
 
 
@@ -314,8 +331,8 @@ def _task(outline: Outline, task: Task, target: str, groups: dict[str, TaskGroup
 
 def _submit(kind: type[Submit], outline: Outline, target: str, *, stages: tuple[str, ...], **settings: Any) -> Submit:
     """A task that submits stages of a conf; settings: what it has of its own."""
-    if outline.pool:
-        settings["pool"] = outline.pool
+    if pool := outline.pool or os.environ.get("LAKELOOM_POOL"):
+        settings["pool"] = pool
     return kind(
         name=f"lakeloom {outline.name} {' '.join(stages)}",
         conf_file=outline.conf,

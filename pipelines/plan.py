@@ -53,6 +53,7 @@ class Verdict:
     stage: Stage
     run: bool
     why: str
+    stale: str = ""  # how old the newest row is, where that is older than was promised and nothing is new
 
 
 def verdict(stage: Stage, waiting: Waiting, running: frozenset[str] = frozenset()) -> Verdict:
@@ -77,7 +78,8 @@ def verdict(stage: Stage, waiting: Waiting, running: frozenset[str] = frozenset(
         return Verdict(stage, True, f"after {', '.join(upstream)}")
     if waiting.refused:
         return Verdict(stage, False, f"refused before: {waiting.refused}")
-    return Verdict(stage, False, f"nothing new; stale: {waiting.stale}" if waiting.stale else "nothing new")
+    why = f"nothing new; stale: {waiting.stale}" if waiting.stale else "nothing new"
+    return Verdict(stage, False, why, waiting.stale)
 
 
 def stages(pipeline: Pipeline) -> tuple[Stage, ...]:

@@ -36,6 +36,11 @@ CHECKOUT = Path(__file__).resolve().parents[1]  # or site-packages: the wheel, t
 UPKEEP = "upkeep"  # of all tables; no stage of the plan
 WIDTH: tuple[Workload, ...] = ("etl", "train", "deep")  # stages that share an application get the most of them
 OPERATOR, SPARK = "sparkoperator.k8s.io/v1beta2", "4.2.0"
+JAVA = ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions")
+TOLD = {
+    "application": re.compile(r"\b(application_\d+_\d+)\b"),
+    "code": re.compile(r"User application exited with status (\d+)"),
+}
 BESIDE = "0.4"  # of its heap a driver's container has for Python, as Spark has it on Kubernetes; on YARN it is 0.1
 MOST_LETTERS = 50  # of a name, for a pod's has 63 and Spark adds to it
 
@@ -98,7 +103,13 @@ class _Asked:
 def _asked(pipeline: Pipeline, job: Job, target: Target, place: Application) -> _Asked:
     work = workload(pipeline, job.stages)
     size = _sized(pipeline, place, work)
-    return _Asked(job, size, work != "etl", {**settings(place, size, work), **shown(target.spark)})
+    return _Asked(job, size, work != "etl", _over(settings(place, size, work), shown(target.spark)))
+
+
+def _over(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
+    """A target's own options take the place of ours; those of Java stand after ours, so that UTC stays."""
+    java = {name: f"{ours[name]} {theirs[name]}" for name in JAVA if name in ours and name in theirs}
+    return {**ours, **theirs, **java}
 
 
 def workload(pipeline: Pipeline, asked: Sequence[str]) -> Workload:
@@ -178,6 +189,14 @@ def _fixed(place: Application, size: Size, work: Workload) -> dict[str, str]:
 def shown(options: Mapping[str, str]) -> dict[str, str]:
     """Those that may be read by all: an option that names a secret is left to the session."""
     return {name: value for name, value in options.items() if not REFERENCE.search(value)}
+
+
+def told(lines: Iterable[str]) -> dict[str, str]:
+    """What spark-submit says of an application whose driver is in YARN: its 'application', the 'code' of its driver."""
+    found: dict[str, str] = {}
+    for line in lines:
+        found |= {key: match[1] for key, asked in TOLD.items() if (match := asked.search(line))}
+    return found
 
 
 def _spark_submit(place: Local | Standalone | Yarn, asked: _Asked) -> tuple[tuple[str, ...], ...]:

@@ -1,6 +1,7 @@
 """The report on a made-up year of flights: eleven months in a first run, December in a second."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -52,7 +53,8 @@ scores:
   late_arrival_daily: {model: late_arrival, of: departures, mode: batch}
   late_arrival_live: {model: late_arrival, of: departures, mode: stream}
 """  # noqa: E501
-CHROMIUM = Path("/usr/bin/chromium")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = Path(next(filter(None, map(shutil.which, NAMES)), "/usr/bin/chromium"))
 FIRST, SECOND = datetime(2013, 12, 1, 5, 0, 4, tzinfo=UTC), datetime(2014, 1, 1, 5, 0, 3, tzinfo=UTC)
 RATE = 0.236  # of late arrivals
 FALSE_POSITIVE = [i / 200 for i in range(201)]

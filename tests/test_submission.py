@@ -134,6 +134,17 @@ def test_a_secret_in_a_target_is_refused_unread(tmp_path, option, value, kept):
     )
 
 
+def test_java_options_of_a_target_stand_beside_ours():
+    own = {"spark.executor.extraJavaOptions": "-XX:+UseSerialGC", "spark.log.level": "ERROR"}
+    place = Target(master=None, submit=Local(kind="local", master="local[2]"), spark=own)
+
+    said = submission(load(ROOT / CONF), Job(CONF, ("tables",), "local"), place).command
+
+    assert "spark.executor.extraJavaOptions=-Duser.timezone=UTC -XX:+UseSerialGC" in said
+    assert "spark.driver.extraJavaOptions=-Duser.timezone=UTC" in said
+    assert "spark.log.level=ERROR" in said and "spark.log.level=WARN" not in said
+
+
 def test_the_widest_work_decides_the_size():
     pipeline = load(ROOT / CONF)
 

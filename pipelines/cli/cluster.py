@@ -1,7 +1,6 @@
 """`lakeloom submit`: some stages of a conf as one Spark application, on the cluster that a target names."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,10 +12,6 @@ from pipelines.cli.terminal import Conf, checked, err, target_of
 from pipelines.errors import PlatformError, SpecError
 
 HAND_OVER = {"kubernetes": "kubectl create -f -", "databricks": "databricks jobs submit --json @/dev/stdin"}
-TOLD = {  # by spark-submit of an application in YARN
-    "application": re.compile(r"\b(application_\d+_\d+)\b"),
-    "code": re.compile(r"User application exited with status (\d+)"),
-}
 
 
 def submit(
@@ -57,11 +52,13 @@ def _carried(command: tuple[str, ...], apart: bool) -> int:
 
 def _apart(command: list[str], env: dict[str, Any]) -> int:
     """What spark-submit says that the driver's code was, for its own is 1 whatever that is."""
+    from pipelines.submit import told
+
     said: dict[str, str] = {}
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace") as process:
         for line in process.stderr or ():
             sys.stderr.write(line)
-            said |= {key: match[1] for key, asked in TOLD.items() if (match := asked.search(line))}
+            said |= told([line])
     if process.returncode and "application" in said:
         log = f"yarn logs -applicationId {said['application']}"
         err.print(f"[red]error:[/red] the stages ended in the cluster; what they said: {log}, or lakeloom show")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 Actions = list[dict[str, Any]]
+FIRST = "!"  # sorts before the digits of a hash
 
 
 def news(asked: Asked) -> str:
@@ -188,7 +189,27 @@ def _changes(asked: Asked, spark: "SparkSession", after: int, upto: int) -> "Dat
     feed = spark.read.format("delta").option("readChangeFeed", "true")
     rows = feed.option("startingVersion", after + 1).option("endingVersion", upto).load(_path(asked))
     named = {"_change_type": "change_type", "_commit_version": "commit_version"}
-    return _shaped(asked, rows.withColumnsRenamed(named), "")
+    found = rows.withColumnsRenamed(named)
+    return _shaped(asked, found, "") if not asked.table.keys else _ordered(_shaped(asked, _left(found), ""))
+
+
+def _left(changes: "DataFrame") -> "DataFrame":
+    """For a table with keys: an update is the deletion of the row before it, and the row after it."""
+    from pyspark.sql import functions as F
+
+    kind = F.col("change_type")
+    return changes.withColumn("change_type", F.when(kind == "update_preimage", "delete").otherwise(kind))
+
+
+def _ordered(rows: "DataFrame") -> "DataFrame":
+    """Within a version a deletion comes before every row: its hash, by which equal versions are ordered, is less."""
+    from pyspark.sql import functions as F
+
+    from pipelines.ingest import ROW
+
+    told = F.col(ROW)["hash"]
+    first = F.when(F.col("change_type") == "delete", F.concat(F.lit(FIRST), told)).otherwise(told)
+    return rows.withColumn(ROW, F.col(ROW).withField("hash", first))
 
 
 def _shaped(asked: Asked, rows: "DataFrame", version: str) -> "DataFrame":

@@ -105,14 +105,24 @@ def planned(pipeline: Pipeline, target: Target, order: Order = ALL) -> tuple[Ver
 def run(pipeline: Pipeline, target: Target, order: Order, tell: Tell) -> Iterator[Outcome]:
     """Run what has to run, in order; one Outcome as each stage ends.
 
-    A stage whose data or model is refused ends with its error; what needs it goes on with what was published before.
+    A stage whose data or model is refused ends with its error; what needs it goes on with what was published before. So
+    does a table to which nothing comes any more, where its `freshness` says `fail`; it keeps what it has.
     Errors: any other failure of a stage is recorded as 'failed' and raised.
     """
     asked = Run.of(pipeline, target, order, tell)
     if target.prices and target.prices.budget_usd is not None:
         refuse_over_budget(History.of(asked.warehouse), planned(pipeline, target, order), target)
     with opened(asked, _short) as start:
-        yield from once(asked, start)
+        for outcome in once(asked, start):
+            yield _overdue(pipeline, outcome)
+
+
+def _overdue(pipeline: Pipeline, outcome: Outcome) -> Outcome:
+    seen = outcome.verdict
+    table = pipeline.tables.get(seen.stage.name) if seen.stale else None
+    if table is None or table.freshness is None or table.freshness.on_fail != "fail":
+        return outcome
+    return replace(outcome, error=DataError(f"{seen.stage.id}: nothing new came: {seen.stale}"))
 
 
 @contextmanager

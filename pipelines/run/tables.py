@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import crash, log, staging, tables
-from pipelines.errors import DataError
+from pipelines.errors import DataError, LakeloomError
 from pipelines.log import Commit
 from pipelines.plan import definition, same_rows
 from pipelines.quality import fused, suites
@@ -26,6 +26,7 @@ from pipelines.run.waiting import cut_off
 from pipelines.spec import Expectation, Table
 from pipelines.state import BACKFILL, RESTORE, Intent, Record
 
+OUT = ("applied", "superseded", "deleted", "quarantined", "dropped")
 MOST_REASONS = 1_000  # in a run record; the quarantine has all
 
 
@@ -149,9 +150,14 @@ def _with_reasons(rows: DataFrame, rules: tuple[Expectation, ...]) -> DataFrame:
 
 
 def _conserve(stage: str, counts: dict[str, int]) -> None:
-    """rows in = applied + superseded + deleted + quarantined + dropped, each counted by another witness."""
-    out = sum(counts[k] for k in ("applied", "superseded", "deleted", "quarantined", "dropped"))
-    assert out == counts["rows_in"], f"{stage}: {counts['rows_in']} rows in, {out} out: {counts}"
+    """rows in = applied + superseded + deleted + quarantined + dropped, each counted by another witness.
+
+    Errors: LakeloomError, a bug of ours, where they are not equal; nothing is published then.
+    """
+    out = sum(counts[k] for k in OUT)
+    if out != counts["rows_in"]:
+        found = ", ".join(f"{counts[k]:,} {k}" for k in OUT)
+        raise LakeloomError(f"{stage}: {counts['rows_in']:,} rows came in, and {out:,} are accounted for: {found}")
 
 
 def _publish(ctx: Context, table: Table, intent: Intent, made: Made) -> Record:

@@ -18,8 +18,13 @@ pytestmark = pytest.mark.airflow
 
 # Writes down how it was called, and ends with the number in the stage's name.
 STAND_IN = """#!/usr/bin/env bash
+if [[ "$*" =~ tables\\.apart_([0-9]+) ]]; then  # as of a driver in YARN
+  echo "Application report for application_17_0042 (state: FINISHED)" >&2
+  echo "diagnostics: User application exited with status ${BASH_REMATCH[1]}" >&2
+  exit 1
+fi
 [[ "$*" =~ tables\\.ends_([0-9]+) ]]
-printf '%s\\n' "PYSPARK_PYTHON=$PYSPARK_PYTHON" "$@" > "$0.${BASH_REMATCH[0]}"
+printf '%s\\n' "PYSPARK_PYTHON=$PYSPARK_PYTHON" "${OPENLINEAGE_PARENT_ID%/*}" "$@" > "$0.${BASH_REMATCH[0]}"
 echo "error: what ends_${BASH_REMATCH[1]} said" >&2
 exit "${BASH_REMATCH[1]}"
 """
@@ -31,6 +36,7 @@ CODES = (0, 1, 2, 3, 4, 70)
 def ends(home: Path) -> Path:
     source = '  ones: {kind: files, format: csv, path: ones, schema: "one INT"}'
     tables = [f"  ends_{code}: {{from: ones, select: SELECT one FROM ones}}" for code in CODES]
+    tables += [f"  apart_{code}: {{from: ones, select: SELECT one FROM ones}}" for code in (1, 3)]
     (home / "conf" / "targets").mkdir()
     (home / "conf" / "targets" / "submit.yml").write_text("{master: null}")
     conf = home / "conf" / "ends.yml"
@@ -57,14 +63,18 @@ def test_only_what_a_retry_can_mend_is_tried_again(airflow, home, ends, submit):
         "tables.ends_3": ["failed", 1],  # the data
         "tables.ends_4": ["failed", 3],  # another writer
         "tables.ends_70": ["failed", 1],  # our bug
+        "tables.apart_1": ["failed", 3],
+        "tables.apart_3": ["failed", 1],  # where spark-submit's own code was 1
     }
     assert Path(f"{submit}.tables.ends_0").read_text().splitlines() == [
         f"PYSPARK_PYTHON={ROOT}/.venv/bin/python",
+        "airflow/ends.tables.ends_0",
         *("--master", "local[2]", "--name", "lakeloom ends tables.ends_0"),
         *(f"{ROOT}/jobs/batch.py", "tables.ends_0", str(ends), "--target", "submit"),
     ]
 
     assert "tables.ends_3 cannot be mended by a retry: what ends_3 said" in found["log"]
+    assert "tables.apart_3 cannot be mended by a retry: the stages ended in the cluster: yarn logs" in found["log"]
     assert "ends tables.ends_1 failed in run" in found["log"] and "tables.ends_1: what ends_1 said" in found["log"]
 
 

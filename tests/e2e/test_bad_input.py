@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from e2e.project import WHEN_AND_WHERE, Project, Said, checksum, project
+from pipelines.run import tables
 
 pytestmark = pytest.mark.spark
 
@@ -53,6 +55,21 @@ def refused(orders: Project, said: Said, sentence: str) -> None:
     assert "Traceback" not in said.err
     assert found(orders) == [(1, 1, 10), (2, 1, 200)]
     assert [r["id"] for r in orders.published("tables.large")] == [2]
+
+
+def test_rows_that_are_not_accounted_for_end_the_run_and_nothing_is_published(orders, monkeypatch):
+    """Of the witnesses the one that counts what was applied is made to lie, after the commit."""
+    assert orders.lakeloom("run").error == ""
+    orders.land("orders/2.csv", HEADER + "3,1,30\n")
+    honest = tables.apply
+    with monkeypatch.context() as lie:
+        lie.setattr(tables, "apply", lambda *given: replace(done := honest(*given), applied=done.applied + 1))
+        said = orders.lakeloom("run")
+
+    assert (said.code, found(orders)) == (70, [(1, 1, 10), (2, 1, 200)])
+    assert "1 rows came in, and 2 are accounted for: 2 applied, 0 superseded, 0 deleted, 0 quarantined" in said.err
+    assert orders.lakeloom("run").error == ""
+    assert found(orders) == [(1, 1, 10), (2, 1, 200), (3, 1, 30)]
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,42 @@ def test_a_change_feed_gives_every_change_with_its_kind_and_version(spark, event
     assert counts(events) == {"rows_in": 5, "applied": 5, "versions": 3}
 
 
+def test_a_table_with_keys_follows_updates_deletions_changed_keys_and_an_overwrite(spark, events):
+    """Also as a history: of each key the rows that it had, whichever way its hash falls."""
+    DeltaTable(theirs(events)).alter.set_table_properties(FEED)
+    select = "SELECT id, kind, change_type, commit_version FROM raw"
+    keyed = {"from": "raw", "keys": ["id"], "sequence_by": "commit_version", "select": select,
+             "apply_as_deletes": "change_type = 'delete'"}  # fmt: skip
+    events.change(lambda conf: conf["sources"]["raw"].update(read="changes"))
+    events.change(lambda conf: conf["tables"].update(events=keyed, then={**keyed, "stored_as_scd_type": 2}))
+    append(events, [(number, "a") for number in range(10, 20)])
+    ran(events.lakeloom("run"))
+    table = DeltaTable(theirs(events))
+    table.update(
+        predicate="id < 16", updates={"kind": "'z'"}
+    )  # of eleven keys: by chance all come right in one of 2,048
+    table.delete("id = 19")
+    table.update(predicate="id = 18", updates={"id": "CAST(28 AS INT)"})
+    append(events, [(19, "again")])
+
+    ran(events.lakeloom("run"))
+
+    assert found(events) == _now(events)
+    assert {(r["id"], r["kind"]) for r in events.published("tables.then") if r["valid_to"] is None} == set(_now(events))
+    past = [(r["id"], r["kind"]) for r in events.published("tables.then") if r["valid_to"] is not None]
+    assert sorted(past) == [(1, "a"), (2, "b c"), *((n, "a") for n in (*range(10, 16), 18, 19))]
+    rows = pa.table({"id": pa.array([1, 12, 40], pa.int32()), "kind": ["z", "new", "new"]})
+    write_deltalake(theirs(events), rows, mode="overwrite")
+
+    ran(events.lakeloom("run"))
+
+    assert found(events) == _now(events) == [(1, "z"), (12, "new"), (40, "new")]
+
+
+def _now(made: Project) -> list[tuple[int, str]]:
+    return sorted((r["id"], r["kind"]) for r in DeltaTable(theirs(made)).to_pyarrow_table().to_pylist())
+
+
 def test_rows_are_counted_where_the_log_has_no_statistics(events):
     ran(events.lakeloom("run"))
     append(events, [(3, "a"), (4, "a")])

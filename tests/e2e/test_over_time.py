@@ -1,6 +1,7 @@
 """Quality over time, by the command line: `_quality`, freshness, volume, and a replay that doubles nothing."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -111,6 +112,24 @@ def test_plan_says_that_a_table_with_nothing_new_is_stale(spark, tmp_path):
     (planned,) = json.loads(made.lakeloom("plan", "--format", "json").out)
 
     assert planned["why"] == "nothing new; stale: newest row is 3 days old, promised within 2 days"
+
+
+def test_a_feed_that_stopped_fails_the_run_where_freshness_is_a_gate(spark, tmp_path):
+    made, soon = project(tmp_path, "old"), timedelta(seconds=30)
+    source = {"kind": "files", "format": "csv", "path": "orders", "schema": "id STRING, at TIMESTAMP, n INT"}
+    gate = {**TABLE, "freshness": {"within": "2 days", "on_fail": "fail"}}
+    made.write(sources={"orders_raw": source}, tables={"orders": gate, "ids": {"select": "SELECT id FROM orders"}})
+    at = datetime.now(UTC) - timedelta(days=2) + soon
+    made.land("orders/0.csv", f"id,at,n\na,{at:%Y-%m-%d %H:%M:%S},1\n")
+    assert made.lakeloom("run").error == ""
+    before = made.files()
+
+    time.sleep(max(0.0, (at + timedelta(days=2) - datetime.now(UTC)).total_seconds()) + 1)
+    said = made.lakeloom("run")
+
+    late = "tables.orders: nothing new came: newest row is 2 days old, promised within 2 days"
+    assert (said.code, said.error) == (3, late)
+    assert made.files() == before and [r["id"] for r in made.published("tables.ids")] == ["a"]
 
 
 def test_show_prints_the_history_of_each_promise(shop, told):
