@@ -10,7 +10,7 @@ from pipelines.evaluate.binary import BINS
 from pipelines.monitor.bins import Numbers
 from pipelines.monitor.tallies import Reference, Totals
 from pipelines.run.watching import Subject, end, learned, name, watched
-from pipelines.spec.monitor import Monitor, Retrain
+from pipelines.spec.monitor import Drift, Monitor, Retrain
 from pipelines.state import History, Record
 
 pytestmark = pytest.mark.spark
@@ -249,6 +249,12 @@ def test_what_a_training_saw_ends_with_its_newest_day_even_if_a_gate_refused_it(
 )
 def test_a_window_has_an_end_and_a_name(period, until, said):
     assert (end(MONTHS[1], period).date().isoformat(), name(MONTHS[1], period)) == (until, said)
+
+
+def test_a_window_all_of_whose_features_are_ignored_is_not_all_well():
+    (first, _) = judged(totals(WELL, WELL), drift=Drift(ignore=("x",)))["windows"]
+
+    assert (first["verdict"], first["reasons"][0]) == ("investigate", "no feature was checked")
 
 
 NUMBERS = History((record("models.m", {**TRAINED, "test": {"mae": [2.0, 1.9, 2.1], "rmse": [2.5, 2.4, 2.6]}}),), ())

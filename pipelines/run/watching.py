@@ -196,7 +196,7 @@ class _Watch:
         score = self._scores(key)
         return Seen(
             rows=self.answers.rows(score),
-            compared=len(compared),
+            compared=sum(c.feature not in self.monitor.drift.ignore for c in compared),
             counted=min((rows_of(c) for n, c in counts.items() if n != SCORE), default=None),
             drifted=tuple((c.feature, c.statistic, c.distance) for c in compared if c.drifted),
             scores=self._score_drift(key),

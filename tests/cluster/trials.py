@@ -25,7 +25,7 @@ from cluster.conftest import Cluster, standalone
 from cluster.projects import DAYS, SECRET, land, placed
 from cluster.scheduler import Running, running
 
-VICTIMS = ("driver", "scheduler", "task", "worker", "by hand")
+VICTIMS = ("driver", "scheduler", "task", "worker", "by hand", "twice")
 MOST_S = 12.0  # after the driver began: a stage of this conf takes about twice that
 ENDS_S = 60  # Airflow tells a task's process, which tells Spark
 
@@ -74,25 +74,28 @@ def _above(driver: psutil.Process) -> psutil.Process | None:
 
 
 def trial(airflow: Running, cluster: Cluster, seed: int) -> Result:
-    """(what was done, what is wrong): one file, one run of the DAG, one kill."""
+    """(what was done, what is wrong): one file, one run of the DAG and one kill, or two runs at once."""
     rides, dice = Project(airflow.home, "rides"), random.Random(seed)
     victim, moment = VICTIMS[seed % len(VICTIMS)], dice.uniform(0, MOST_S)
     files = land(rides)
     run = airflow.trigger("rides")
-    hit = strike(airflow, cluster, run, victim, moment)
+    again = airflow.trigger("rides") if victim == "twice" else ""
+    hit = "triggered twice," if again else strike(airflow, cluster, run, victim, moment)
     state = airflow.ended("rides", run)
     done = f"seed={seed} {hit} {moment:.1f} s after the driver began, {airflow.tries('rides', run)} tries"
     if victim == "by hand":
         again = airflow.ended("rides", airflow.trigger("rides"))
         ends = [state, again] == ["failed", "success"] and "0 processes" in hit
         return done, wrong(rides, files) if ends else f"the runs ended as {state} and {again}"
-    return done, wrong(rides, files) if state == "success" else f"the run ended as {state}"
+    other = airflow.ended("rides", again) if again else "success"
+    ended = (state, other) == ("success", "success")
+    return done, wrong(rides, files) if ended else f"the runs ended as {state} and {other}"
 
 
 def wrong(project: Project, files: int) -> str:
     """What of the tables is not as it would be undisturbed; '' for nothing."""
-    rows = sorted(r["day"] for r in project.published("tables.days"))
-    expected = list(range(files * DAYS))
+    rows = sorted((r["day"], r["rides"]) for r in project.published("tables.days"))
+    expected = [(day, day % 7) for day in range(files * DAYS)]
     if rows != expected:
         return f"{len(rows)} rows of {len(expected)}, {len(set(rows))} of them different"
     ended = [(r.stage, r.generation, r.batch) for r in project.records() if r.status == "ok"]

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from aging import aged
 from sklearn.metrics import roc_auc_score
+from test_alerts import webhook
 
-from e2e.project import Project, Said, project
+from e2e.project import TARGET, Project, Said, project
 from pipelines.told import Tally
 from pipelines.upkeep import LEAST_HOURS
 
@@ -297,10 +298,14 @@ def test_an_order_that_is_forgotten_leaves_features_and_scores_and_the_models_th
     )
 
 
-def test_a_number_is_watched_by_its_errors(spark, tmp_path):
-    """The label is what an order costs: ten and thirty more if it comes back; in May x says the opposite of that."""
+def test_a_number_is_watched_by_its_errors(spark, tmp_path, monkeypatch):
+    """The label is what an order costs: ten and thirty more if it comes back; in May x says the opposite of that.
+
+    And shop a measures x in another unit from then on; who asked for it hears of both.
+    """
     made = project(tmp_path, "shop")
-    model = {"features": "placed", "label": "10 + 30 * y", "task": "regression", "gates": [],
+    made.target.write_text(TARGET.replace("}", ", alerts: {url: '${env:HOOK}'}}"))
+    model = {"features": "placed", "label": "10 + 30 * y", "task": "regression", "gates": [], "slices": ["shop"],
              "candidates": [{"kind": "linear_regression"}]}  # fmt: skip
     watch = {"scores": "daily", "rows": 50, "performance": {"metric": "rmse"}, "attribution": {"rows": 200}}
     made.write(**{**CONF, "models": {"returns": model}, "monitors": {"watch": watch}})
@@ -308,9 +313,13 @@ def test_a_number_is_watched_by_its_errors(spark, tmp_path):
         land(made, str(number), month(number))
     assert made.lakeloom("run").error == ""
     april, may = month(4), month(5, flipped=True)
+    for row in may:
+        row["x"] = (row["x"] or 0) + 4 * (row["shop"] == "a")
     land(made, "later", [*april, *may, *month(6, rows=2)])
 
-    said = made.lakeloom("run")
+    with webhook() as (url, got):
+        monkeypatch.setenv("HOOK", url)
+        said = made.lakeloom("run")
 
     scores = {r["id"]: r["score"] for r in made.rows("scores.daily")}
     for number, rows in ((4, april), (5, may)):
@@ -320,5 +329,10 @@ def test_a_number_is_watched_by_its_errors(spark, tmp_path):
         assert seen["performance"]["true"][0] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-5)
         assert seen["verdict"] == ("wait" if number == 4 else "retrain")
     assert "monitor watch: retrain" in said.out and "May 2024: rmse " in said.out
+    (cause,) = seen["causes"]
+    assert (cause["feature"], cause["where"]["slice"]) == ("x", "shop = a")
+    assert "tables.orders.x" in cause["columns"] and cause["where"]["psi"] > 2 > cause["where"]["elsewhere"]
+    ((_, alert),) = got
+    assert "retrain" in json.dumps(alert) and "May 2024: rmse " in json.dumps(alert)
     made.lakeloom("report")
     assert "RMSE over windows" in (made.root / ".lakeloom" / "shop.html").read_text()

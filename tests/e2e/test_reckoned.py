@@ -60,6 +60,8 @@ def test_an_attempt_records_what_it_used_of_spark(ran):
         assert 0 < used.task_ms <= used.core_ms
         assert used.memory_mib_ms == 1024 * used.core_ms // 2
         assert used.written_bytes > 0
+        assert used.read_bytes > 0
+    assert sum(Usage.of(record.detail["usage"]).shuffled_bytes for record in ran.records()) > 0
 
 
 def test_cost_plan_and_budget_say_the_same_money(ran):
