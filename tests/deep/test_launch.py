@@ -17,6 +17,7 @@ from safetensors.numpy import save
 from deep import trials
 from deep.crews import alone, features, job, label, together
 from pipelines import evaluate
+from pipelines.deep import checkpoint
 from pipelines.deep import launch as launching
 from pipelines.deep.design import Design
 from pipelines.deep.estimator import NetModel
@@ -214,8 +215,10 @@ def test_a_driver_that_is_killed_takes_its_rank_along_and_the_next_goes_on_to_th
     process.kill()
     process.wait()
 
-    reached = len(list(folder.names("epoch-")))
+    _, position = checkpoint.newest(folder)
+    held = position["history"]
     done, found = launch(of)
 
-    assert reached and len(done["epochs"]) == 30
+    assert held and len(done["epochs"]) == 30
+    assert done["epochs"][: len(held)] == held  # to the millisecond: they were not trained again
     assert found == alone(job(tmp_path / "other", epochs=30)).trained()
