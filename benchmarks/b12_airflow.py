@@ -4,9 +4,9 @@
 
 A real scheduler (SQLite, LocalExecutor) runs the flights of two months on two local cores, with `fuse: true` and then
 with a spark-submit for each stage. Of each run: its wall time in Airflow, the seconds that `_runs` has of its stages,
-and what was added: what tasks took beyond their stages (starts of Python and Java, imports), and the time in which no task
-ran (scheduling). Tasks run side by side, so that wall time less the work would tell too little. Beside it, what reading 1, 10 and 50 confs adds
-to a parse of dags/lakeloom.py, with and without `conf/dags.json`.
+and what was added: what tasks took beyond their stages (starts of Python and Java, imports), and the time in which no
+task ran (scheduling). Tasks run side by side, so that wall time less the work would tell too little. Beside it, what
+reading 1, 10 and 50 confs adds to a parse of dags/lakeloom.py, with and without `conf/dags.json`.
 """
 
 import json
