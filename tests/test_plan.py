@@ -86,7 +86,10 @@ def test_a_circle_ends_in_the_order_of_the_conf():
     ],
 )  # fmt: skip
 def test_a_verdict_says_whether_and_why(stage, waiting, running, run, why):
-    assert verdict(stage, waiting, frozenset(running)) == Verdict(stage, run, why)
+    found = verdict(stage, waiting, frozenset(running))
+
+    assert (found.stage, found.run, found.why) == (stage, run, why)
+    assert found.stale == ("" if run or "stale" not in why else waiting.stale)
 
 
 def test_a_definition_changes_with_its_own_part_of_the_conf_alone(tmp_path):
