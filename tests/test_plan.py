@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import SpecError
-from pipelines.plan import Stage, Verdict, Waiting, definition, keyed, same_rows, stages, verdict
+from pipelines.plan import Stage, Waiting, definition, keyed, same_rows, stages, verdict
 from pipelines.run.order import FullRefresh, Order
 from pipelines.run.pipeline import planned, selected
 from pipelines.spec import Pipeline, Target, load
