@@ -29,14 +29,14 @@ echo "error: what ends_${BASH_REMATCH[1]} said" >&2
 exit "${BASH_REMATCH[1]}"
 """
 ROOT = Path(__file__).parents[2]
-CODES = (0, 1, 2, 3, 4, 70)
+CODES, APART = (0, 1, 2, 3, 4, 70), (1, 3)
+NAMES = (*(f"ends_{code}" for code in CODES), *(f"apart_{code}" for code in APART))
 
 
 @pytest.fixture
 def ends(home: Path) -> Path:
     source = '  ones: {kind: files, format: csv, path: ones, schema: "one INT"}'
-    tables = [f"  ends_{code}: {{from: ones, select: SELECT one FROM ones}}" for code in CODES]
-    tables += [f"  apart_{code}: {{from: ones, select: SELECT one FROM ones}}" for code in (1, 3)]
+    tables = [f"  {name}: {{from: ones, select: SELECT one FROM ones}}" for name in NAMES]
     (home / "conf" / "targets").mkdir()
     (home / "conf" / "targets" / "submit.yml").write_text("{master: null}")
     conf = home / "conf" / "ends.yml"
@@ -99,7 +99,7 @@ def test_a_run_can_be_asked_for_stages_and_for_them_anew(airflow, home, ends, su
     found = airflow.ask("run", "ends", json.dumps(asked), LAKELOOM_HOME=str(home), LAKELOOM_SPARK_SUBMIT=str(submit))
 
     assert found["tasks"] == {
-        "tables.ends_0": ["success", 1], **{f"tables.ends_{code}": ["skipped", 1] for code in CODES[1:]}
+        "tables.ends_0": ["success", 1], **{f"tables.{name}": ["skipped", 1] for name in NAMES[1:]}
     }  # fmt: skip
     said = Path(f"{submit}.tables.ends_0").read_text().splitlines()[1:]
     assert said[:2] == ["--master", "spark://m:7077"] and said[-9:-7] == ["--deploy-mode", "client"]
@@ -145,5 +145,5 @@ def test_who_is_named_is_written_to_once_a_task_has_failed_for_good(airflow, hom
 def test_a_machine_without_spark_submit_is_told_so_once(airflow, home, ends):
     found = airflow.ask("run", "ends", LAKELOOM_HOME=str(home), LAKELOOM_SPARK_SUBMIT="/nowhere/spark-submit")
 
-    assert found["tasks"] == {f"tables.ends_{code}": ["failed", 1] for code in CODES}
+    assert found["tasks"] == {f"tables.{name}": ["failed", 1] for name in NAMES}
     assert "no /nowhere/spark-submit on PATH; set PATH or LAKELOOM_SPARK_SUBMIT" in found["log"]
