@@ -1,6 +1,7 @@
 """A Delta table of others as a source: versions since the last batch, appended rows or the change feed, none twice."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from signal import SIGKILL
 
@@ -131,7 +132,7 @@ def test_a_table_with_keys_follows_updates_deletions_changed_keys_and_an_overwri
     keyed = {"from": "raw", "keys": ["id"], "sequence_by": "commit_version", "select": select,
              "apply_as_deletes": "change_type = 'delete'"}  # fmt: skip
     events.change(lambda conf: conf["sources"]["raw"].update(read="changes"))
-    events.change(lambda conf: conf["tables"].update(events=keyed, then={**keyed, "stored_as_scd_type": 2}))
+    events.change(lambda conf: conf["tables"].update(events=keyed, then={**deepcopy(keyed), "stored_as_scd_type": 2}))
     append(events, [(number, "a") for number in range(10, 20)])
     ran(events.lakeloom("run"))
     table = DeltaTable(theirs(events))
