@@ -101,7 +101,7 @@ def test_a_run_can_be_asked_for_stages_and_for_them_anew(airflow, home, ends, su
     assert found["tasks"] == {
         "tables.ends_0": ["success", 1], **{f"tables.{name}": ["skipped", 1] for name in NAMES[1:]}
     }  # fmt: skip
-    said = Path(f"{submit}.tables.ends_0").read_text().splitlines()[1:]
+    said = Path(f"{submit}.tables.ends_0").read_text().splitlines()[2:]
     assert said[:2] == ["--master", "spark://m:7077"] and said[-9:-7] == ["--deploy-mode", "client"]
     assert {"spark.executor.memory=4g", "spark.pyspark.python=/opt/python"} <= set(said)
     assert said[-7:] == [
