@@ -335,4 +335,5 @@ def test_a_number_is_watched_by_its_errors(spark, tmp_path, monkeypatch):
     ((_, alert),) = got
     assert "retrain" in json.dumps(alert) and "May 2024: rmse " in json.dumps(alert)
     made.lakeloom("report")
-    assert "RMSE over windows" in (made.root / ".lakeloom" / "shop.html").read_text()
+    report = (made.root / ".lakeloom" / "shop.html").read_text()
+    assert "RMSE over windows" in report and "most where shop = a (psi " in report
