@@ -45,8 +45,8 @@ def _tables(records: Sequence[Record]) -> str:
         if r.counts.get("quarantined", 0) < 0:
             lines.append(f"{'':<14}{-r.counts['quarantined']:>12,} left the quarantine")
         if "lost_rows" in r.counts:
-            files = counted(r.counts["lost_files"], "file")
-            lines.append(f"{'':<14}{r.counts['lost_rows']:>12,} lost as allowed, with {files} gone")
+            files = f", with {counted(r.counts['lost_files'], 'file')} gone" if "lost_files" in r.counts else ""
+            lines.append(f"{'':<14}{r.counts['lost_rows']:>12,} lost as allowed{files}")
         lines += [f"{'':<14}{rows:>12,} refused: {reason}" for reason, rows in r.detail.get("reasons", {}).items()]
         lines += [
             f"{'':<14}{e['on_fail']:>12}  {e['label']}: {e['observed']}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 from pipelines import pii
@@ -92,6 +93,16 @@ def keyed(asked: Asked, batch: Json) -> Json:
             f"or make it anew with this one: `lakeloom run --full-refresh {asked.stage}`"
         )
     return {**batch, "key": mark}
+
+
+def losses(batch: Json) -> dict[str, int]:
+    """What a full refresh lost as it was allowed to, as counts of a record."""
+    return {f"lost_{what}": number for what, number in batch.get("lost", {}).items()}
+
+
+def shape(source: Source) -> str:
+    """A short hash of what decides a record's own hash: while it stays, the same record has the same."""
+    return sha256(f"{source.ddl} {sorted(source.pii.items())}".encode()).hexdigest()[:12]
 
 
 def counted(rows: int, noun: str) -> str:

@@ -18,7 +18,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from pipelines.columns import ddl, near
 from pipelines.errors import DataError, PlatformError, SpecError
-from pipelines.intake.base import Asked, Counted, Reading
+from pipelines.intake.base import Asked, Counted, Reading, losses, shape
 from pipelines.spec import Delta
 from pipelines.state import Json
 
@@ -52,7 +52,7 @@ def take(asked: Asked) -> dict[str, Json]:
     _refuse_columns(asked, table)
     for version in range(after + 1, upto + 1) if after >= 0 else ():
         _rows(asked, version)  # refuses what cannot be read, before it is taken
-    return {"id": known, "after": after, "upto": upto, "behind": 0}
+    return {"id": known, "after": after, "upto": upto, "shape": shape(_source(asked)), "behind": 0}
 
 
 def stands(asked: Asked, batch: Json) -> bool:
@@ -73,7 +73,9 @@ def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Readin
     after, upto = batch["after"], batch["upto"]
     if after < 0:
         rows = DeltaTable(_path(asked), version=upto).count()
-        yield Reading(_whole(asked, spark, upto), rows, lambda _: Counted(rows, 0, {"versions": upto + 1}))
+        yield Reading(
+            _whole(asked, spark, upto), rows, lambda _: Counted(rows, 0, {"versions": upto + 1, **losses(batch)})
+        )
         return
     counts = [_rows(asked, version) for version in range(after + 1, upto + 1)]
     frame = _changes(asked, spark, after, upto) if _feeds(asked) else _added(asked, spark, after, upto)

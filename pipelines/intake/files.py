@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import landing
 from pipelines.drift import quoted
 from pipelines.errors import DataError, FilesError
-from pipelines.intake.base import Asked, Counted, Reading, brought, counted
+from pipelines.intake.base import Asked, Counted, Reading, brought, counted, losses
 from pipelines.spec import Files
 from pipelines.state import Json
 
@@ -81,7 +81,7 @@ def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Readin
     rows = sum(f["rows"] for f in files if not f["duplicate"])
     again = sum(f["rows"] for f in files if f["duplicate"])
     kinds = {"files": len(files), "duplicate_files": sum(f["duplicate"] for f in files)}
-    kinds |= {f"lost_{what}": number for what, number in batch.get("lost", {}).items()}
+    kinds |= losses(batch)
     shapes: dict[Shape, list[str]] = {}
     for file in files:
         if not file["duplicate"]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.columns import ddl
 from pipelines.errors import DataError, PlatformError, SpecError
-from pipelines.intake.base import Asked, Counted, Reading, counted
+from pipelines.intake.base import Asked, Counted, Reading, counted, losses, shape
 from pipelines.intake.servers import WAIT_S, connection, missing, secret
 from pipelines.spec import Jdbc, Postgres
 from pipelines.state import Json
@@ -53,7 +53,15 @@ def take(asked: Asked) -> dict[str, Json]:
         upto = last if upto is None else upto
         tail = _count(asked, database, _tail(asked, kind, upto)) if upto is not None else 0
     overlap = _source(asked).model_dump()["overlap"]
-    return {"after": last, "upto": upto, "overlap": overlap, "type": kind, "tail": tail, "behind": 0}
+    return {
+        "after": last,
+        "upto": upto,
+        "overlap": overlap,
+        "type": kind,
+        "tail": tail,
+        "shape": shape(_source(asked)),
+        "behind": 0,
+    }
 
 
 def stands(asked: Asked, batch: Json) -> bool:
@@ -74,7 +82,7 @@ def reading(asked: Asked, spark: "SparkSession", batch: Json) -> Iterator[Readin
     with _connected(asked) as database:
         (snapshot,) = _row(database, "SELECT pg_export_snapshot()")
         count = _count(asked, database, rows)
-        yield Reading(_frame(asked, spark, rows, str(snapshot)), count, lambda _: Counted(count))
+        yield Reading(_frame(asked, spark, rows, str(snapshot)), count, lambda _: Counted(count, 0, losses(batch)))
 
 
 def _source(asked: Asked) -> Jdbc:

@@ -19,7 +19,7 @@ from pipelines.columns import carry, relations, replace_now
 from pipelines.errors import DataError, SpecError
 from pipelines.intake import KINDS, Reading, counted, keyed
 from pipelines.quality import fused
-from pipelines.run import backfilling, erasing, replaying, restoring
+from pipelines.run import backfilling, erasing, losing, replaying, restoring
 from pipelines.run.context import Context
 from pipelines.run.order import Backfill, Replay, Restore
 from pipelines.run.selecting import selected, sides
@@ -49,9 +49,14 @@ def intend(ctx: Context, table: Table) -> Intent:
     elif table.source:
         asked = asked_of(ctx.pipeline, ctx.target, ctx.history, ctx.stage, ctx.anew)
         inputs[table.source] = keyed(asked, KINDS[asked.source.kind].take(asked))
+        inputs[table.source].update(losing.lost(ctx, table, asked, inputs))
         if lost := inputs[table.source].get("lost"):
-            ctx.tell(f"loses {counted(lost['rows'], 'record')}, as allowed, with {counted(lost['files'], 'file')} gone")
+            ctx.tell(f"loses {counted(lost['rows'], 'row')}, as allowed{_gone(lost)}")
     return ctx.intend(inputs, new_generation=ctx.full_refresh)
+
+
+def _gone(lost: Json) -> str:
+    return f", with {counted(lost['files'], 'file')} gone" if "files" in lost else ""
 
 
 def staged(
@@ -133,7 +138,7 @@ def _flagged(ctx: Context, table: Table, intent: Intent, raw: DataFrame, rules: 
     assert table.source
     select = carry(replace_now(table.select, intent.now), table.source, ingest.ROW)
     row = F.col(ingest.ROW)
-    made = selected(ctx.spark, select, {table.source: raw, **sides(ctx, intent)})
+    made = selected(ctx.spark, select, {table.source: raw, **sides(ctx, intent.inputs)})
     _refuse_no_condition(ctx.stage.id, table, made)
     who = erasing.forgotten(ctx.spark, ctx.pipeline, ctx.warehouse.forgets(), ctx.stage.name)
     gone = reduce(or_, who.values(), F.lit(False))

@@ -21,7 +21,7 @@ from pipelines.run.alerting import alerted
 from pipelines.run.order import Ask, Backfill, Forget, FullRefresh, Order, Promote, Replay, Restore
 from pipelines.run.tracing import traced
 from pipelines.run.waiting import cut_off, publication, touched, waiting
-from pipelines.spec import Files, Pipeline, Table, Target
+from pipelines.spec import Kafka, Pipeline, Table, Target
 from pipelines.spending import refuse_over_budget
 from pipelines.state import FORGET, RESTORE, History, Record, Warehouse
 
@@ -205,7 +205,7 @@ def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
         if isinstance(ask, Replay) and (table is None or not table.source):
             raise SpecError(f"{stage}: only a table with `from` has a quarantine to replay")
         if isinstance(ask, FullRefresh) and ask.allow_loss:
-            _refuse_no_files(stage, pipeline)
+            _refuse_no_loss(stage, pipeline)
         if isinstance(ask, Restore) and table is None:
             raise SpecError(f"{stage}: only a table is restored; what follows it is made anew from it")
         if isinstance(ask, Backfill):
@@ -213,11 +213,11 @@ def selected(pipeline: Pipeline, order: Order) -> tuple[Stage, ...]:
     return tuple(s for s in every if not order.select or {s.id, s.kind} & set(order.select))
 
 
-def _refuse_no_files(stage: str, pipeline: Pipeline) -> None:
-    """Other sources say for themselves what a full refresh may lose."""
+def _refuse_no_loss(stage: str, pipeline: Pipeline) -> None:
+    """A topic says for itself what may be lost of it (`expired`)."""
     table = pipeline.tables.get(stage.removeprefix("tables."))
-    if table is None or not table.source or not isinstance(pipeline.sources[table.source], Files):
-        raise SpecError(f"--allow-loss {stage}: only a table that reads files refuses to lose them; leave it out")
+    if table is None or not table.source or isinstance(pipeline.sources[table.source], Kafka):
+        raise SpecError(f"--allow-loss {stage}: no table of a source that may refuse a loss so; leave it out")
 
 
 def _refuse_backfill(stage: str, table: Table | None) -> None:

@@ -1,15 +1,17 @@
 """A select over frames: the tables of the pipeline at the versions that an intent fixed, and what is given beside."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines import tables
 from pipelines.run.context import Context
-from pipelines.state import Intent
 
 
-def sides(ctx: Context, intent: Intent) -> dict[str, DataFrame]:
-    """The tables that an intent fixed, their own bookkeeping columns left out."""
-    found = {k.removeprefix("tables."): v["upto"] for k, v in intent.inputs.items() if k.startswith("tables.")}
+def sides(ctx: Context, inputs: Mapping[str, Any]) -> dict[str, DataFrame]:
+    """The tables that an intent's inputs fix, their own bookkeeping columns left out."""
+    found = {k.removeprefix("tables."): v["upto"] for k, v in inputs.items() if k.startswith("tables.")}
     read = {n: tables.read(ctx.spark, ctx.warehouse.path(f"tables.{n}"), v) for n, v in found.items()}
     return {name: plain(df) for name, df in read.items()}
 

@@ -21,7 +21,7 @@ def make(ctx: Context, table: Table, intent: Intent) -> Commit:
     select, transaction = replace_now(table.select, intent.now), ctx.transaction(intent, "view")
     if ADDED in intent.inputs:
         return tables.overwrite(_added(ctx, select, intent), ctx.path(), transaction)
-    return tables.overwrite(selected(ctx.spark, select, sides(ctx, intent)), ctx.path(), transaction)
+    return tables.overwrite(selected(ctx.spark, select, sides(ctx, intent.inputs)), ctx.path(), transaction)
 
 
 def _added(ctx: Context, select: str, intent: Intent) -> DataFrame:

@@ -307,7 +307,7 @@ def test_a_full_refresh_loses_rows_that_no_file_holds_any_more_only_where_that_i
     refused(orders, said, f"tables.orders: {lost}")
     allowed = orders.lakeloom(*anew, "--allow-loss", "tables.orders")
     assert (allowed.error, found(orders)) == ("", [(3, 1, 300)])
-    assert "loses 2 records, as allowed, with 1 file gone" in allowed.err
+    assert "loses 2 rows, as allowed, with 1 file gone" in allowed.err
     assert "2 lost as allowed, with 1 file gone" in allowed.out
     counts = orders.records("tables.orders")[-1].counts
     assert {k: counts[k] for k in ("rows_in", "lost_files", "lost_rows")} == {
@@ -328,7 +328,7 @@ def test_a_full_refresh_loses_rows_that_no_file_holds_any_more_only_where_that_i
         ),
         (
             ("--full-refresh", "tables.large", "--allow-loss", "tables.large"),
-            "--allow-loss tables.large: only a table that reads files refuses to lose them; leave it out",
+            "--allow-loss tables.large: no table of a source that may refuse a loss so; leave it out",
         ),
     ],
 )

@@ -99,8 +99,51 @@ def test_a_version_that_removed_rows_is_refused_and_the_way_out_works(events):
     why = "changed or removed rows, and read: rows takes appends alone; say read: changes"
     assert (said.code, said.error) == (3, f"tables.events: version 2 of {theirs(events)} (DELETE) {why}")
     assert found(events) == [(1, "a"), (2, "b c")]
-    ran(events.lakeloom("run", "--full-refresh", "tables.events"))
+    refused = events.lakeloom("run", "--full-refresh", "tables.events")
+    lost = "tables.events: a full refresh would lose 1 row that raw no longer holds"
+    assert (refused.code, refused.error) == (3, f"{lost}; let them go by `--allow-loss tables.events`")
+    assert found(events) == [(1, "a"), (2, "b c")]
+    allowed = events.lakeloom("run", "--full-refresh", "tables.events", "--allow-loss", "tables.events")
+    ran(allowed)
+    assert "1 lost as allowed" in allowed.out
     assert found(events) == [(2, "b c"), (3, "a")]
+
+
+def test_a_row_that_stands_twice_and_is_held_once_would_be_lost(events):
+    append(events, [(1, "a")])
+    ran(events.lakeloom("run"))
+    DeltaTable(theirs(events)).delete("id = 1")
+    append(events, [(1, "a")])
+
+    assert "would lose 1 row" in events.lakeloom("run", "--full-refresh", "tables.events").error
+
+
+def test_under_another_schema_rows_are_counted(events):
+    ran(events.lakeloom("run"))
+    events.change(lambda conf: conf["sources"]["raw"].update(schema="id BIGINT, kind STRING"))
+    anew = ("run", "--full-refresh", "tables.events")
+
+    ran(events.lakeloom(*anew))
+    DeltaTable(theirs(events)).delete("id = 1")
+    events.change(lambda conf: conf["sources"]["raw"].update(schema="id INT, kind STRING"))
+
+    assert "would lose 1 row" in events.lakeloom(*anew).error
+
+
+def test_a_history_of_changes_is_not_made_anew_from_what_stands_unasked(events):
+    DeltaTable(theirs(events)).alter.set_table_properties(FEED)
+    select = "SELECT id, kind, commit_version FROM raw"
+    events.change(lambda conf: conf["sources"]["raw"].update(read="changes"))
+    keyed = {"from": "raw", "keys": ["id"], "sequence_by": "commit_version", "select": select}
+    events.change(lambda conf: conf["tables"].update(events=keyed, then={**deepcopy(keyed), "stored_as_scd_type": 2}))
+    ran(events.lakeloom("run"))
+    DeltaTable(theirs(events)).update(predicate="id = 1", updates={"kind": "'z'"})
+    ran(events.lakeloom("run"))
+
+    assert (
+        "tables.then: a full refresh would lose 1 row" in events.lakeloom("run", "--full-refresh", "tables.then").error
+    )
+    ran(events.lakeloom("run", "--full-refresh", "tables.events"))  # of which each key still has its row
 
 
 def test_a_change_feed_gives_every_change_with_its_kind_and_version(spark, events):

@@ -109,6 +109,28 @@ def test_an_overlap_is_a_length_behind_a_time(orders, database):
     assert [i.inputs["raw"]["upto"] for i in orders.intents("tables.orders")] == ["2024-01-01 03:00:00+00"] * 2
 
 
+def test_a_full_refresh_that_would_lose_rows_is_refused_and_leaves_no_trace(orders, database):
+    ran(orders.lakeloom("run"))
+    database.do(
+        f"DELETE FROM {table(orders)} WHERE id = 2",
+        f"UPDATE {table(orders)} SET revision = 40 WHERE id = 1",
+        f"INSERT INTO {table(orders)} VALUES (4, 41), (5, 42)",
+    )
+    anew = ("run", "--full-refresh", "tables.orders")
+
+    refused = orders.lakeloom(*anew)
+
+    lost = "tables.orders: a full refresh would lose 1 row that raw no longer holds"
+    assert (refused.code, refused.error) == (3, f"{lost}; let them go by `--allow-loss tables.orders`")
+    assert found(orders) == [(1, 10), (2, 20), (3, 30)]
+    ran(orders.lakeloom("run"))
+    assert found(orders) == [(1, 40), (2, 20), (3, 30), (4, 41), (5, 42)]
+    allowed = orders.lakeloom(*anew, "--allow-loss", "tables.orders")
+    assert "1 lost as allowed" in allowed.out
+    assert found(orders) == [(1, 40), (3, 30), (4, 41), (5, 42)]
+    assert counts(orders) == {"rows_in": 4, "applied": 4, "lost_rows": 1}
+
+
 def test_persons_in_a_database_are_guarded_as_they_are_read(orders, database, monkeypatch):
     monkeypatch.setenv(pii.VARIABLE, KEY)
     set_source(orders, pii={"id": "tokenize", "at": "redact"})
