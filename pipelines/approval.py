@@ -1,4 +1,4 @@
-"""A person's word in the middle of a DAG run; apart from dag.py, for its import takes time that few DAGs need."""
+"""A person's word in the middle of a DAG run; apart from operators.py, for its import takes time that few DAGs need."""
 
 from typing import Any
 

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from pipelines.plan import Stage
     from pipelines.spec import Pipeline
 
-COMPILED, FORMAT = "dags.json", 3  # beside the confs; the number rises when an outline's form changes
+COMPILED, FORMAT = "dags.json", 4  # beside the confs; the number rises when an outline's form changes
 UPKEEP = "upkeep"
 WAITING = "waiting"  # what a training hands on under Airflow: the version that a person is asked to promote
+RETRAIN = "retrain"  # what a monitor's task hands on: the models that are to be trained again
 NOT_PROMOTED = "is not promoted"  # of a version that a gate refused, in the sentence of its stage
 WHAT = {
     "tables": "Reads what is new into table `{}`, judges it and publishes it.",
@@ -46,6 +47,7 @@ class Task:
     publishes: tuple[str, ...] = ()  # assets: flights.tables.flights
     intervals: bool = False  # has a table of which a backfill makes an interval anew
     asks: bool = False  # trains a model that a person has to promote
+    asked_by: tuple[str, ...] = ()  # tasks of monitors: it trains only where one of them asks for it
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Outline:
     timeout_s: int = 6 * 3600
     max_active_runs: int = 1
     email: tuple[str, ...] = ()
+    deadline_s: int | None = None
     pool: str | None = None
     tasks: tuple[Task, ...] = ()
     error: str = ""
@@ -111,6 +114,7 @@ def _outlined(blank: Outline, pipeline: "Pipeline", pool: str | None) -> Outline
         timeout_s=int(said.timeout.total_seconds()),
         max_active_runs=said.max_active_runs,
         email=said.email,
+        deadline_s=int(said.deadline.total_seconds()) if said.deadline else None,
         pool=pool,
         tasks=tuple(_tasks(pipeline)),
     )
@@ -144,6 +148,21 @@ def _tasks(pipeline: "Pipeline") -> Iterator[Task]:
             asks=any(s.kind == "models" and pipeline.models[s.name].promotion == "by_hand" for s in mine),
             intervals=any(s.kind == "tables" and pipeline.tables[s.name].intervals for s in mine),
         )
+    yield from _retrainings(pipeline, owner)
+
+
+def _retrainings(pipeline: "Pipeline", owner: Mapping[str, str]) -> Iterator[Task]:
+    """After the monitors that may ask for a training: it is done in the same run of the DAG, not with the next."""
+    asking: dict[str, list[str]] = {}
+    for name, monitor in pipeline.monitors.items():
+        if monitor.retrain:
+            asking.setdefault(pipeline.scores[monitor.scores].model, []).append(owner[f"monitors.{name}"])
+    for model, tasks in asking.items():
+        stage, needs = f"models.{model}", tuple(dict.fromkeys(tasks))
+        asks = pipeline.models[model].promotion == "by_hand"
+        doc = f"{WHAT['models'].format(model)} Only where a monitor asks for it."
+        publishes = (f"{pipeline.pipeline}.{stage}",)
+        yield Task(f"{stage}_retraining", (stage,), needs, doc, publishes, asks=asks, asked_by=needs)
 
 
 def _owner(stage: "Stage", every: Iterable["Stage"], fused: bool) -> str:

@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "footer packed manifest provenance signature shap told",
         "check plan gates cost profile",
         "crash suggest submit outline lineage layout alerts pii subject",
-        "state metering log locks landing onnx spark approval keyed requestlog",
+        "state metering log locks landing onnx spark approval operators keyed requestlog",
         "dag deferring",
         "adopt trials aliases spending remote vintage",
         "replies",
@@ -54,7 +54,7 @@ BARRED: dict[str, frozenset[str]] = {
     for library, modules in {
         "pyspark": _ENGINE,
         "delta": "spark tables",
-        "airflow": "approval dag",
+        "airflow": "approval operators dag",
         "mlflow": "registry",
         "torch": "deep",
         "horovod": "deep",

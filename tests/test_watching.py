@@ -109,6 +109,19 @@ def test_whatever_a_window_is_like_it_has_a_stated_verdict(counts, verdict, reas
     assert any(r.startswith(reason) for r in found["reasons"]), found["reasons"]
 
 
+def test_labels_that_do_not_come_are_looked_into_once_they_are_overdue():
+    unknown = {"x": rows(1_000), "": score(0, 0, 1_000)}
+    performance = {"labels_within": "30 days"}
+
+    early, late = (judged(totals(*[unknown] * count), performance=performance)["decision"] for count in (3, 4))
+
+    assert early["verdict"] == "wait"  # February has 29 days
+    said = "February 2024: labels of 0 of 1,000 rows are known 31 days after the window"
+    assert (late["verdict"], late["reasons"][0]) == ("investigate", said)
+    known = {"x": rows(1_000), "": score(300, 300, 400)}
+    assert judged(totals(*[known] * 4), performance=performance)["decision"]["verdict"] == "wait"
+
+
 def test_a_month_without_a_row_between_two_others_is_investigated():
     gapped = totals(WELL, WELL, WELL, WELL)
     del gapped.windows[MONTHS[1], 1]

@@ -130,6 +130,12 @@ def carried_out(conf: Path, place: Any, order: Any, format: str) -> None:
         raise refused[0]
 
 
+def _to_retrain(record: Any) -> str:
+    """The model that a monitor asks to train again; '' where it does not, and of what is no monitor."""
+    decision = record.detail.get("decision", {}) if record and record.stage.startswith("monitors.") else {}
+    return str(record.detail["model"]) if decision.get("verdict") == "retrain" else ""
+
+
 def _as_json(outcome: Any) -> dict[str, Any]:
     from pipelines.state import WAITS
 
@@ -146,5 +152,6 @@ def _as_json(outcome: Any) -> dict[str, Any]:
         "why": verdict.why,
         "error": str(outcome.error or ""),
         **kept,
+        "retrain": _to_retrain(record),
         "waits": record.detail.get(WAITS, "") if record else "",  # the version that a person is asked to promote
     }

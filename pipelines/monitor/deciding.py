@@ -7,7 +7,7 @@ prove asks for training: drift alone may be a season, and an estimate is no trut
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -139,6 +139,16 @@ def _gaps(seen: Seen) -> list[tuple[Verdict, str]]:
     if seen.counted is not None and seen.counted != seen.rows and not seen.no_reference:
         found.append(("investigate", f"features of {seen.counted:,} of {seen.rows:,} rows were counted"))
     return found
+
+
+def overdue(monitor: Monitor, said: Said, labelled: int, rows: int, since: timedelta) -> Said:
+    """What is said of a window that is over for so long; where its labels should be known by now, that first."""
+    within = monitor.performance.labels_within
+    if within is None or since < within or labelled >= monitor.performance.labelled * rows:
+        return said
+    late = f"labels of {labelled:,} of {rows:,} rows are known {length_words(since, rounded=True)} after the window"
+    verdict = max(said.verdict, "investigate", key=SEVERITY.index)
+    return Said(verdict, (late, *said.reasons) if verdict != said.verdict else (*said.reasons, late))
 
 
 def decide(

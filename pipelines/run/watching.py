@@ -97,9 +97,19 @@ def _closed(subject: Subject, every: Mapping[Key, Mapping[str, Any]]) -> list[Cl
         (start, every[start, v]) for start, v in sorted(every) if v == version and end(start, monitor.window) <= newest
     ]
     return [
-        Closed(name(start, monitor.window), end(start, monitor.window), Said(w["verdict"], tuple(w["reasons"])))
+        Closed(
+            name(start, monitor.window),
+            end(start, monitor.window),
+            _said(monitor, w, newest - end(start, monitor.window)),
+        )
         for start, w in over
     ]
+
+
+def _said(monitor: Monitor, window: Mapping[str, Any], since: timedelta) -> Said:
+    """What is said of a window that is over for so long: as when it was counted, unless its labels are overdue."""
+    said = Said(window["verdict"], tuple(window["reasons"]))
+    return deciding.overdue(monitor, said, window["labelled"], window["rows"], since)
 
 
 def end(start: datetime, period: Period) -> datetime:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from pipelines.spec.base import Length, Spec
 
@@ -44,7 +44,17 @@ class Airflow(Spec):
     email: tuple[Email, ...] = Field(
         default=(), description="who is written to when a task has failed for good, by Airflow's `smtp_default`"
     )
+    deadline: Length | None = Field(
+        default=None,
+        description="who is in `email` is also written to when a run is not done this long after it was queued",
+    )
     max_active_runs: int = Field(default=1, ge=1, le=16, description="of the DAG at a time")
+
+    @model_validator(mode="after")
+    def _told_to_someone(self) -> "Airflow":
+        if self.deadline and not self.email:
+            raise ValueError("deadline: somebody has to be told; name them in `email`")
+        return self
 
     @property
     def since(self) -> datetime | None:

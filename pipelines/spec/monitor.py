@@ -49,6 +49,9 @@ class Performance(Spec):
     labelled: float = Field(
         default=0.5, gt=0, le=1, description="share of rows whose label has to be known; until then the estimate warns"
     )
+    labels_within: Length | None = Field(
+        default=None, description="after a window is over; later than that, missing labels are looked into: 30 days"
+    )
 
     def of(self, task: str) -> "Performance":
         """With what it says by default of a task."""
@@ -72,7 +75,7 @@ class Performance(Spec):
 
 
 class Retrain(Spec):
-    """Where it stands, the next run trains a challenger if the monitor asks for one; the gates decide as always."""
+    """Where it stands, a challenger is trained if the monitor asks for one, and the gates decide."""
 
     cooldown: Length = Field(description="between the newest row of the last training and the end of the window")
     budget_usd: Decimal | None = Field(

@@ -3,12 +3,16 @@
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiosmtpd.controller import Controller
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 1200  # the whole pipeline, on a busy machine
@@ -60,3 +64,22 @@ def home(tmp_path: Path) -> Path:
     (tmp_path / "conf").mkdir()
     (tmp_path / "pipelines").symlink_to(ROOT / "pipelines")
     return tmp_path
+
+
+class Letters(list[Any]):
+    """A post office that keeps what it is given."""
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # aiosmtpd's name
+        self.append((envelope.rcpt_tos, message_from_bytes(envelope.content, policy=default)))
+        return "250 kept"
+
+
+@pytest.fixture(scope="module")
+def post() -> Iterator[tuple[Letters, str]]:
+    """Letters, and Airflow's connection to where they are taken."""
+    port = free_port()
+    office = Controller(Letters(), hostname="127.0.0.1", port=port)
+    office.start()
+    extra = {"disable_ssl": True, "disable_tls": True, "from_email": "lakeloom@example.org"}
+    yield office.handler, json.dumps({"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra})
+    office.stop()

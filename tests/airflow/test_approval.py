@@ -1,4 +1,4 @@
-"""A version that waits for a person, and one that was refused, in a real Airflow; a stand-in takes spark-submits."""
+"""What waits for a person, what a monitor asks for, what comes late, in a real Airflow; a stand-in takes submits."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from cluster.scheduler import Running, running
+from ports import free_port
 
 pytestmark = pytest.mark.airflow
 ROOT = Path(__file__).parents[2]
@@ -16,6 +17,8 @@ printf '%s ' "$@" >> "$0.calls"; echo >> "$0.calls"
 case "$*" in
   *--promote*) ;;
   *models.refused*) echo "error: models.refused: version 2 is not promoted: roc_auc at least 0.9: 0.7" >&2; exit 3 ;;
+  *monitors.*) printf '    "error": "",\\n    "retrain": "%s",\\n    "waits": ""\\n  }\\n]\\n' "$(cat "$0.retrain")" ;;
+  *late_runs.yml*) sleep 30 ;;
   *models.late*) printf '    "error": "",\\n    "waits": "late@3"\\n  }\\n]\\n' ;;
 esac
 """
@@ -31,9 +34,19 @@ features:
 models:
   late: {features: daily, label: late, task: binary, candidates: [{kind: decision_tree}], promotion: by_hand}
   refused: {features: daily, label: late, task: binary, candidates: [{kind: decision_tree}]}
+  plain: {features: daily, label: late, task: binary, candidates: [{kind: decision_tree}]}
 scores:
   each: {model: late, of: daily, mode: batch}
   other: {model: refused, of: daily, mode: batch}
+  more: {model: plain, of: daily, mode: batch}
+monitors:
+  watch: {scores: more, retrain: {cooldown: 30 days}}
+"""
+SLOW = """
+pipeline: late_runs
+airflow: {email: [team@example.org], deadline: 1 second}
+sources: {days_raw: {kind: files, format: csv, path: days, schema: "day INT"}}
+tables: {days: {from: days_raw, select: "SELECT day FROM days_raw"}}
 """
 ASKED = "/api/v2/dags/shop/dagRuns/{}/taskInstances/models.late_approval/-1/hitlDetails"
 
@@ -48,23 +61,30 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shop(calls: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def shop(calls: Path, post: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Airflow with the DAG of CONF."""
     home = tmp_path_factory.mktemp("home")
     (home / "conf" / "targets").mkdir(parents=True)
     (home / "conf" / "targets" / "submit.yml").write_text("{master: null, submit: {kind: local}}")
     (home / "pipelines").symlink_to(ROOT / "pipelines")
     (home / "conf" / "shop.yml").write_text(CONF)
+    (home / "conf" / "late_runs.yml").write_text(SLOW)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{calls.parent}{os.pathsep}{os.environ['PATH']}")
-        with running(home, "submit") as airflow:
+        with running(home, "submit", **triggerer(post)) as airflow:
             airflow.wait(lambda: airflow.ask("/api/v2/dags/shop")["dag_id"] == "shop")
             yield airflow
+
+
+def triggerer(post: Any) -> dict[str, str]:
+    """Where letters go, and a port of its own for the part of Airflow that sends those about deadlines."""
+    return {"AIRFLOW_CONN_SMTP_DEFAULT": post[1], "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port())}
 
 
 def answered(shop: Running, calls: Path, option: str) -> tuple[dict[str, str], list[str], str]:
     """One run in which a person chooses an option: task -> state, what promoted, what was asked."""
     calls.unlink(missing_ok=True)
+    calls.with_suffix(".retrain").write_text("plain" if option == "Approve" else "")
     run = shop.trigger("shop")
     asked = shop.wait(lambda: shop.ask(ASKED.format(run)))
 
@@ -89,11 +109,17 @@ def test_an_approved_version_is_promoted_by_who_approved_before_anything_is_scor
         "tables-features": "success",
         "models.late": "success", "models.late_approval": "success", "models.late_promotion": "success",
         "models.refused": "skipped",  # by its gate
-        "scores": "success",
+        "models.plain": "success",
+        "scores-monitors": "success",
+        "models.plain_retraining": "success",
     }  # fmt: skip
     (line,) = promoted
     assert f"jobs/batch.py models.late {shop.home}/conf/shop.yml --target submit --promote late@3 " in line
     assert line.split()[-1] not in ("late@3", "unknown")  # a person's name
+    made = calls.read_text().splitlines()
+    assert [i for i, line in enumerate(made) if "batch.py models.plain " in line][-1] == len(
+        made
+    ) - 1  # as was asked for
     scored = [i for i, made in enumerate(calls.read_text().splitlines()) if "scores.each" in made]
     assert scored and min(scored) > calls.read_text().splitlines().index(line)
 
@@ -102,4 +128,19 @@ def test_a_rejected_version_is_not_promoted_and_scores_go_on(shop, calls):
     states, promoted, _ = answered(shop, calls, "Reject")
 
     assert promoted == []
-    assert (states["models.late_promotion"], states["scores"]) == ("skipped", "success")
+    assert (states["models.late_promotion"], states["scores-monitors"]) == ("skipped", "success")
+    assert states["models.plain_retraining"] == "skipped"  # no monitor asks
+    assert calls.read_text().count("batch.py models.plain ") == 1
+
+
+def test_who_is_named_is_written_to_when_a_run_is_not_done_in_time(shop, post):
+    letters, _ = post
+    shop.start("triggerer")
+
+    run = shop.trigger("late_runs")
+
+    shop.wait(lambda: letters)
+    (to, letter) = letters[0]
+    assert (to, letter["subject"]) == (["team@example.org"], "late_runs: a run is not done 0:00:01 after it was queued")
+    assert run in letter.get_body(("html",)).get_content()
+    assert shop.ended("late_runs", run) == "success"  # late, and no failure

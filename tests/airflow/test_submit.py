@@ -1,15 +1,9 @@
 """A task is one spark-submit, and its exit code decides about another try; here a stand-in takes the call."""
 
 import json
-from collections.abc import Iterator
-from email import message_from_bytes
-from email.policy import default
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from ports import free_port
 
 from pipelines.spec import load_target
 from pipelines.state import Warehouse
@@ -107,25 +101,6 @@ def test_a_run_can_be_asked_for_stages_and_for_them_anew(airflow, home, ends, su
     assert said[-7:] == [
         f"{ROOT}/jobs/batch.py", "tables.ends_0", str(ends), "--target", "cluster", "--full-refresh", "tables.ends_0"
     ]  # fmt: skip
-
-
-class Letters(list[Any]):
-    """A post office that keeps what it is given."""
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # aiosmtpd's name
-        self.append((envelope.rcpt_tos, message_from_bytes(envelope.content, policy=default)))
-        return "250 kept"
-
-
-@pytest.fixture
-def post() -> Iterator[tuple[Letters, str]]:
-    """Letters, and Airflow's connection to where they are taken."""
-    port = free_port()
-    office = Controller(Letters(), hostname="127.0.0.1", port=port)
-    office.start()
-    extra = {"disable_ssl": True, "disable_tls": True, "from_email": "lakeloom@example.org"}
-    yield office.handler, json.dumps({"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra})
-    office.stop()
 
 
 def test_who_is_named_is_written_to_once_a_task_has_failed_for_good(airflow, home, ends, submit, post):
