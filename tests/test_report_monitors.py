@@ -89,6 +89,20 @@ def test_the_furthest_feature_comes_first_with_its_course(pipeline: Pipeline, re
     assert "<title>June 2013: roc auc estimated at 0.676</title>" in html
 
 
+def test_what_the_answers_hang_on_is_drawn_beside_the_training(pipeline: Pipeline, records: list[Record]) -> None:
+    hang = {"ndcg": 0.8712, "features": [["origin", 0.2, 0.625], ["seats", 0.8, 0.375]]}
+    june = {**window(6), "attribution": hang}
+    before = {**window(4), "attribution": {**hang, "ndcg": 0.99}}
+
+    html = report(pipeline, [record(0, [before, window(5), june])])
+
+    page = Page(html)
+    assert "Of June 2013, by v1" in page.text and "by 0.871 of 1 (NDCG)" in page.text
+    assert "Feature Share Now Training origin 62.5 % 20.0 % seats 37.5 % 80.0 %" in page.text
+    assert 'title="origin: 62.5 %, at training 20.0 %"' in html
+    assert "What the answers hang on" not in Page(report(pipeline, records)).text
+
+
 def test_a_monitor_that_never_ran_is_shown_as_such(pipeline: Pipeline) -> None:
     page = Page(report(pipeline, []))
 
