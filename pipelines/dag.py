@@ -16,14 +16,13 @@ from airflow.sdk import (
     DAG,
     Asset,
     AssetOrTimeSchedule,
-    AsyncCallback,
     Context,
     CronDataIntervalTimetable,
-    DeadlineAlert,
-    DeadlineReference,
     Param,
     TaskGroup,
 )
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowTimetableInvalid
 
 from pipelines.operators import Promotion, Refuse, Retraining, StageSubmit
