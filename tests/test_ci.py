@@ -11,6 +11,11 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
+CASES = """
+pipeline: one
+tests:
+  - {test: a row stays as it is, given: {rows_raw: [{id: 7}]}, expect: {rows: [{id: 7}]}}
+"""
 STEPS = ["check", "tests", "plan", "sample", "deploy"]
 
 
@@ -32,6 +37,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (made / "conf" / f"{name}.yml").write_text(f"pipeline: {name}\nsources:\n{source}\ntables:\n{table}\n")
         (made / ".lakeloom" / "landing" / "rows").mkdir(parents=True, exist_ok=True)
     (made / ".lakeloom" / "landing" / "rows" / "1.csv").write_text("id\n1\n")
+    (made / "conf" / "tests").mkdir()
+    (made / "conf" / "tests" / "one.yml").write_text(CASES)
     for words in ("init -q", "add -A", "-c user.name=t -c user.email=t@t commit -qm first"):
         run(["git", *words.split()], cwd=made, check=True, env=os.environ | {"HOME": str(made)})
     return made
@@ -69,6 +76,30 @@ def test_a_plan_is_markdown_for_a_comment(checkout):
     assert re.findall(r"^### (.*)$", done.stdout, re.M) == ["conf/one.yml on local", "conf/two.yml on local"]
     assert done.stdout.count("```") == 4
     assert len(re.findall(r"^run +tables\.rows +1 new file of rows_raw", done.stdout, re.M)) == 2
+
+
+@pytest.mark.spark
+def test_each_confs_own_tests_are_run_and_one_that_fails_fails_the_step(checkout, tmp_path):
+    team = tmp_path / "team"
+    shutil.copytree(checkout, team, symlinks=True)
+
+    well = step(team, "tests")
+    cases = team / "conf" / "tests" / "one.yml"
+    cases.write_text(cases.read_text().replace("rows: [{id: 7}]", "rows: [{id: 8}]"))
+    wrong = step(team, "tests")
+
+    assert (well.returncode, wrong.returncode) == (0, 1), well.stderr
+    assert "a row stays as it is" in wrong.stdout + wrong.stderr
+
+
+@pytest.mark.spark
+def test_a_sample_of_each_conf_is_run_and_leaves_the_warehouse_alone(checkout):
+    done = step(checkout, "sample", "local")
+
+    assert done.returncode == 0, done.stderr
+    assert [f"{name}: 1 of 1 stages ran" in done.stdout for name in ("one", "two")] == [True, True], done.stdout
+    assert "tables.rows" in step(checkout, "plan", "local").stdout  # it is still to be done
+    assert not (checkout / ".lakeloom" / "warehouse" / "one").exists()
 
 
 def test_a_release_is_whole_and_the_next_one_takes_its_place_at_once(checkout, tmp_path):
