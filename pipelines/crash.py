@@ -1,14 +1,16 @@
 """Named crash points: places at which a test may kill the process, to prove that a re-run makes it good.
 
 Off unless LAKELOOM_CRASH_AT names a point; then the whole process group dies by
-SIGKILL there, as a power cut would do it: Python, JVM and workers at once. To
-add a point, name it here and call `point` where it stands.
+SIGKILL there, as a power cut would do it: Python, JVM and workers at once.
+LAKELOOM_STOP_AT stops it by SIGSTOP, as a machine that hangs, until it is sent
+SIGCONT. To add a point, name it here and call `point` where it stands.
 """
 
 import os
 import signal
 
-VARIABLE = "LAKELOOM_CRASH_AT"
+VARIABLE, STOP = "LAKELOOM_CRASH_AT", "LAKELOOM_STOP_AT"
+SIGNALS = {VARIABLE: signal.SIGKILL, STOP: signal.SIGSTOP}
 POINTS = (  # in the order in which a run comes by
     "after the lock",
     "after the intent",
@@ -33,7 +35,8 @@ POINTS = (  # in the order in which a run comes by
 
 
 def point(name: str, where: str) -> None:
-    """Die here if LAKELOOM_CRASH_AT is `name`, or 'name @ where' (a stage, or a table's path); else nothing."""
+    """Die or stop here if a variable says `name`, or 'name @ where' (a stage, or a table's path); else nothing."""
     assert name in POINTS, name
-    if os.environ.get(VARIABLE) in (name, f"{name} @ {where}"):
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+    for variable, sent in SIGNALS.items():
+        if os.environ.get(variable) in (name, f"{name} @ {where}"):
+            os.killpg(os.getpgrp(), sent)

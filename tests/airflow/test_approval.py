@@ -48,6 +48,12 @@ airflow: {email: [team@example.org], deadline: 1 second}
 sources: {days_raw: {kind: files, format: csv, path: days, schema: "day INT"}}
 tables: {days: {from: days_raw, select: "SELECT day FROM days_raw"}}
 """
+PAST = """
+pipeline: past
+schedule: "0 5 * * *"
+sources: {days_raw: {kind: files, format: csv, path: days, schema: "day INT, at TIMESTAMP"}}
+tables: {days: {from: days_raw, keys: [day], event_time: at, select: "SELECT day, at FROM days_raw"}}
+"""
 ASKED = "/api/v2/dags/shop/dagRuns/{}/taskInstances/models.late_approval/-1/hitlDetails"
 
 
@@ -69,6 +75,7 @@ def shop(calls: Path, post: Any, tmp_path_factory: pytest.TempPathFactory) -> An
     (home / "pipelines").symlink_to(ROOT / "pipelines")
     (home / "conf" / "shop.yml").write_text(CONF)
     (home / "conf" / "late_runs.yml").write_text(SLOW)
+    (home / "conf" / "past.yml").write_text(PAST)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{calls.parent}{os.pathsep}{os.environ['PATH']}")
         with running(home, "submit", **triggerer(post)) as airflow:
@@ -144,3 +151,15 @@ def test_who_is_named_is_written_to_when_a_run_is_not_done_in_time(shop, post):
     assert (to, letter["subject"]) == (["team@example.org"], "late_runs: a run is not done 0:00:01 after it was queued")
     assert run in letter.get_body(("html",)).get_content()
     assert shop.ended("late_runs", run) == "success"  # late, and no failure
+
+
+def test_a_backfill_makes_each_interval_anew(shop, calls):
+    days = [f"2026-03-0{n}T05:00:00+00:00" for n in (1, 2, 3)]
+    calls.unlink(missing_ok=True)
+
+    asked = {"dag_id": "past", "from_date": days[0], "to_date": days[1], "max_active_runs": 1, "dag_run_conf": {}}
+    made = shop.ask("/api/v2/backfills", asked)
+
+    shop.wait(lambda: shop.ask(f"/api/v2/backfills/{made['id']}")["completed_at"])
+    lines = [line for line in calls.read_text().splitlines() if "/conf/past.yml" in line and "--between" in line]
+    assert sorted(line.split()[-2:] for line in lines) == [days[:2], days[1:]]

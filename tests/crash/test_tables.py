@@ -61,3 +61,43 @@ def test_a_table_killed_at_each_of_its_points_ends_as_if_undisturbed(undisturbed
 
     assert unlike(made, undisturbed[1]) == ""
     assert "nothing to do" in made.lakeloom("run").out
+
+
+SHOUTED = "SELECT id, at, op, IF(op = 'delete', NULL, upper(name)) AS name FROM log"
+WITHIN = "before the clean commit @ tables.customers"
+
+
+def shouts(made: Project) -> None:
+    made.change(lambda conf: [table.update(select=SHOUTED) for table in conf["tables"].values()])
+
+
+def test_a_batch_that_was_cut_off_is_never_made_by_two_selects(spark, tmp_path):
+    fresh, first, second = (landed(tmp_path / name) for name in ("fresh", "first", "second"))
+    shouts(fresh)
+    assert fresh.lakeloom("run").error == ""
+    assert first.lakeloom_apart("run", **{VARIABLE: WITHIN}).code == -SIGKILL
+    shouts(first)
+
+    assert first.lakeloom("run").error == ""
+
+    assert first.content() == fresh.content()
+    assert second.lakeloom("run").error == ""
+    for made in (fresh, second):
+        arrive(made)
+    assert fresh.lakeloom("run").error == ""
+    assert second.lakeloom_apart("run", **{VARIABLE: WITHIN}).code == -SIGKILL
+    shouts(second)
+    refused = second.lakeloom("run")
+    assert (refused.code, "--full-refresh tables.customers" in refused.error) == (2, True), refused.error
+    anew = ("--full-refresh", "tables.customers", "--full-refresh", "tables.customers_then")
+    assert second.lakeloom("run", *anew).error == ""
+    assert rows(second) == rows(fresh)
+
+
+def rows(made: Project) -> list[list[tuple[object, ...]]]:
+    """What each table has, but for its bookkeeping."""
+    shown = ("id", "at", "name", "color", "valid_from", "valid_to")
+    return [
+        sorted(tuple(str(row.get(c)) for c in shown) for row in made.published(f"tables.{name}"))
+        for name in ("customers", "customers_then")
+    ]
