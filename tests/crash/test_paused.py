@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from signal import SIGCONT, SIGKILL
 
@@ -45,18 +45,24 @@ def paused(made: Project, point: str) -> Iterator["subprocess.Popen[str]"]:
 
 def test_who_was_paused_and_overtaken_doubles_nothing_and_says_so(undisturbed, tmp_path: Path):
     projects = {point: landed(tmp_path / str(i)) for i, point in enumerate(POINTS)}
-    for made in projects.values():
-        assert made.lakeloom("run").error == ""
-        arrive(made)
-    for point, made in projects.items():
-        with paused(made, point) as slow:
-            said = made.lakeloom("run")
-            assert said.code == ConflictError.exit_code, said.err  # it lives, as far as can be seen
-            time.sleep(DEAD_S + 5)
+    with ExitStack() as stack:
+        slow = {}
+        for point, made in projects.items():
             assert made.lakeloom("run").error == ""
-            os.killpg(slow.pid, SIGCONT)
-            _, told = slow.communicate(timeout=LIMIT_S)
+            arrive(made)
+            slow[point] = stack.enter_context(paused(made, point))
+            assert made.lakeloom("run").code == ConflictError.exit_code  # it lives, as far as can be seen
+        time.sleep(DEAD_S + 5)
+        told = {point: overtaken(made, slow[point]) for point, made in projects.items()}
 
-        assert (point, slow.returncode) == (point, ConflictError.exit_code), told
-        assert "another run took its lock while this one was paused" in told
+    for point, made in projects.items():
+        assert (point, slow[point].returncode) == (point, ConflictError.exit_code), told[point]
+        assert "another run took its lock while this one was paused" in told[point]
         assert unlike(made, undisturbed[1]) == "", point
+
+
+def overtaken(made: Project, slow: "subprocess.Popen[str]") -> str:
+    """What a paused run says, which goes on after another has done its work."""
+    assert made.lakeloom("run").error == ""
+    os.killpg(slow.pid, SIGCONT)
+    return slow.communicate(timeout=LIMIT_S)[1]
