@@ -93,7 +93,7 @@ def run(
     ] = [],  # noqa: B006
     full_refresh: Annotated[list[str], typer.Option(help="a stage to make anew from all that landed")] = [],  # noqa: B006
     allow_loss: Annotated[
-        list[str], typer.Option(help="a table of these that may lose the rows of files that are gone")
+        list[str], typer.Option(help="a table of these that may lose what its source no longer holds")
     ] = [],  # noqa: B006
     sample: Annotated[int, typer.Option(help="try it on so many rows of each source, in a scratch place", min=0)] = 0,
     format: Format = "text",
