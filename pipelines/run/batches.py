@@ -15,14 +15,14 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import adopt, crash, ingest, log, staging
-from pipelines.columns import carry, relations, replace_now
+from pipelines.columns import relations
 from pipelines.errors import DataError, SpecError
 from pipelines.intake import KINDS, Reading, counted, keyed
 from pipelines.quality import fused
 from pipelines.run import backfilling, erasing, losing, replaying, restoring
 from pipelines.run.context import Context
 from pipelines.run.order import Backfill, Replay, Restore
-from pipelines.run.selecting import selected, sides
+from pipelines.run.selecting import of_source
 from pipelines.run.waiting import added, asked_of, side_tables
 from pipelines.spec import HISTORY, Expectation, Table
 from pipelines.state import ADDED, BACKFILL, RESTORE, Intent, Json
@@ -135,10 +135,7 @@ def _folder(ctx: Context) -> str:
 
 def _flagged(ctx: Context, table: Table, intent: Intent, raw: DataFrame, rules: tuple[Expectation, ...]) -> DataFrame:
     """Every record of the batch, selected, with its fate; `_record` holds a refused row's source."""
-    assert table.source
-    select = carry(replace_now(table.select, intent.now), table.source, ingest.ROW)
-    row = F.col(ingest.ROW)
-    made = selected(ctx.spark, select, {table.source: raw, **sides(ctx, intent.inputs)})
+    row, made = F.col(ingest.ROW), of_source(ctx, table, intent.inputs, raw, intent.now)
     _refuse_no_condition(ctx.stage.id, table, made)
     who = erasing.forgotten(ctx.spark, ctx.pipeline, ctx.warehouse.forgets(), ctx.stage.name)
     gone = reduce(or_, who.values(), F.lit(False))

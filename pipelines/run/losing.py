@@ -14,12 +14,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import ingest, tables
-from pipelines.columns import carry, replace_now
 from pipelines.errors import DataError
 from pipelines.intake import KINDS
 from pipelines.intake.base import Asked, counted
 from pipelines.run.context import Context
-from pipelines.run.selecting import selected, sides
+from pipelines.run.selecting import of_source
 from pipelines.spec import Delta, Jdbc, Table
 from pipelines.versions import HASH
 
@@ -35,7 +34,8 @@ def lost(ctx: Context, table: Table, asked: Asked, inputs: Mapping[str, Any]) ->
         return {}
     stood, by = tables.read(ctx.spark, ctx.path(), version), _by(table, asked, inputs[asked.name])
     with KINDS[asked.source.kind].reading(asked, ctx.spark, inputs[asked.name]) as reading:
-        rows = _short(stood, _again(ctx, table, inputs, reading.frame), by)
+        again = of_source(ctx, table, inputs, reading.frame, ctx.started_at)
+        rows = _short(stood, again.withColumn(HASH, F.col(ingest.ROW)["hash"]), by)
     if rows and not asked.allow_loss:
         raise DataError(
             f"{asked.stage}: a full refresh would lose {counted(rows, 'row')} that {asked.name} no longer holds; "
@@ -50,14 +50,6 @@ def _by(table: Table, asked: Asked, batch: Mapping[str, Any]) -> tuple[str, ...]
     if len(shapes) > 1:
         return ()
     return tuple(table.keys) if table.keys and table.stored_as_scd_type == 1 else (HASH,)
-
-
-def _again(ctx: Context, table: Table, inputs: Mapping[str, Any], raw: DataFrame) -> DataFrame:
-    """All that the source holds, selected, with the hash of each record."""
-    assert table.source
-    select = carry(replace_now(table.select, ctx.started_at), table.source, ingest.ROW)
-    made = selected(ctx.spark, select, {table.source: raw, **sides(ctx, inputs)})
-    return made.withColumn(HASH, F.col(ingest.ROW)["hash"])
 
 
 def _short(stood: DataFrame, again: DataFrame, by: tuple[str, ...]) -> int:
