@@ -18,7 +18,7 @@ def unholdable(source: Source, columns: Mapping[str, str]) -> Found:
             yield ("schema",), f"column '{column}' is what the source says of a record; name it otherwise"
     if isinstance(source, Jdbc):
         yield from _increment(source, columns)
-    for column in source.optional if isinstance(source, Files) else ():
+    for column in source.optional if isinstance(source, Files | Kafka) else ():
         if column not in columns:
             yield ("optional",), f"no column '{column}'{near(column, columns)}"
     yield from _unguardable(source, columns)

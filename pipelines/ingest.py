@@ -53,6 +53,15 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Keys:
+    """What JSON records may have and lack."""
+
+    added: Sequence[str] = ()  # beyond the schema, which become columns of text
+    strict: bool = False  # a record with another one is refused; else such a key is ignored
+    wanted: Sequence[str] = ()  # a record without one of these is refused; else it is null
+
+
+@dataclass(frozen=True)
 class Beyond:
     """What records have beyond their source's schema."""
 
@@ -165,30 +174,29 @@ def _texts(spark: SparkSession, paths: Sequence[str]) -> DataFrame:
 
 def _objects(spark: SparkSession, source: Files, paths: Sequence[str], added: Sequence[str], strict: bool) -> DataFrame:
     """Lines of JSON. Spark's own reader of them takes the first of two objects on a line and loses the other."""
-    return objects(_texts(spark, paths).select("value", FILE), source.ddl, added, strict)
+    return objects(_texts(spark, paths).select("value", FILE), source.ddl, Keys(added, strict))
 
 
-def objects(texts: DataFrame, schema: str, added: Sequence[str], strict: bool, torn: Column | None = None) -> DataFrame:
+def objects(texts: DataFrame, schema: str, keys: Keys, torn: Column | None = None) -> DataFrame:
     """`value`, one JSON object each, as columns: those of the schema, those added (as text), CORRUPT and WHY.
 
-    strict: a record with a key that is neither declared nor added is refused; else such a key is ignored.
-    torn  : the text of a record that is refused unread, else null.
+    torn: the text of a record that is refused unread, else null.
     What else `texts` has stands beside them.
     """
     value, options = F.col("value"), {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-    names, beside = (*ddl(schema), *added), [c for c in texts.columns if c != "value"]
-    columns = ", ".join([schema, *(f"{backquoted(n)} STRING" for n in added), f"{CORRUPT} STRING"])
+    names, beside = (*ddl(schema), *keys.added), [c for c in texts.columns if c != "value"]
+    columns = ", ".join([schema, *(f"{backquoted(n)} STRING" for n in keys.added), f"{CORRUPT} STRING"])
     read = texts.select(
         F.from_json(value, columns, options).alias("parsed"),
         (_unreadable(value) if torn is None else F.coalesce(torn, _unreadable(value))).alias("unreadable"),
-        _odd(value, names, strict).alias("odd"),
+        _oddly(_odd(value, names, keys.strict), _lacking(value, keys.wanted)).alias("odd"),
         "value",
         *beside,
     )
     unread = F.coalesce("unreadable", F.col("parsed").getField(CORRUPT))
     text = F.coalesce(unread, F.when(F.col("odd").isNotNull(), value)).alias(CORRUPT)
     fields = [F.col("parsed").getField(n).alias(n) for n in names]
-    return read.select(*fields, text, F.when(unread.isNull(), _oddly(F.col("odd"))).alias(WHY), *beside)
+    return read.select(*fields, text, F.when(unread.isNull(), F.col("odd")).alias(WHY), *beside)
 
 
 def _odd(value: Column, names: Sequence[str], strict: bool) -> Column:
@@ -199,13 +207,27 @@ def _odd(value: Column, names: Sequence[str], strict: bool) -> Column:
     return F.when(F.size(found) > 0, found)
 
 
-def _oddly(odd: Column) -> Column:
+def _lacking(value: Column, wanted: Sequence[str]) -> Column:
+    """Those of some keys that a JSON object lacks; null for none, and where none is wanted."""
+    if not wanted:
+        return F.lit(None).cast("array<string>")
+    lacks = F.array_except(F.array(*[F.lit(n) for n in wanted]), F.json_object_keys(value))
+    return F.when(F.size(lacks) > 0, lacks)
+
+
+def _oddly(odd: Column, lacks: Column) -> Column:
     """Why a record is refused for its keys; null for no keys."""
-    named = F.transform(
-        F.slice(odd, 1, MOST_KEYS), lambda k: F.concat(F.lit("'"), F.left(k, F.lit(MOST_LETTERS)), F.lit("'"))
+    has = F.concat(F.lit("has "), _named(odd), F.lit(", which the schema has not"))
+    said = F.concat_ws(" and ", has, F.concat(F.lit("lacks "), _named(lacks)))
+    return F.when(said != "", F.concat(F.lit(f"{DRIFTED}: "), said))
+
+
+def _named(keys: Column) -> Column:
+    quoted = F.transform(
+        F.slice(keys, 1, MOST_KEYS), lambda k: F.concat(F.lit("'"), F.left(k, F.lit(MOST_LETTERS)), F.lit("'"))
     )
-    more = F.when(F.size(odd) > MOST_KEYS, " and others").otherwise("")
-    return F.concat(F.lit(f"{DRIFTED}: has "), F.array_join(named, ", "), more, F.lit(", which the schema has not"))
+    more = F.when(F.size(keys) > MOST_KEYS, " and others").otherwise("")
+    return F.concat(F.array_join(quoted, ", "), more)
 
 
 def unread(error: Exception) -> str:

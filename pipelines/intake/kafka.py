@@ -3,8 +3,9 @@
 What was read is known by offsets alone; no consumer group is committed to, so
 nothing but the intent says where the next batch begins. Offsets count the
 records, unless compaction or a transaction left gaps: then a consumer of its
-own counts what lies in the range, and the gap is a count of the run record. Where
-keys become columns, a consumer looks for them before the batch is fixed.
+own counts what lies in the range, and the gap is a count of the run record. A
+consumer looks for lost keys before the batch is fixed, and where keys become
+columns for those.
 """
 
 import json
@@ -15,7 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pipelines.columns import ddl
-from pipelines.drift import ADDABLE, MOST_ADDED
+from pipelines.drift import ADDABLE, MOST_ADDED, Drift
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.intake.base import Asked, Counted, Reading, brought, counted
 from pipelines.intake.servers import WAIT_S, connection, missing
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _WAY_OUT = "give it a table of its own, or say `expired: skip` in sources.{} and make the table anew"
+ENOUGH = 100  # records that tell that a topic lost a key; the first batch tells with any
 Range = tuple[int, int]  # offsets [from, upto)
 Ranges = dict[int, Range]  # by partition
 
@@ -45,12 +47,14 @@ def news(asked: Asked) -> str:
 def take(asked: Asked) -> dict[str, Json]:
     """The next range of each partition; behind: offsets that are left to the next batch.
 
-    Errors: DataError where records expired before they were read.
+    Errors: DataError where records expired before they were read, or lost a key of the schema.
     """
     bounds, known = _bounds(asked), _id(asked)
     _refuse_loss(asked, known, bounds)
     waiting = _new(asked, bounds)
     ranges = _limited(waiting, _source(asked).most_records)
+    if _source(asked).on_schema_change != "quarantine":
+        _refuse_lost(asked, ranges, bounds)
     parts = {str(p): list(r) for p, r in ranges.items()}
     behind = _span(waiting) - _span(ranges)
     taken = {"topic": _source(asked).topic, "id": known, "partitions": parts, "behind": behind}
@@ -98,9 +102,43 @@ def _brokers(asked: Asked) -> str:
 
 
 def _columns(asked: Asked, columns: Sequence[str]) -> dict[str, Json]:
-    """What is to be done with keys beyond the schema, as it is now."""
-    strict = {} if _source(asked).on_schema_change == "fail" else {"strict": True}
-    return {**strict, **({"added": list(columns)} if columns else {})}
+    """What is to be done with keys beyond the schema, and with records that lack one, as it is now."""
+    policy = _source(asked).on_schema_change
+    strict = {} if policy == "fail" else {"strict": True}
+    wanted = {"wanted": _wanted(asked)} if policy == "quarantine" else {}
+    return {**strict, **wanted, **({"added": list(columns)} if columns else {})}
+
+
+def _wanted(asked: Asked) -> list[str]:
+    return [name for name in ddl(_source(asked).ddl) if name not in _source(asked).optional]
+
+
+def _refuse_lost(asked: Asked, ranges: Ranges, bounds: Mapping[int, Range]) -> None:
+    """No key is lost in silence: one that no record has of a batch and of twice ENOUGH before its end.
+
+    Errors: DataError. Cost: reads one record where it has all that the schema has, else up to the first of each key.
+    """
+    looked = {p: (max(bounds[p][0], min(s, upto - 2 * ENOUGH)), upto) for p, (s, upto) in ranges.items() if s < upto}
+    lost, told = _lost(asked, looked)
+    if lost and told >= (1 if asked.anew or not asked.taken else ENOUGH):
+        raise DataError(
+            f"{asked.stage}: {_source(asked).topic} {lost.words}, which none of {counted(told, 'record')} has; name "
+            f"under `optional` of sources.{asked.name} what a record may lack, or mend the schema"
+        )
+
+
+def _lost(asked: Asked, ranges: Ranges) -> tuple[Drift, int]:
+    """The keys of the schema that no record has, and of how many objects that was seen."""
+    lost, found, told = _wanted(asked), dict[str, None](), 0
+    for message in _records(asked, ranges) if lost and ranges else ():
+        held = as_object(message.value() or b"")
+        told += held is not None
+        lost = [name for name in lost if name not in (held or ())]
+        if not lost:
+            break
+        if len(found) < MOST_ADDED:
+            found.update(dict.fromkeys(held or ()))
+    return Drift(less=tuple(lost), near=tuple(found)), told
 
 
 def _grown(asked: Asked, ranges: Ranges) -> list[str]:
@@ -283,7 +321,7 @@ def _frame(asked: Asked, scan: "DataFrame", batch: Json) -> "DataFrame":
     """What was scanned as records; a value that is no object of the schema is malformed, with its text."""
     from pyspark.sql import functions as F
 
-    from pipelines.ingest import CORRUPT, WHY, Beyond, objects, shaped
+    from pipelines.ingest import CORRUPT, WHY, Beyond, Keys, objects, shaped
 
     source, columns = _source(asked), batch.get("added", ())
     value = F.try_validate_utf8(F.col("value"))
@@ -297,7 +335,8 @@ def _frame(asked: Asked, scan: "DataFrame", batch: Json) -> "DataFrame":
         F.col("offset").alias("kafka_offset"),
         F.col("timestamp").alias("kafka_timestamp"),
     )
-    flat = objects(texts, source.ddl, columns, batch.get("strict", False), F.col("torn"))
+    keys = Keys(columns, batch.get("strict", False), batch.get("wanted", ()))
+    flat = objects(texts, source.ddl, keys, F.col("torn"))
     return shaped(flat, source, F.col("stood"), F.col(CORRUPT), Beyond(columns, F.col(WHY)))
 
 

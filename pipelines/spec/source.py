@@ -88,14 +88,15 @@ class Kafka(Spec):
     pii: Pii = Field(default={})
     on_schema_change: Literal["fail", "add_columns", "quarantine"] = Field(
         default="fail",
-        description="a key beyond the schema is ignored, becomes a column of text, or its record is refused; what a "
-        "record lacks is null",
+        description="a key beyond the schema is ignored, becomes a column of text, or its record is refused; a key "
+        "that its newest records lack stops the table, or each record without it is refused",
     )
+    optional: tuple[str, ...] = Field(default=(), description="columns that records may lack, and which are null then")
     most_records: int | None = Field(default=None, gt=0, description="a batch takes no more; the next goes on")
     expired: Literal["refuse", "skip"] = Field(
         default="refuse", description="records that the topic dropped before they were read: stop, or count and go on"
     )
-    pace: ClassVar[frozenset[str]] = frozenset({"on_schema_change", "most_records", "expired"})
+    pace: ClassVar[frozenset[str]] = frozenset({"on_schema_change", "optional", "most_records", "expired"})
 
     @property
     def beside(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from e2e.project import Project, Said, project
 from pipelines import pii
 from pipelines.crash import VARIABLE
 from pipelines.drift import MOST_ADDED
+from pipelines.intake.kafka import ENOUGH
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -101,16 +102,46 @@ def test_a_key_beyond_the_schema_is_ignored_or_its_record_refused_as_the_source_
     broker.send(topic(clicks), more)
     ran(clicks.lakeloom("run"))
     set_source(clicks, on_schema_change="quarantine")
-    broker.send(topic(clicks), more, record(2), '{"id": 3}', '{"id": "x", "price": 2}')
+    other = '{"id": 4, "price": 2}'
+    broker.send(topic(clicks), more, record(2), '{"id": 3}', '{"id": "x", "price": 2}', other)
 
     ran(clicks.lakeloom("run"))
 
-    assert found(clicks) == [(1, 0, 0), (2, 0, 2), (3, 0, 3)]
+    assert found(clicks) == [(1, 0, 0), (2, 0, 2)]
     assert [(r["_record"], r["_reasons"]) for r in clicks.rows("tables.clicks", "quarantine")] == [
         (more, ["schema drift: has 'price', which the schema has not"]),
+        ('{"id": 3}', ["schema drift: lacks 'amount'"]),
         ('{"id": "x", "price": 2}', ["malformed record"]),
+        (other, ["schema drift: has 'price', which the schema has not and lacks 'amount'"]),
     ]
-    assert counts(clicks) == {"rows_in": 4, "applied": 2, "quarantined": 2, "offsets": 4}
+    assert counts(clicks) == {"rows_in": 5, "applied": 1, "quarantined": 4, "offsets": 5}
+
+
+def test_a_key_that_the_topic_lost_stops_the_table_and_one_record_does_not(clicks, broker):
+    broker.send(topic(clicks), record(1), *['{"id": 2}'] * 2 * ENOUGH)  # one of them has it
+    ran(clicks.lakeloom("run"))
+    broker.send(topic(clicks), '{"id": 3, "Amount": 1}', "{bad")
+
+    lost = clicks.lakeloom("run")
+
+    assert (lost.code, lost.error.count("lacks 'amount' (did you mean 'amount' by 'Amount'?)")) == (3, 1)
+    assert f"none of {2 * ENOUGH - 1} records has" in lost.error
+    assert len(found(clicks)) == 2 * ENOUGH + 1
+    set_source(clicks, optional=["amount"])
+    ran(clicks.lakeloom("run"))
+    assert (len(found(clicks)), counts(clicks)["quarantined"]) == (2 * ENOUGH + 2, 1)
+
+
+def test_a_first_batch_tells_of_a_lost_key_with_any_record_and_a_later_one_with_enough(clicks, broker):
+    broker.send(topic(clicks), '{"id": 1}')
+    assert "lacks 'amount', which none of 1 record has" in clicks.lakeloom("run").error
+    broker.send(topic(clicks), record(2))
+    ran(clicks.lakeloom("run"))
+    broker.send(topic(clicks), *['{"id": 3}'] * (ENOUGH - 1), partition=1)
+
+    ran(clicks.lakeloom("run"))
+
+    assert len(found(clicks)) == ENOUGH + 1
 
 
 def test_a_key_beyond_the_schema_becomes_a_column_unless_it_cannot(clicks, broker):
@@ -132,7 +163,7 @@ def test_a_key_beyond_the_schema_becomes_a_column_unless_it_cannot(clicks, broke
 
 
 def test_a_column_that_a_topic_added_stays_and_a_flood_of_keys_adds_none(clicks, broker):
-    set_source(clicks, on_schema_change="add_columns")
+    set_source(clicks, on_schema_change="add_columns", optional=["amount"])
     broker.send(topic(clicks), '{"id": 1, "price": 5}')
     ran(clicks.lakeloom("run"))
     flood = [f'{{"id": 3, "k{number}": 1}}' for number in range(MOST_ADDED + 1)]
