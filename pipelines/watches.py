@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pipelines.columns import near
 from pipelines.spec import Monitor, Pipeline
-from pipelines.spec.monitor import ERRORS, USUAL_METRIC
+from pipelines.spec.monitor import WATCHED
 
 
 def unwatchable(monitor: Monitor, pipeline: Pipeline) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -13,10 +13,11 @@ def unwatchable(monitor: Monitor, pipeline: Pipeline) -> Iterator[tuple[tuple[st
         yield ("scores",), f"no scores '{monitor.scores}'{near(monitor.scores, pipeline.scores)}"
         return
     model = pipeline.models.get(pipeline.scores[monitor.scores].model)
-    if model and model.task not in USUAL_METRIC:
-        yield ("scores",), f"{monitor.scores} are of task: {model.task}; a monitor watches {' or '.join(USUAL_METRIC)}"
-    elif model and (asked := monitor.performance.metric) and (asked in ERRORS) != (model.task == "regression"):
-        yield ("performance", "metric"), f"a task {model.task} has no metric '{asked}'"
+    if model and model.task not in WATCHED:
+        yield ("scores",), f"{monitor.scores} are of task: {model.task}; a monitor watches {' or '.join(WATCHED)}"
+    elif model and (asked := monitor.performance.metric) and asked not in WATCHED[model.task]:
+        there = ", ".join(WATCHED[model.task])
+        yield ("performance", "metric"), f"a task {model.task} has no metric '{asked}' to be watched; there is {there}"
     feature = pipeline.features.get(pipeline.scores[monitor.scores].of)
     for key, columns in (("features", monitor.drift.features), ("ignore", monitor.drift.ignore)):
         for column in columns:

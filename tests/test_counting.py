@@ -96,3 +96,18 @@ def test_numbers_and_their_errors_are_summed_by_window_and_version(frame):
     }  # fmt: skip
     assert one["scores"] == {"7262": 1, "-7465": 1, "0": 1}  # ceil(log(|x| / 1e-6) / log(1.002)), by its sign
     assert two["scores"] == {"7262": 2} and (two["unscored"], two["labelled"], two["absolute"]) == (1, 1, 0.0)
+
+
+def test_classes_are_counted_by_label_and_by_whether_they_are_right(frame):
+    rows = [(0.9, "a", "a", 1), (0.9, "a", "b", 1), (0.4, "b", None, 1), (0.4, "b", "new", 1), (1.0, "c", "new", 1),
+            (None, "a", "a", 1), (0.9, None, "a", 1), (0.5, "a", "a", 2)]  # fmt: skip
+    scored = frame(rows, "s double, predicted string, y string, model_version int")
+
+    found = counting.count_classes(scored, "s", "y", F.lit(0), ["a", "b"], 10)
+
+    assert found[0, 1] == {
+        "given": {"a": 2, "b": 2, "c": 1},
+        "pairs": {"a": {"a": 1}, "b": {"a": 1}, "(other)": {"b": 1, "c": 1}},
+        "right": {"9": 1}, "wrong": {"9": 2, "4": 1}, "unknown": {"4": 1}, "unscored": 2,
+    }  # fmt: skip
+    assert found[0, 2]["right"] == {"5": 1}

@@ -52,7 +52,7 @@ def test_a_monitor_stands_after_its_scores(tmp_path):
          "monitors.watch.window: should be 'day', 'week' or 'month', got '1 month'"),
         ("watch: {scores: late_daily, retrain: {}}", "monitors.watch.retrain.cooldown: missing"),
         ("watch: {scores: late_daily, performance: {metric: mae}}",
-         "monitors.watch.performance.metric: a task binary has no metric 'mae'"),
+         "monitors.watch.performance.metric: a task binary has no metric 'mae' to be watched; there is roc_auc, "),
         ("watch: {scores: late_daily, performance: {drop: 2}}",
          "monitors.watch.performance.drop: should be less than 1, got 2"),
     ],

@@ -1,10 +1,12 @@
 """Counts and records in, judgements out: what is said of windows that are well, and of those that are not."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import accuracy_score, f1_score
 
 from pipelines.evaluate.binary import BINS
 from pipelines.monitor.bins import Numbers
@@ -18,9 +20,10 @@ pytestmark = pytest.mark.spark
 MONTHS = [datetime(2024, month, 1, tzinfo=UTC) for month in range(1, 7)]
 AT = datetime(2024, 7, 1, tzinfo=UTC)
 X = Numbers((0.0, 1.0, 2.0))
+CALM = [[0.25, 0.25, 500], [0.75, 0.75, 500]]
 TRAINED = {
     "version": 1, "threshold": 0.5, "test": {"roc_auc": [0.75, 0.73, 0.77]},
-    "curves": {"calibration": [[0.25, 0.25, 500], [0.75, 0.75, 500]]},
+    "curves": {"calibration": CALM},
     "splits": {"train": {"from": "2023-10-01", "to": "2023-11-30"}, "test": {"from": "2023-12-01", "to": "2023-12-31"}},
 }  # fmt: skip
 
@@ -318,3 +321,63 @@ def test_the_errors_of_numbers_wait_for_labels():
 
     assert (window["verdict"], window["performance"]["true"]) == ("wait", None)
     assert window["reasons"][0] == "labels of 0 of 400 rows are known; mae waits for them"
+
+
+SURE = {"classes": ["a", "b", "c"], "test": {"accuracy": [0.8, 0.78, 0.82], "macro_f1": [0.79, 0.77, 0.81]}}
+CLASSES = History((record("models.m", {**TRAINED, **SURE, "curves": {"calibration": CALM}}),), ())
+
+
+def classed(seed: int, right: float = 0.8, unknown: int = 0) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """What Spark counts of 900 classes given at 0.8 each; the labels and the classes of those that are known."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(["a", "b", "c"], 900, p=[0.6, 0.3, 0.1])
+    wrong = np.array([rng.choice([c for c in "abc" if c != label]) for label in labels])
+    given = np.where(rng.random(900) < right, labels, wrong)
+    known, at, pairs = slice(unknown, None), str(BINS * 8 // 10), dict[str, dict[str, int]]()
+    for label, each in zip(labels[known], given[known], strict=True):
+        pairs.setdefault(label, {})[each] = pairs.get(label, {}).get(each, 0) + 1
+    hits = int((labels[known] == given[known]).sum())
+    fates = {"right": {at: hits}, "wrong": {at: 900 - unknown - hits}, "unknown": {at: unknown}}
+    rows_given = {c: int((given == c).sum()) for c in "abc"}
+    return {"given": rows_given, "pairs": pairs, **fates, "unscored": 0}, labels[known], given[known]
+
+
+def judged_classes(*windows: dict[str, Any], **monitor: Any) -> list[dict[str, Any]]:
+    made = totals(*({"x": rows(900), "": each} for each in windows))
+    subject = Subject("monitors.w", Monitor(scores="s", **monitor), "m", "features.f", "multiclass")
+    return watched(CLASSES, subject, made, set(made.windows))["windows"]
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_metrics_of_classes_are_scikit_learns_and_the_interval_is_the_bootstraps(metric):
+    counted, labels, given = classed(1)
+
+    (window,) = judged_classes(counted, performance={"metric": metric})
+
+    of = accuracy_score if metric == "accuracy" else partial(f1_score, average="macro")
+    picked = [np.random.default_rng(s).choice(900, 900) for s in range(500)]
+    value, low, high = window["performance"]["true"]
+    assert value == pytest.approx(of(labels, given), abs=1e-6)
+    assert (low, high) == pytest.approx(np.percentile([of(labels[i], given[i]) for i in picked], [2.5, 97.5]), abs=0.01)
+    assert window["verdict"] == "wait"
+
+
+def test_classes_that_are_wrong_more_often_ask_for_training_and_other_classes_are_seen():
+    calm, worse = classed(1)[0], classed(2, right=0.6)[0]
+    moved = {**calm, "given": {"a": 100, "b": 100, "c": 600, "d": 100}}
+
+    windows = judged_classes(calm, worse, moved)
+
+    assert [w["verdict"] for w in windows] == ["wait", "retrain", "wait"]
+    assert windows[2]["score_psi"] > 0.5 and windows[2]["reasons"][-1].startswith("scores drifted")
+
+
+def test_before_labels_are_known_the_accuracy_of_classes_is_estimated_and_nothing_else():
+    counted = classed(1, unknown=900)[0]
+
+    (window,) = judged_classes(counted)
+    (other,) = judged_classes(counted, performance={"metric": "macro_f1"})
+
+    assert window["performance"]["estimated"] == pytest.approx(0.8, abs=0.002)
+    assert (window["verdict"], other["verdict"]) == ("wait", "wait")
+    assert other["reasons"][0] == "labels of 0 of 900 rows are known; macro_f1 waits for them"

@@ -206,12 +206,12 @@ def curves(counts: Counts) -> dict[str, list[list[float]]]:
     return {
         "roc": np.stack([fp / negatives, tp / positives], axis=1)[keep].round(5).tolist(),
         "pr": np.stack([tp / positives, precision], axis=1)[keep][1:].round(5).tolist(),
-        "calibration": _calibration(counts),
+        "calibration": calibration(counts),
     }
 
 
-def _calibration(counts: Counts) -> list[list[float]]:
-    """[mean score, share of late rows, rows] for tenths of the rows by score."""
+def calibration(counts: Counts) -> list[list[float]]:
+    """[mean score, share of the second column, rows] for tenths of the rows by score; counts: shape (BINS, 2)."""
     rows = counts.sum(axis=1)
     tenth = np.minimum((np.cumsum(rows) - rows) * CALIBRATION_BINS // rows.sum(), CALIBRATION_BINS - 1)
     found = []

@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
 from pipelines.evaluate.base import Counts
+from pipelines.evaluate.binary import BINS, calibration
 from pipelines.spec.task import CLASS, LABEL, LIKELIHOOD, PREDICTED, PREDICTION, PROBABILITY, SCORE
 
 MOST_CLASSES, MOST_DRAWN = 1_000, 12
@@ -149,10 +150,24 @@ class Multiclass:
         return 0.0, 1.0
 
     def pictures(self, scored: DataFrame, counts: Counts) -> dict[str, Any]:
-        """The confusion matrix of the most frequent classes, the rest as one. Cost: one small aggregate."""
+        """The confusion matrix of the most frequent classes, the rest as one; how often a probability is right.
+
+        Cost: two small aggregates.
+        """
         drawn = self.classes[:MOST_DRAWN]
         label, given = (F.when(F.col(c).isin(list(drawn)), F.col(c)).otherwise("(other)") for c in (LABEL, PREDICTED))
         rows = scored.where(F.col(LABEL).isNotNull())
         found = {(r[0], r[1]): r[2] for r in rows.groupBy(label.alias("a"), given.alias("b")).count().collect()}
         names = [*drawn, *(["(other)"] if any("(other)" in pair for pair in found) else [])]
-        return {"confusion": {"classes": names, "rows": [[found.get((a, b), 0) for b in names] for a in names]}}
+        pairs = [[found.get((a, b), 0) for b in names] for a in names]
+        return {"confusion": {"classes": names, "rows": pairs}, "calibration": calibration(_hits(rows))}
+
+
+def _hits(scored: DataFrame) -> Counts:
+    """Rows by the probability of the class given, and whether it is the label: shape (BINS, 2)."""
+    place = F.least((F.col(SCORE) * BINS).cast("int"), F.lit(BINS - 1))
+    hit = (F.col(LABEL) == F.col(PREDICTED)).cast("int")
+    counts = np.zeros((BINS, 2))
+    for row in scored.groupBy(place.alias("at"), hit.alias("hit")).count().toLocalIterator():
+        counts[row["at"], row.hit] += row["count"]
+    return counts

@@ -15,10 +15,12 @@ from pyspark.sql import functions as F
 from pipelines.monitor.binning import COUNTED, WINDOW, binned
 from pipelines.monitor.bins import BINS, KNOWN, Bins, Categories, Json, Numbers
 from pipelines.spec.monitor import Period
+from pipelines.spec.task import PREDICTED
 
 ERROR = 0.001  # of a quantile, as a share of the rows
 Counts = dict[str, Json]
 UNKNOWN, UNSCORED = "unknown", "unscored"
+OTHER = "(other)"  # a label that no training saw
 RATIO, SMALLEST, LARGEST = 1.002, 1e-6, 1e60  # of bins of numbers; between 0 and the smallest there is one
 POWERS = {"absolute": 1, "square": 2, "fourth": 4}  # of errors
 
@@ -130,6 +132,44 @@ def count_numbers(scored: DataFrame, score: str, label: str, window: Column) -> 
         for name in ("sum", "labelled", *POWERS):
             counts[name] += row[name] or 0
     return found
+
+
+def count_classes(
+    scored: DataFrame, score: str, label: str, window: Column, known: Sequence[str], bins: int
+) -> dict[tuple[int | None, int], Counts]:
+    """(window, model version) -> rows by the class given, by label and class, and by bin of the score.
+
+    scored: with `predicted` and `model_version`; label null: not known. known: classes; a label beyond them is OTHER.
+    Returns 'given' -> class -> rows; 'pairs' -> label -> class -> rows; 'right', 'wrong', 'unknown' -> bin -> rows;
+    'unscored' -> rows. Cost: as `count_scores`.
+    """
+    at, y = F.col(score), F.col(label)
+    place = F.when(at.isNotNull() & ~F.isnan(at), F.least((at * bins).cast("int"), F.lit(bins - 1))).alias("b")
+    told = F.when(y.isin(list(known)), y).otherwise(F.when(y.isNotNull(), OTHER)).alias("y")
+    group = scored.select(
+        window.alias("w"), F.col("model_version").alias("v"), F.col(PREDICTED).alias("p"), told, place
+    )
+    found: dict[tuple[int | None, int], Counts] = {}
+    for row in group.groupBy("w", "v", "p", "y", "b").count().toArrow().to_pylist():
+        counts, rows = found.setdefault((row["w"], row["v"]), no_classes()), row["count"]
+        if row["b"] is None or row["p"] is None:
+            counts[UNSCORED] += rows
+            continue
+        _more(counts["given"], row["p"], rows)
+        fate = UNKNOWN if row["y"] is None else "right" if row["y"] == row["p"] else "wrong"
+        _more(counts[fate], str(row["b"]), rows)
+        if row["y"] is not None:
+            _more(counts["pairs"].setdefault(row["y"], {}), row["p"], rows)
+    return found
+
+
+def _more(held: dict[str, int], key: str, rows: int) -> None:
+    held[key] = held.get(key, 0) + rows
+
+
+def no_classes() -> Counts:
+    """The counts of no classes."""
+    return {"given": {}, "pairs": {}, "right": {}, "wrong": {}, UNKNOWN: {}, UNSCORED: 0}
 
 
 def no_numbers() -> Counts:

@@ -30,3 +30,9 @@ def trained(history: History, model: str, features: str, version: int) -> Traine
     return Trained(
         version, record.inputs[features]["upto"], train["from"], train["to"], d.get("threshold", 0.5), d["test"], points
     )
+
+
+def classes(history: History, model: str) -> tuple[str, ...]:
+    """Those that any version of a model knows, the most frequent first."""
+    mine = (r for r in history.records if r.stage == f"models.{model}")
+    return tuple(dict.fromkeys(each for r in mine for each in r.detail.get("classes", ())))

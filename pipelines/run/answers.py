@@ -1,24 +1,27 @@
-"""What the counted scores of a window say, by the kind of answer: chances of yes, or numbers. Pure.
+"""What the counted scores of a window say, by the kind of answer: chances of yes, numbers, or classes. Pure.
 
 A chance is counted by label in equal bins, so that each metric of a window, its interval and its estimate follow from
 the counts. A number is counted in bins of equal ratio (a DDSketch), its errors by the sums of their powers: the mean
 and the variance of |error|, or of its square, say the metric and, by the central limit theorem, its interval.
+A class is counted by label, and by its probability.
 
 Source: Masson, Rim, Lee (2019), "DDSketch".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import sqrt
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipelines.evaluate import binary
+from pipelines.evaluate import Multiclass, binary
 from pipelines.evaluate.base import Counts
 from pipelines.evaluate.binary import BINS
 from pipelines.monitor import estimating
 from pipelines.monitor.tallies import by_label, rows_of, scored
 from pipelines.monitor.trained import Trained
+from pipelines.spec.monitor import WATCHED
 
 RESAMPLES, SEED, CONFIDENCE, DEVIATIONS = 200, 20130101, 0.95, 1.96
 BARS = 20  # of scores, to compare a window with the one before
@@ -28,7 +31,7 @@ Scores = Mapping[str, Any]  # as `counting` made them; {} where nothing was scor
 class Answers(Protocol):
     """Every method takes the counts of a window's scores."""
 
-    estimable: bool  # whether a metric can be estimated before labels are known
+    estimable: Collection[str]  # metrics that can be estimated before labels are known
 
     def rows(self, scores: Scores) -> int:
         """Scored or not."""
@@ -58,7 +61,7 @@ class Answers(Protocol):
 class Chances:
     """Of yes, in [0, 1]."""
 
-    estimable = True
+    estimable: Collection[str] = WATCHED["binary"]
 
     def rows(self, scores: Scores) -> int:
         return rows_of(dict(scores))
@@ -89,11 +92,7 @@ class Chances:
         counts, threshold = by_label(dict(scores), BINS), made.threshold if made else 0.5
         value = _of_counts(counts, metric, threshold)
         drawn = estimating.resampled(counts, RESAMPLES, SEED) if value is not None else []
-        found = sorted(v for v in (_of_counts(c, metric, threshold) for c in drawn) if v is not None)
-        if value is None or not found:
-            return None
-        cut = int(len(found) * (1 - CONFIDENCE) / 2)
-        return [value, found[cut], found[-1 - cut]]
+        return _interval(value, [_of_counts(c, metric, threshold) for c in drawn])
 
     def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
         if made is None:
@@ -101,6 +100,14 @@ class Chances:
         calibration = estimating.calibrate(made.calibration)
         likely = estimating.expected(scored(dict(scores), BINS), calibration)
         return _of_counts(likely, metric, made.threshold), calibration.error
+
+
+def _interval(value: float | None, drawn: Sequence[float | None]) -> list[float] | None:
+    found = sorted(v for v in drawn if v is not None)
+    if value is None or not found:
+        return None
+    cut = int(len(found) * (1 - CONFIDENCE) / 2)
+    return [value, found[cut], found[-1 - cut]]
 
 
 def _of_counts(counts: Counts, metric: str, threshold: float) -> float | None:
@@ -115,7 +122,7 @@ def _of_counts(counts: Counts, metric: str, threshold: float) -> float | None:
 class Numbers:
     """Any, with errors in the unit of the label."""
 
-    estimable = False  # a number says nothing of its own error
+    estimable: Collection[str] = ()  # a number says nothing of its own error
 
     def rows(self, scores: Scores) -> int:
         return int(sum(scores.get("scores", {}).values()) + scores.get("unscored", 0))
@@ -158,9 +165,76 @@ class Numbers:
         return None, None
 
 
+class Classes:
+    """One of some, each given with its probability."""
+
+    estimable: Collection[str] = ("accuracy",)  # what else there is hangs on the probabilities of the other classes too
+
+    def rows(self, scores: Scores) -> int:
+        return int(sum(scores.get("given", {}).values()) + scores.get("unscored", 0))
+
+    def labelled(self, scores: Scores) -> int:
+        return int(sum(sum(given.values()) for given in scores.get("pairs", {}).values()))
+
+    def untold(self, scores: Scores) -> str:
+        return ""
+
+    def mean(self, scores: Scores) -> float | None:
+        rows, middle = _probable(scores), (np.arange(BINS) + 0.5) / BINS
+        return round(float(rows @ middle / rows.sum()), 6) if rows.sum() else None
+
+    def bars(self, before: Scores, now: Scores) -> tuple[list[float], list[float]]:
+        one, other = (s.get("given", {}) for s in (before, now))
+        every = sorted({*one, *other})
+        first, second = ([float(side.get(each, 0)) for each in every] for side in (one, other))
+        return first, second
+
+    def value(self, scores: Scores, metric: str, made: Trained) -> float | None:
+        return _of_pairs(_pairs(scores), metric)
+
+    def true(self, scores: Scores, metric: str, made: Trained | None) -> list[float] | None:
+        pairs, dice = _pairs(scores), np.random.default_rng(SEED)
+        drawn = [dice.poisson(pairs) for _ in range(RESAMPLES)] if pairs.sum() else []
+        return _interval(_of_pairs(pairs, metric), [_of_pairs(each, metric) for each in drawn])
+
+    def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
+        rows = _probable(scores)
+        if made is None or metric not in self.estimable or not rows.sum():
+            return None, None
+        sure = estimating.calibrate(made.calibration)
+        return round(float(estimating.expected(rows, sure)[:, 1].sum() / rows.sum()), 6), sure.error
+
+
+def _probable(scores: Scores) -> NDArray[np.float64]:
+    """Rows by bin of the probability of the class given."""
+    found = np.zeros(BINS)
+    for fate in ("right", "wrong", "unknown"):
+        for place, rows in scores.get(fate, {}).items():
+            found[int(place)] += rows
+    return found
+
+
+def _pairs(scores: Scores) -> NDArray[np.float64]:
+    """Rows by label and class given, of every class that is either."""
+    pairs = scores.get("pairs", {})
+    every = {each: i for i, each in enumerate(sorted({*pairs, *(g for given in pairs.values() for g in given)}))}
+    found = np.zeros((len(every), len(every)))
+    for label, given in pairs.items():
+        for each, rows in given.items():
+            found[every[label], every[each]] = rows
+    return found
+
+
+def _of_pairs(pairs: NDArray[Any], metric: str) -> float | None:
+    """As multiclass.py has it; None of no row."""
+    counts = np.stack([pairs.sum(axis=1), pairs.sum(axis=0), pairs.diagonal(), np.full(len(pairs), np.nan)], axis=1)
+    task = Multiclass()
+    return None if task.lacks(counts) else round(task.metrics(counts)[metric], 6)
+
+
 def _figures(value: float) -> float:
     """Nine digits, whatever the unit of the label."""
     return float(f"{value:.9g}")
 
 
-ANSWERS: Mapping[str, Answers] = {"binary": Chances(), "regression": Numbers()}  # by task: what can be watched
+ANSWERS: Mapping[str, Answers] = {"binary": Chances(), "regression": Numbers(), "multiclass": Classes()}  # by task

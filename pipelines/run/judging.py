@@ -52,6 +52,7 @@ def judge(model: Model, feature: Feature, slices: Slices, winner: Trial, rival: 
         "champion": task.metrics(same[1].whole) if same else None,
         "slices": parts,
         "curves": pictures,
+        **({"classes": list(task.classes)} if isinstance(task, evaluate.Multiclass) else {}),
         "fairness": fair,
         "weakness": finite(weak),
         "gates": [d.as_json() for d in decided],

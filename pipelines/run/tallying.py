@@ -5,7 +5,7 @@ version on. Where rows were changed and not only added, their windows are counte
 counted by label, and again whenever a label of the window may have become known.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from pipelines.models.base import Inputs
 from pipelines.monitor import counting
 from pipelines.monitor.tallies import SCORE as THE_SCORE
 from pipelines.monitor.tallies import Totals
-from pipelines.monitor.trained import Trained, trained
+from pipelines.monitor.trained import Trained, classes, trained
 from pipelines.run.context import Context
 from pipelines.spec import Feature, Monitor
 from pipelines.spec.task import LABEL, SCORE
@@ -215,16 +215,23 @@ def _scores(ctx: Context, seen: Watched, intent: Intent, before: Totals, windows
     scored = _of_task(ctx, seen, within(read, seen, windows))
     labels = _labels(ctx, seen, intent, windows, intent.now)
     rows = scored.join(labels, list(seen.feature.keys), "left")
-    number = ctx.pipeline.models[seen.model].task == "regression"
-    found: dict[Any, Any] = (
-        counting.count_numbers(rows, SCORE, LABEL, seen.window)
-        if number
-        else counting.count_scores(rows, SCORE, LABEL, seen.window, BINS)
-    )
-    none = counting.no_numbers if number else counting.no_scores
+    found, none = _by_task(ctx, seen, rows)
     gone = {(w, v) for w, v in _known(before) if w in windows} - set(found)
     for (start, version), counts in {**found, **{key: none() for key in gone}}.items():
         yield replace(_blank(ctx, intent), model_version=version, window=counting.moment_of(start), counts=counts)
+
+
+def _by_task(ctx: Context, seen: Watched, rows: DataFrame) -> tuple[dict[Any, Any], Callable[[], counting.Counts]]:
+    """The scores by window and version, as the task counts them; and the counts of none."""
+    match ctx.pipeline.models[seen.model].task:
+        case "regression":
+            return counting.count_numbers(rows, SCORE, LABEL, seen.window), counting.no_numbers
+        case "multiclass":
+            known = classes(ctx.history, seen.model)
+            found = counting.count_classes(rows, SCORE, LABEL, seen.window, known, BINS)
+            return found, counting.no_classes
+        case _:
+            return counting.count_scores(rows, SCORE, LABEL, seen.window, BINS), counting.no_scores
 
 
 def _known(before: Totals) -> set[tuple[int, int]]:

@@ -219,7 +219,7 @@ class _Watch:
             before=performance["before"],
             true=tuple(performance["true"]) if performance["true"] else None,
             estimated=performance["estimated"],
-            estimable=self.answers.estimable,
+            estimable=performance["metric"] in self.answers.estimable,
         )
 
     def _score_drift(self, key: Key) -> float | None:

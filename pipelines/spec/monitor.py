@@ -7,9 +7,13 @@ from pydantic import Field
 
 from pipelines.spec.base import Column, Length, Name, Spec
 
-Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "mae", "rmse"]
-ERRORS = ("mae", "rmse")  # of a number; the others are of yes or no
-USUAL_METRIC: dict[str, Metric] = {"binary": "roc_auc", "regression": "mae"}  # by task: what can be watched
+Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "mae", "rmse", "macro_f1"]
+WATCHED: dict[str, tuple[Metric, ...]] = {  # by task: the usual one first
+    "binary": ("roc_auc", "average_precision", "accuracy", "precision", "recall", "f1"),
+    "regression": ("mae", "rmse"),
+    "multiclass": ("accuracy", "macro_f1"),
+}
+ERRORS = WATCHED["regression"]  # are worse where they are greater
 Period = Literal["day", "week", "month"]
 Statistic = Literal["psi", "jensen_shannon", "wasserstein"]
 USUAL: dict[Statistic, float] = {"psi": 0.2, "jensen_shannon": 0.1, "wasserstein": 0.1}
@@ -41,7 +45,7 @@ class Attribution(Spec):
 class Performance(Spec):
     """When the model counts as worse than it was."""
 
-    metric: Metric | None = Field(default=None, description="by default roc_auc; of a number mae")
+    metric: Metric | None = Field(default=None, description="by default roc_auc; of a number mae, of classes accuracy")
     drop: float | None = Field(
         default=None, gt=0, lt=1,
         description="so far below the reference, and surely below it: 0.05; an error above it by a share of it: 0.1",
@@ -55,7 +59,7 @@ class Performance(Spec):
 
     def of(self, task: str) -> "Performance":
         """With what it says by default of a task."""
-        metric = self.metric or USUAL_METRIC[task]
+        metric = self.metric or WATCHED[task][0]
         drop = self.drop or (0.1 if metric in ERRORS else 0.05)
         return self.model_copy(update={"metric": metric, "drop": drop})
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from aging import aged
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 from test_alerts import webhook
 
 from e2e.project import TARGET, Project, Said, project
@@ -337,3 +337,37 @@ def test_a_number_is_watched_by_its_errors(spark, tmp_path, monkeypatch):
     made.lakeloom("report")
     report = (made.root / ".lakeloom" / "shop.html").read_text()
     assert "RMSE over windows" in report and "most where shop = a (psi " in report
+
+
+def test_classes_are_watched_by_those_that_came(spark, tmp_path):
+    """The label is one of three by what an order was and whether it came back; in May it is another."""
+    made = project(tmp_path, "shop")
+    label = "CASE WHEN y = 1 THEN 'back' WHEN shop = 'a' THEN 'kept' ELSE 'sold' END"
+    model = {"features": "placed", "label": label, "task": "multiclass", "gates": [],
+             "candidates": [{"kind": "logistic_regression"}]}  # fmt: skip
+    watch = {"scores": "daily", "rows": 50, "performance": {"metric": "macro_f1"}}
+    features = {"placed": {**CONF["features"]["placed"], "columns": ["x"]}}
+    made.write(**{**CONF, "features": features, "models": {"returns": model}, "monitors": {"watch": watch}})
+    for number in (1, 2, 3):
+        land(made, str(number), month(number))
+    assert made.lakeloom("run").error == ""
+    april, may = month(4), month(5, flipped=True)
+    land(made, "later", [*april, *may, *month(6, rows=2)])
+
+    assert "monitor watch: retrain" in made.lakeloom("run").out
+
+    given = {r["id"]: r["predicted"] for r in made.rows("scores.daily")}
+    shown = json.loads(made.lakeloom("monitor", "--format", "json").out)
+    for number, rows in ((4, april), (5, may)):
+        known = [r for r in rows if r["known"] < FAR]
+        labels = ["back" if r["y"] else "kept" if r["shop"] == "a" else "sold" for r in known]
+        seen = window(shown, number)
+        truth = f1_score(labels, [given[r["id"]] for r in known], average="macro")
+        assert seen["performance"]["true"][0] == pytest.approx(truth, abs=1e-5)
+        assert (seen["labelled"], seen["verdict"]) == (len(known), "wait" if number == 4 else "retrain")
+    made.change(lambda conf: conf["monitors"]["watch"]["performance"].update(metric="accuracy"))
+    assert made.lakeloom("run").code == 0
+    april = window(json.loads(made.lakeloom("monitor", "--format", "json").out), 4)["performance"]
+    assert april["estimated"] == pytest.approx(april["true"][0], abs=0.08)  # the model is right about itself
+    made.lakeloom("report")
+    assert "Accuracy over windows" in (made.root / ".lakeloom" / "shop.html").read_text()
