@@ -73,6 +73,17 @@ def test_bins_are_the_quantiles_and_the_most_frequent_values(frame):
     assert learned["none"] == Numbers(())
 
 
+def test_of_many_rows_a_sample_gives_the_edges_and_all_rows_the_ends(spark):
+    many = spark.range(4 * counting.SAMPLED).select(F.when(F.col("id") != 7, F.col("id").cast("double")).alias("x"))
+
+    edges = counting.learn(many, ["x"], [])["x"].edges
+
+    assert (edges[0], edges[-1]) == (0.0, 4 * counting.SAMPLED - 1)
+    wanted = [4 * counting.SAMPLED * i / 10 for i in range(1, 10)]
+    assert edges[1:-1] == pytest.approx(wanted, abs=0.01 * 4 * counting.SAMPLED)
+    assert list(edges[1:-1]) != wanted
+
+
 def test_scores_are_counted_by_window_version_label_and_bin(frame):
     rows = [(0.1, 1, 1), (0.1, 0, 1), (0.99, None, 1), (1.0, 1, 1), (0.5, 1, 2), (nan, 1, 2), (None, None, 2)]
 

@@ -24,6 +24,7 @@ from pipelines.monitor.trained import Trained
 from pipelines.spec.monitor import WATCHED
 
 RESAMPLES, SEED, CONFIDENCE, DEVIATIONS = 200, 20130101, 0.95, 1.96
+CELLS = 512  # bins that an interval is drawn in
 BARS = 20  # of scores, to compare a window with the one before
 Scores = Mapping[str, Any]  # as `counting` made them; {} where nothing was scored
 
@@ -90,9 +91,12 @@ class Chances:
 
     def true(self, scores: Scores, metric: str, made: Trained | None) -> list[float] | None:
         counts, threshold = by_label(dict(scores), BINS), made.threshold if made else 0.5
-        value = _of_counts(counts, metric, threshold)
-        drawn = estimating.resampled(counts, RESAMPLES, SEED) if value is not None else []
-        return _interval(value, [_of_counts(c, metric, threshold) for c in drawn])
+        value, few = _of_counts(counts, metric, threshold), estimating.gathered(counts, CELLS)
+        middle = _of_counts(few, metric, threshold)
+        if value is None or middle is None:
+            return None
+        drawn = [_of_counts(c, metric, threshold) for c in estimating.resampled(few, RESAMPLES, SEED)]
+        return _interval(value, [round(min(max(v + value - middle, 0.0), 1.0), 6) for v in drawn if v is not None])
 
     def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
         if made is None:
@@ -102,9 +106,9 @@ class Chances:
         return _of_counts(likely, metric, made.threshold), calibration.error
 
 
-def _interval(value: float | None, drawn: Sequence[float | None]) -> list[float] | None:
-    found = sorted(v for v in drawn if v is not None)
-    if value is None or not found:
+def _interval(value: float, drawn: Sequence[float]) -> list[float] | None:
+    found = sorted(drawn)
+    if not found:
         return None
     cut = int(len(found) * (1 - CONFIDENCE) / 2)
     return [value, found[cut], found[-1 - cut]]
@@ -194,8 +198,9 @@ class Classes:
 
     def true(self, scores: Scores, metric: str, made: Trained | None) -> list[float] | None:
         pairs, dice = _pairs(scores), np.random.default_rng(SEED)
-        drawn = [dice.poisson(pairs) for _ in range(RESAMPLES)] if pairs.sum() else []
-        return _interval(_of_pairs(pairs, metric), [_of_pairs(each, metric) for each in drawn])
+        value = _of_pairs(pairs, metric)
+        drawn = [_of_pairs(dice.poisson(pairs), metric) for _ in range(RESAMPLES)] if value is not None else []
+        return _interval(value, [v for v in drawn if v is not None]) if value is not None else None
 
     def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
         rows = _probable(scores)
