@@ -105,6 +105,13 @@ def _flaws(seen: _Seen) -> Iterator[Flaw]:
     for name, monitor in pipeline.monitors.items():
         yield from (Flaw(("monitors", name, *keys), sentence) for keys, sentence in unwatchable(monitor, pipeline))
     yield from (Flaw(place, sentence) for place, sentence in exposed(pipeline, seen.tables))
+    yield from _fused(pipeline)
+
+
+def _fused(pipeline: Pipeline) -> Iterator[Flaw]:
+    waits = [name for name, model in pipeline.models.items() if model.promotion == "by_hand"]
+    if pipeline.airflow.fuse == "all" and waits:
+        yield Flaw(("airflow", "fuse"), f"all leaves no task between for the approval of models.{waits[0]}; say true")
 
 
 def _sources(seen: _Seen) -> Iterator[Flaw]:

@@ -57,7 +57,7 @@ class StageSubmit(SparkSubmitOperator):
         """Run the stages; a version that waits for a person is handed on, as late_arrival@3, under the key WAITING.
 
         Errors: AirflowFailException for a final failure, AirflowException for one worth a retry, AirflowSkipException
-        where a new version was refused.
+        where a new version was refused and there is nothing else.
         """
         self._prepare(context)
         try:
@@ -67,8 +67,8 @@ class StageSubmit(SparkSubmitOperator):
             raise AirflowFailException(f"no {found.filename} on PATH; set PATH or LAKELOOM_SPARK_SUBMIT") from found
         except AirflowException as found:
             code, said = self._code(), self._sentence() or self._elsewhere() or str(found)
-            if code == DataError.exit_code and NOT_PROMOTED in said:
-                raise AirflowSkipException(said) from found  # the champion stays, and goes on scoring
+            if code == DataError.exit_code and NOT_PROMOTED in said:  # the champion stays, and goes on scoring
+                return self._refused(context, said)
             if code in FINAL:
                 raise AirflowFailException(f"{self.task_id} cannot be mended by a retry: {said}") from found
             raise AirflowException(f"{self.task_id}: {said}") from found
@@ -132,6 +132,13 @@ class StageSubmit(SparkSubmitOperator):
 
         application = told(self._lines()).get("application")
         return f"the stages ended in the cluster: yarn logs -applicationId {application}" if application else ""
+
+    def _refused(self, context: Context, said: str) -> None:
+        """A version was refused, and nothing else is wrong: what other stages of the task did stands."""
+        if all(stage.startswith("models.") for stage in self.stages):
+            raise AirflowSkipException(said)
+        self.log.warning(said)
+        self._hand_on(context)
 
     def _hand_on(self, context: Context) -> None:
         """What other tasks want to know of what the driver said; nothing where its words did not reach this one."""

@@ -32,7 +32,9 @@ WHAT = {
     "monitors": "Counts what `{}` watches, window by window, and says whether to retrain.",
 }
 KEPT = "Makes small files large and removes what no version in use needs; waits for nobody, and nobody for it."
-TOGETHER = ({"tables", "features"}, {"scores", "monitors"})  # kinds whose stages `fuse` puts into one application
+TOGETHER: Mapping[str | bool, tuple[set[str], ...]] = {  # kinds whose stages `fuse` puts into one application
+    False: (), True: ({"tables", "features"}, {"scores", "monitors"}), "all": (set(WHAT),),
+}  # fmt: skip
 PRESETS = "@once @continuous @hourly @daily @weekly @monthly @quarterly @yearly".split()
 
 
@@ -165,9 +167,9 @@ def _retrainings(pipeline: "Pipeline", owner: Mapping[str, str]) -> Iterator[Tas
         yield Task(f"{stage}_retraining", (stage,), needs, doc, publishes, asks=asks, asked_by=needs)
 
 
-def _owner(stage: "Stage", every: Iterable["Stage"], fused: bool) -> str:
+def _owner(stage: "Stage", every: Iterable["Stage"], fuse: str | bool) -> str:
     """The task that a stage belongs to: its own, or that of the kinds that go together."""
-    together = next((kinds for kinds in TOGETHER if fused and stage.kind in kinds), None)
+    together = next((kinds for kinds in TOGETHER[fuse] if stage.kind in kinds), None)
     if together is None:
         return stage.id
     return "-".join(dict.fromkeys(s.kind for s in every if s.kind in together))

@@ -67,6 +67,21 @@ def test_fused_stages_are_one_task_on_each_side_of_the_models(folder):
     assert (found.retries, found.retry_delay_s, found.start) == (5, 180, "2026-03-01")
 
 
+def test_all_is_one_task_and_leaves_no_room_for_an_approval(folder):
+    conf = folder / "flights.yml"
+    text = (ROOT / "conf" / "flights.yml").read_text() + "airflow: {fuse: all}\n"
+    conf.write_text(text)
+
+    (task,) = outline(conf, "submit").tasks
+
+    assert (task.id, task.needs) == ("tables-features-models-scores-monitors", ())
+    assert task.stages == tuple(s.id for s in stages(load(conf)))
+    conf.write_text(text.replace("    task: binary\n", "    task: binary\n    promotion: by_hand\n", 1))
+    assert ": airflow.fuse: all leaves no task between for the approval of models.late_arrival; say true" in (
+        outline(conf, "submit").error
+    )
+
+
 def test_only_a_table_whose_intervals_can_be_made_anew_is_backfilled():
     found = {t.id: t.intervals for t in outline(ROOT / "conf" / "flights.yml", "submit").tasks}
 

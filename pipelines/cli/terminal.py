@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipelines.errors import LakeloomError, SpecError
+from pipelines.outline import NOT_PROMOTED
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
@@ -116,7 +117,10 @@ def shown(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def carried_out(conf: Path, place: Any, order: Any, format: str) -> None:
-    """Run what was ordered, stage by stage, and show the summary. Errors: what the first refused stage said."""
+    """Run what was ordered, stage by stage, and show the summary.
+
+    Errors: what the first refused stage said; that a version was not promoted only where nothing else is wrong.
+    """
     from pipelines.run.pipeline import run
     from pipelines.summary import summary
 
@@ -127,7 +131,7 @@ def carried_out(conf: Path, place: Any, order: Any, format: str) -> None:
     show_data(format, [_as_json(o) for o in outcomes], lambda _: summary(pipeline, place, str(conf), outcomes))
     refused = [o.error for o in outcomes if o.error]
     if refused:
-        raise refused[0]
+        raise min(refused, key=lambda error: NOT_PROMOTED in str(error))
 
 
 def _to_retrain(record: Any) -> str:

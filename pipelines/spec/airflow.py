@@ -1,7 +1,7 @@
 """How Airflow runs a conf's DAG: what `schedule` does not say."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -27,9 +27,10 @@ class Airflow(Spec):
     after: tuple[Asset, ...] = Field(
         default=(), description="what of other pipelines, once all is published anew, starts a run: shop.tables.orders"
     )
-    fuse: bool = Field(
+    fuse: Literal["all"] | bool = Field(
         default=False,
-        description="one spark-submit for tables and features, one for scores and monitors; a model has its own",
+        description="true: one spark-submit for tables and features, one for scores and monitors, a model has its own; "
+        "all: one for everything, of the size that the largest of its work needs",
     )
     start: Annotated[str, AfterValidator(_day)] | None = Field(
         default=None, description="from this day (UTC) on every interval gets a run; null: only the newest"

@@ -16,6 +16,9 @@ STAND_IN = """#!/usr/bin/env bash
 printf '%s ' "$@" >> "$0.calls"; echo >> "$0.calls"
 case "$*" in
   *--promote*) ;;
+  *models.refused*monitors.*)
+    printf '    "error": "",\\n    "retrain": "plain",\\n    "waits": ""\\n  }\\n]\\n'
+    echo "error: models.refused: version 2 is not promoted: roc_auc at least 0.9: 0.7" >&2; exit 3 ;;
   *models.refused*) echo "error: models.refused: version 2 is not promoted: roc_auc at least 0.9: 0.7" >&2; exit 3 ;;
   *monitors.*) printf '    "error": "",\\n    "retrain": "%s",\\n    "waits": ""\\n  }\\n]\\n' "$(cat "$0.retrain")" ;;
   *late_runs.yml*) sleep 30 ;;
@@ -42,6 +45,7 @@ scores:
 monitors:
   watch: {scores: more, retrain: {cooldown: 30 days}}
 """
+BY_HAND = ", promotion: by_hand"
 SLOW = """
 pipeline: late_runs
 airflow: {email: [team@example.org], deadline: 1 second}
@@ -74,6 +78,9 @@ def shop(calls: Path, post: Any, tmp_path_factory: pytest.TempPathFactory) -> An
     (home / "conf" / "targets" / "submit.yml").write_text("{master: null, submit: {kind: local}}")
     (home / "pipelines").symlink_to(ROOT / "pipelines")
     (home / "conf" / "shop.yml").write_text(CONF)
+    (home / "conf" / "whole.yml").write_text(
+        CONF.replace("pipeline: shop", "pipeline: whole").replace("fuse: true", "fuse: all").replace(BY_HAND, "")
+    )
     (home / "conf" / "late_runs.yml").write_text(SLOW)
     (home / "conf" / "past.yml").write_text(PAST)
     with pytest.MonkeyPatch.context() as patch:
@@ -138,6 +145,20 @@ def test_a_rejected_version_is_not_promoted_and_scores_go_on(shop, calls):
     assert (states["models.late_promotion"], states["scores-monitors"]) == ("skipped", "success")
     assert states["models.plain_retraining"] == "skipped"  # no monitor asks
     assert calls.read_text().count("batch.py models.plain ") == 1
+
+
+def test_where_all_is_one_task_a_refused_version_hides_nothing_of_what_was_done(shop, calls):
+    shop.wait(lambda: shop.ask("/api/v2/dags/whole")["dag_id"] == "whole")
+    calls.unlink(missing_ok=True)
+
+    run = shop.trigger("whole")
+
+    assert shop.ended("whole", run) == "success"
+    found = shop.ask(f"/api/v2/dags/whole/dagRuns/{run}/taskInstances")["task_instances"]
+    whole = "tables-features-models-scores-monitors"
+    assert {t["task_id"]: t["state"] for t in found} == {whole: "success", "models.plain_retraining": "success"}
+    assert "version 2 is not promoted" in shop.said("whole", run)
+    assert len(calls.read_text().splitlines()) == 2
 
 
 def test_who_is_named_is_written_to_when_a_run_is_not_done_in_time(shop, post):
