@@ -38,13 +38,28 @@ class Report(BaseOperatorLink):
         return f"{place}/{Path(getattr(operator, 'conf_file', 'x')).stem}.html" if place else ""
 
 
+class Registered(BaseOperatorLink):
+    """Where LAKELOOM_MLFLOW serves MLflow: the page of the model that the task trains."""
+
+    @property
+    def name(self) -> str:
+        """On the button."""
+        return "MLflow"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """'' where nothing serves MLflow, and of a task that trains no model; of several, the page of all."""
+        place, outlets = os.environ.get("LAKELOOM_MLFLOW", "").rstrip("/"), [str(o.name) for o in operator.outlets]
+        models = [name.replace(".models.", ".") for name in outlets if ".models." in name]
+        return f"{place}/#/models{f'/{models[0]}' if len(models) == 1 else ''}" if place and models else ""
+
+
 class StageSubmit(SparkSubmitOperator):
     """spark-submit of some stages, whose failure is tried again only where a retry can mend it.
 
     Exit codes 2, 3 and 70 are final. What it raises says the stage's own sentence.
     """
 
-    operator_extra_links = (Report(),)
+    operator_extra_links = (Report(), Registered())
 
     def __init__(
         self, *, conf_file: str, stages: tuple[str, ...], target: str, intervals: bool = False, **settings: Any

@@ -45,6 +45,7 @@ scores:
 monitors:
   watch: {scores: more, retrain: {cooldown: 30 days}}
 """
+PAGES = {"LAKELOOM_REPORTS": "http://reports:8000/", "LAKELOOM_MLFLOW": "http://mlflow:5000"}
 BY_HAND = ", promotion: by_hand"
 SLOW = """
 pipeline: late_runs
@@ -91,8 +92,12 @@ def shop(calls: Path, post: Any, tmp_path_factory: pytest.TempPathFactory) -> An
 
 
 def triggerer(post: Any) -> dict[str, str]:
-    """Where letters go, and a port of its own for the part of Airflow that sends those about deadlines."""
-    return {"AIRFLOW_CONN_SMTP_DEFAULT": post[1], "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port())}
+    """Where pages are, where letters go, and a port of its own for the part that sends those about deadlines."""
+    return {
+        **PAGES,
+        "AIRFLOW_CONN_SMTP_DEFAULT": post[1],
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+    }
 
 
 def answered(shop: Running, calls: Path, option: str) -> tuple[dict[str, str], list[str], str]:
@@ -112,7 +117,16 @@ def answered(shop: Running, calls: Path, option: str) -> tuple[dict[str, str], l
     assert shop.ended("shop", run) == "success"
     found = shop.ask(f"/api/v2/dags/shop/dagRuns/{run}/taskInstances")["task_instances"]
     promoted = [line for line in calls.read_text().splitlines() if "--promote" in line]
+    assert links(shop, run, "models.plain") == {
+        "Report": "http://reports:8000/shop.html", "MLflow": "http://mlflow:5000/#/models/shop.plain"
+    }  # fmt: skip
+    assert not links(shop, run, "tables-features")["MLflow"]
     return {t["task_id"]: t["state"] for t in found}, promoted, asked["subject"]
+
+
+def links(shop: Running, run: str, task: str) -> dict[str, str]:
+    found: dict[str, str] = shop.ask(f"/api/v2/dags/shop/dagRuns/{run}/taskInstances/{task}/links")["extra_links"]
+    return found
 
 
 def test_an_approved_version_is_promoted_by_who_approved_before_anything_is_scored(shop, calls):
