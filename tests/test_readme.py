@@ -6,6 +6,7 @@ A comment before a block says what is done with it, and GitHub does not show it:
   <!-- run flights -->  run apart, where the flights were landed and run
   <!-- said -->         what the block before it said, stdout and stderr; `...` stands for anything, `17 s` for any time
   <!-- said: exit 2 --> and how it ended
+  <!-- of PAGE -->      a block of that page, which is run there
   <!-- summary -->      text of a real run, whose counts have to agree with the data and with each other
 A bash block without one is not run here: the demo, the tests, a cluster, Airflow.
 """
@@ -121,6 +122,15 @@ def test_what_is_said_of_the_flights_can_be_typed(flown):
 
     assert (code, tried) == (0, 0), said + more
     assert "flights" in said and "passed" in more
+
+
+def test_a_block_of_another_page_is_run_there():
+    borrowed = [block for block in blocks(README) if block.mark.startswith("of ")]
+
+    assert len(borrowed) == 4
+    for block in borrowed:
+        there = blocks(ROOT / block.mark.removeprefix("of "))
+        assert [b.mark for b in there if b.text == block.text] in (["run"], ["said"])
 
 
 def test_a_block_that_is_like_what_was_said_is_told_from_one_that_is_not():
