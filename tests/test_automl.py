@@ -18,7 +18,7 @@ def test_only_candidates_and_their_search_differ(tmp_path):
     check(*load_lines(made))
     before, after = load(conf), load(made)
     model = after.models["late_arrival"]
-    assert [c.kind for c in model.candidates] == ["logistic_regression", "xgboost"] and model.searched
+    assert [c.kind for c in model.candidates] == ["logistic_regression", "random_forest", "xgboost"] and model.searched
     assert (model.search.budget_minutes, model.search.metric) == (2.5, before.models["late_arrival"].search.metric)
     same = {"candidates": model.candidates, "search": model.search}
     models = {"late_arrival": before.models["late_arrival"].model_copy(update=same)}

@@ -87,7 +87,7 @@ def test_auto_is_the_portfolio_of_the_task(tmp_path):
 
 
 def test_fewer_trials_than_candidates_are_refused(tmp_path):
-    with pytest.raises(SpecError, match=r"models\.late: search: 1 trials are too few for 2 candidates"):
+    with pytest.raises(SpecError, match=r"models\.late: search: 1 trials are too few for 3 candidates"):
         loaded(tmp_path, "auto", "    search: {trials: 1}\n")
 
 
@@ -112,13 +112,13 @@ def test_halving_tries_all_on_few_rows_and_few_on_all():
     [
         ("[{kind: xgboost}]", "", ""),
         (f"[{BOOST}]", "", "at most 12 trials of 1 candidate"),
-        ("auto", "    search: {trials: 20, budget_minutes: 10}\n", "at most 20 trials of 2 candidates, 10 minutes"),
+        ("auto", "    search: {trials: 20, budget_minutes: 10}\n", "at most 20 trials of 3 candidates, 10 minutes"),
         (
             "auto",
             "    search: {halving: 2, budget_minutes: 0.5}\n",
-            "at most 12 trials of 2 candidates on 25% of the rows, 6 again on 50%, 3 again on 100%, 0.5 minutes",
+            "at most 12 trials of 3 candidates on 25% of the rows, 6 again on 50%, 3 again on 100%, 0.5 minutes",
         ),
-        ("auto", "    search: {budget_usd: 2.5}\n", "at most 12 trials of 2 candidates, 2.5 USD"),
+        ("auto", "    search: {budget_usd: 2.5}\n", "at most 12 trials of 3 candidates, 2.5 USD"),
     ],
 )
 def test_a_plan_says_what_a_search_costs_at_most(tmp_path, candidates, more, said):

@@ -15,12 +15,13 @@ _TREES: Options = {
     "depth": [3, 9],
     "learning_rate": {"low": 0.01, "high": 0.3, "log": True},
 }
+_FOREST: Options = {"kind": "random_forest", "trees": [20, 100], "depth": [4, 12]}
 _CLUSTERS: Options = {"k": [2, 12]}
 PORTFOLIO: dict[str, tuple[Options, ...]] = {
-    "binary": ({"kind": "logistic_regression", **_PENALTY}, _TREES),
-    "multiclass": ({"kind": "logistic_regression", **_PENALTY}, _TREES),
-    "regression": ({"kind": "linear_regression", **_PENALTY}, _TREES),
-    "forecasting": ({"kind": "linear_regression", **_PENALTY}, _TREES),
+    "binary": ({"kind": "logistic_regression", **_PENALTY}, _FOREST, _TREES),
+    "multiclass": ({"kind": "logistic_regression", **_PENALTY}, _FOREST, _TREES),
+    "regression": ({"kind": "linear_regression", **_PENALTY}, _FOREST, _TREES),
+    "forecasting": ({"kind": "linear_regression", **_PENALTY}, _FOREST, _TREES),
     "clustering": ({"kind": "kmeans", **_CLUSTERS}, {"kind": "bisecting_kmeans", **_CLUSTERS}),
     "recommendation": ({"kind": "als", "rank": [4, 64], "regularization": {"low": 0.01, "high": 1.0, "log": True}},),
     "anomaly": ({"kind": "kmeans", **_CLUSTERS}, {"kind": "gaussian_mixture", "k": [2, 5]}),
