@@ -31,6 +31,7 @@ submit:
   master: %s
   python: %s
   log_level: ERROR
+  event_log: %s
   sizes:
     etl: {driver_memory: 1g, executor_memory: 800m, executor_cores: 1, executors: 2}
     train: {driver_memory: 1g, executor_memory: 800m, executor_cores: 1, executors: 2}
@@ -46,7 +47,8 @@ def placed(home: Path, url: str) -> Path:
     """A project folder with the conf of rides and a target on the cluster."""
     (home / "conf" / "targets").mkdir(parents=True, exist_ok=True)
     (home / "pipelines").symlink_to(ROOT / "pipelines")
-    (home / "conf" / "targets" / "cluster.yml").write_text(TARGET % (url, sys.executable))
+    (home / "events").mkdir(exist_ok=True)
+    (home / "conf" / "targets" / "cluster.yml").write_text(TARGET % (url, sys.executable, home / "events"))
     Project(home, "rides").conf.write_text(RIDES)
     return home
 

@@ -1,7 +1,12 @@
 """The flights conf as Airflow's scheduler runs it on a real cluster gives what spark-submit on local cores gives."""
 
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from e2e.project import Project, apart
+from postgres.server import CANARY
 
 from cluster.projects import SECRET, few_flights, next_month
 from cluster.scheduler import ROOT, Running
@@ -59,3 +64,23 @@ def test_scores_are_the_same_to_nine_places(local, scheduled, mode):
 def test_every_attempt_is_recorded_with_the_same_counts(local, scheduled):
     assert scheduled.attempts() == local.attempts()
     assert scheduled.models() == local.models() == (1, {"champion": 1})
+
+
+def test_what_the_target_names_as_a_secret_is_in_no_log_event_state_or_table(scheduled):
+    files = [path for path in scheduled.root.rglob("*") if path.is_file()]
+    events = [path for path in files if "events" in path.parts]
+    held = {path: opened(path) for path in files}
+
+    assert any(b"fs.s3a.secret.key" in held[path] for path in events)  # Spark knew it, and blotted it out
+    assert [path for path in files if "airflow" in path.parts and path.suffix == ".log"]
+    assert [path for path, text in held.items() if CANARY.encode() in text] == []
+
+
+def opened(path: Path) -> bytes:
+    """A file as its reader sees it: an event log without its compression, Parquet as text."""
+    if path.suffix == ".parquet":
+        return str(pq.ParquetFile(path).read().to_pylist()).encode()
+    codec = "zstd" if path.suffix == ".zstd" else None
+    with pa.input_stream(str(path), compression=codec) as held:
+        found: bytes = held.read()
+    return found
