@@ -40,6 +40,7 @@ BESIDE = {  # types of what a source says of a record
 GLOB = re.compile(r"[\[\]{}*?\\]")  # a file's name is meant as it stands, not as a pattern
 UNREAD = re.compile(r"\[(?:FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER)[\w.]*\].*?([a-z0-9]+:/\S*)\.(?:\s|$)")
 MOST_BITS = 62  # of one number
+LACKS = f"{DRIFTED}: lacks "
 MOST_KEYS = 3  # named in a reason, so that reasons stay few
 NEVER = "\x1f\x1e\x1d\x1e\x1f"  # separates no columns
 
@@ -189,7 +190,7 @@ def objects(texts: DataFrame, schema: str, keys: Keys, torn: Column | None = Non
     read = texts.select(
         F.from_json(value, columns, options).alias("parsed"),
         (_unreadable(value) if torn is None else F.coalesce(torn, _unreadable(value))).alias("unreadable"),
-        _oddly(_odd(value, names, keys.strict), _lacking(value, keys.wanted)).alias("odd"),
+        _oddly(_odd(value, names, keys.strict), _lacks(value, keys.wanted)).alias("odd"),
         "value",
         *beside,
     )
@@ -207,12 +208,18 @@ def _odd(value: Column, names: Sequence[str], strict: bool) -> Column:
     return F.when(F.size(found) > 0, found)
 
 
-def _lacking(value: Column, wanted: Sequence[str]) -> Column:
+def lacking(value: Column, keys: Sequence[str]) -> Column:
+    """Why a JSON object is refused that lacks some keys; null where it has all."""
+    lacks = _lacks(value, keys)
+    return F.when(lacks.isNotNull(), F.concat(F.lit(LACKS), _named(lacks)))
+
+
+def _lacks(value: Column, keys: Sequence[str]) -> Column:
     """Those of some keys that a JSON object lacks; null for none, and where none is wanted."""
-    if not wanted:
+    if not keys:
         return F.lit(None).cast("array<string>")
-    lacks = F.array_except(F.array(*[F.lit(n) for n in wanted]), F.json_object_keys(value))
-    return F.when(F.size(lacks) > 0, lacks)
+    found = F.array_except(F.array(*[F.lit(n) for n in keys]), F.json_object_keys(value))
+    return F.when(F.size(found) > 0, found)
 
 
 def _oddly(odd: Column, lacks: Column) -> Column:

@@ -102,7 +102,7 @@ class _Asked:
 
 def _asked(pipeline: Pipeline, job: Job, target: Target, place: Application) -> _Asked:
     work = workload(pipeline, job.stages)
-    size = _sized(pipeline, place, work)
+    size = _sized(pipeline, place, _works(pipeline, job.stages))
     return _Asked(job, size, work != "etl", _over(settings(place, size, work), shown(target.spark)))
 
 
@@ -114,8 +114,13 @@ def _over(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
 
 def workload(pipeline: Pipeline, asked: Sequence[str]) -> Workload:
     """The widest kind of work among stages, or kinds of them. Errors: SpecError for one that the conf has not."""
-    found = [_work(pipeline, stage) for name in asked for stage in _named(pipeline, name)]
-    return max(found, key=WIDTH.index, default="etl")
+    return max(_works(pipeline, asked), key=WIDTH.index)
+
+
+def _works(pipeline: Pipeline, asked: Sequence[str]) -> Sequence[Workload]:
+    """All kinds of work among stages, the narrowest first."""
+    found = {_work(pipeline, stage) for name in asked for stage in _named(pipeline, name)}
+    return sorted(found or {"etl"}, key=WIDTH.index)
 
 
 def _named(pipeline: Pipeline, name: str) -> list[Stage]:
@@ -132,13 +137,26 @@ def _work(pipeline: Pipeline, stage: Stage) -> Workload:
     return "deep" if any(hasattr(c, "launcher") for c in pipeline.models[stage.name].candidates) else "train"
 
 
-def _sized(pipeline: Pipeline, place: Application, work: Workload) -> Size:
-    """Of a deep job without a number of executors: one for each rank that its conf asks for."""
-    said = place.sizes.get(work, Size()).executors
+def _sized(pipeline: Pipeline, place: Application, works: Sequence[Workload]) -> Size:
+    """The most that any of some kinds of work gets; a deep job has as many executors as it says, or has ranks."""
+    sizes = [place.size(work) for work in works]
+    most = Size(
+        driver_memory=max((s.driver_memory for s in sizes), key=_bytes),
+        executor_memory=max((s.executor_memory for s in sizes), key=_bytes),
+        executor_cores=max(s.executor_cores or 1 for s in sizes),
+        executors=max(s.executors or 1 for s in sizes),
+    )
+    if "deep" not in works:
+        return most
     ranks = [getattr(c, "processes", None) or 0 for m in pipeline.models.values() for c in m.candidates]
-    if work != "deep" or said or not any(ranks):
-        return place.size(work)
-    return place.size(work).model_copy(update={"executors": max(ranks)})
+    said = place.sizes.get("deep", Size()).executors
+    return most.model_copy(update={"executors": sizes[-1].executors if said or not any(ranks) else max(ranks)})
+
+
+def _bytes(memory: str | None) -> int:
+    """Of '4g', '800m'."""
+    found = re.fullmatch(r"(\d+)([kmgt])b?", (memory or "0k").lower())
+    return int(found[1]) << 10 * " kmgt".index(found[2]) if found else 0
 
 
 def settings(place: Application, size: Size, work: Workload) -> dict[str, str]:

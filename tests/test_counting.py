@@ -84,6 +84,14 @@ def test_of_many_rows_a_sample_gives_the_edges_and_all_rows_the_ends(spark):
     assert list(edges[1:-1]) != wanted
 
 
+def test_a_number_that_few_of_many_rows_have_has_the_quantiles_of_all_of_them(spark):
+    few = F.when(F.col("id") % 1000 == 0, (F.col("id") / 1000).cast("double"))
+
+    edges = counting.learn(spark.range(10 * counting.SAMPLED).select(few.alias("x")), ["x"], [])["x"].edges
+
+    assert edges == pytest.approx([0, *(50 * i for i in range(1, 10)), 499], abs=2)
+
+
 def test_scores_are_counted_by_window_version_label_and_bin(frame):
     rows = [(0.1, 1, 1), (0.1, 0, 1), (0.99, None, 1), (1.0, 1, 1), (0.5, 1, 2), (nan, 1, 2), (None, None, 2)]
 
@@ -111,7 +119,7 @@ def test_numbers_and_their_errors_are_summed_by_window_and_version(frame):
 
 def test_classes_are_counted_by_label_and_by_whether_they_are_right(frame):
     rows = [(0.9, "a", "a", 1), (0.9, "a", "b", 1), (0.4, "b", None, 1), (0.4, "b", "new", 1), (1.0, "c", "new", 1),
-            (None, "a", "a", 1), (0.9, None, "a", 1), (0.5, "a", "a", 2)]  # fmt: skip
+            (None, "a", "a", 1), (0.9, None, "a", 1), (0.5, "a", "a", 2), (0.6, "old", "old", 2)]  # fmt: skip
     scored = frame(rows, "s double, predicted string, y string, model_version int")
 
     found = counting.count_classes(scored, "s", "y", F.lit(0), ["a", "b"], 10)
@@ -121,4 +129,4 @@ def test_classes_are_counted_by_label_and_by_whether_they_are_right(frame):
         "pairs": {"a": {"a": 1}, "b": {"a": 1}, "(other)": {"b": 1, "c": 1}},
         "right": {"9": 1}, "wrong": {"9": 2, "4": 1}, "unknown": {"4": 1}, "unscored": 2,
     }  # fmt: skip
-    assert found[0, 2]["right"] == {"5": 1}
+    assert found[0, 2]["right"] == {"5": 1, "6": 1}  # of a version whose record says no classes

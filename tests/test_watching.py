@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from pipelines.evaluate.binary import BINS
+from pipelines.evaluate.binary import BINS, roc_auc
 from pipelines.monitor.bins import Numbers
+from pipelines.monitor.estimating import gathered
 from pipelines.monitor.tallies import Reference, Totals
 from pipelines.run.watching import Subject, end, learned, name, watched
 from pipelines.spec.monitor import Drift, Monitor, Retrain
@@ -381,3 +382,16 @@ def test_before_labels_are_known_the_accuracy_of_classes_is_estimated_and_nothin
     assert window["performance"]["estimated"] == pytest.approx(0.8, abs=0.002)
     assert (window["verdict"], other["verdict"]) == ("wait", "wait")
     assert other["reasons"][0] == "labels of 0 of 900 rows are known; macro_f1 waits for them"
+
+
+def test_an_interval_of_scores_in_a_narrow_band_is_as_wide_as_by_all_their_bins():
+    rng = np.random.default_rng(3)
+    chance = rng.random(20_000) * 0.01
+    bins, late = (chance * BINS).astype(int), rng.random(20_000) < chance
+    counts = np.stack([np.bincount(bins[late == side], minlength=BINS) for side in (False, True)], axis=1).astype(float)
+
+    few = gathered(counts, 16)
+
+    assert gathered(counts, 512) is counts
+    assert (few.sum(axis=0) == counts.sum(axis=0)).all() and 8 < np.count_nonzero(few.any(axis=1)) <= 16
+    assert roc_auc(few) == pytest.approx(roc_auc(counts), abs=0.01)

@@ -168,6 +168,7 @@ def _hits(scored: DataFrame) -> Counts:
     place = F.least((F.col(SCORE) * BINS).cast("int"), F.lit(BINS - 1))
     hit = (F.col(LABEL) == F.col(PREDICTED)).cast("int")
     counts = np.zeros((BINS, 2))
-    for row in scored.groupBy(place.alias("at"), hit.alias("hit")).count().toLocalIterator():
+    told = scored.where(F.col(SCORE).isNotNull() & ~F.isnan(SCORE) & F.col(PREDICTED).isNotNull())
+    for row in told.groupBy(place.alias("at"), hit.alias("hit")).count().toLocalIterator():
         counts[row["at"], row.hit] += row["count"]
     return counts

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _WAY_OUT = "give it a table of its own, or say `expired: skip` in sources.{} and make the table anew"
-ENOUGH = 100  # records that tell that a topic lost a key; the first batch tells with any
+ENOUGH, BACK = (
+    100,
+    1_000,
+)  # records that tell that a topic lost a key, of so many offsets; the first batch tells with any
 Range = tuple[int, int]  # offsets [from, upto)
 Ranges = dict[int, Range]  # by partition
 
@@ -73,7 +76,10 @@ def again(asked: Asked) -> dict[str, Json]:
         raise DataError(f"{asked.stage}: {_source(asked).topic} is another topic than the one that was read")
     low = {p: max(began[p], bounds[p][0]) for p in began if p in bounds}
     held = {str(p): [min(low.get(p, upto), upto), upto] for p, upto in _ended(asked).items()}
-    return {"topic": _source(asked).topic, "id": known, "partitions": held, **_columns(asked, brought(asked.taken))}
+    columns = _columns(asked, brought(asked.taken))
+    if not all("wanted" in batch for batch in asked.taken):  # of some a key that lacked was null, and stays so
+        columns.pop("wanted", None)
+    return {"topic": _source(asked).topic, "id": known, "partitions": held, **columns}
 
 
 @contextmanager
@@ -105,31 +111,39 @@ def _columns(asked: Asked, columns: Sequence[str]) -> dict[str, Json]:
     """What is to be done with keys beyond the schema, and with records that lack one, as it is now."""
     policy = _source(asked).on_schema_change
     strict = {} if policy == "fail" else {"strict": True}
-    wanted = {"wanted": _wanted(asked)} if policy == "quarantine" else {}
-    return {**strict, **wanted, **({"added": list(columns)} if columns else {})}
+    asks = {"wanted": wanted(_source(asked))} if policy == "quarantine" else {}
+    return {**strict, **asks, **({"added": list(columns)} if columns else {})}
 
 
-def _wanted(asked: Asked) -> list[str]:
-    return [name for name in ddl(_source(asked).ddl) if name not in _source(asked).optional]
+def wanted(source: Kafka) -> list[str]:
+    """The columns that a topic's records may not lack."""
+    return [name for name in ddl(source.ddl) if name not in source.optional]
 
 
 def _refuse_lost(asked: Asked, ranges: Ranges, bounds: Mapping[int, Range]) -> None:
-    """No key is lost in silence: one that no record has of a batch and of twice ENOUGH before its end.
+    """No key is lost in silence: one that no record has of a batch and before it, nor of the newest that there are.
 
     Errors: DataError. Cost: reads one record where it has all that the schema has, else up to the first of each key.
     """
-    looked = {p: (max(bounds[p][0], min(s, upto - 2 * ENOUGH)), upto) for p, (s, upto) in ranges.items() if s < upto}
-    lost, told = _lost(asked, looked)
-    if lost and told >= (1 if asked.anew or not asked.taken else ENOUGH):
+    here = {p: _back(bounds[p][0], r) for p, r in ranges.items() if r[0] < r[1]}
+    lost, told = _lost(asked, here, wanted(_source(asked)))
+    if not lost or told < (1 if asked.anew or not asked.taken else ENOUGH):
+        return
+    lost, _ = _lost(asked, {p: _back(low, (last, last)) for p, (low, last) in bounds.items()}, lost.less)
+    if lost:
         raise DataError(
             f"{asked.stage}: {_source(asked).topic} {lost.words}, which none of {counted(told, 'record')} has; name "
             f"under `optional` of sources.{asked.name} what a record may lack, or mend the schema"
         )
 
 
-def _lost(asked: Asked, ranges: Ranges) -> tuple[Drift, int]:
-    """The keys of the schema that no record has, and of how many objects that was seen."""
-    lost, found, told = _wanted(asked), dict[str, None](), 0
+def _back(low: int, read: Range) -> Range:
+    return max(low, min(read[0], read[1] - BACK)), read[1]
+
+
+def _lost(asked: Asked, ranges: Ranges, keys: Sequence[str]) -> tuple[Drift, int]:
+    """Those of some keys that no record has, and of how many objects that was seen."""
+    lost, found, told = list(keys), dict[str, None](), 0
     for message in _records(asked, ranges) if lost and ranges else ():
         held = as_object(message.value() or b"")
         told += held is not None

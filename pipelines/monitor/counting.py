@@ -10,15 +10,20 @@ from math import log
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from pipelines.columns import backquoted
 from pipelines.monitor.binning import COUNTED, WINDOW, binned
 from pipelines.monitor.bins import BINS, KNOWN, Bins, Categories, Json, Numbers
 from pipelines.spec.monitor import Period
 from pipelines.spec.task import PREDICTED
 
 SAMPLED, SEED = 50_000, 20130101  # rows, about, whose quantiles are edges: off by a share of 0.002, and counted alike
+FEW, ERROR = 1_000, 0.001  # values in that sample; of a quantile of fewer, as a share of the rows
+CHANCES = [i / BINS for i in range(1, BINS)]
+SAID = (F.min, F.max, F.count)  # of each number
 Counts = dict[str, Json]
 UNKNOWN, UNSCORED = "unknown", "unscored"
 OTHER = "(other)"  # a label that no training saw
@@ -44,16 +49,25 @@ def learn(rows: DataFrame, numbers: Sequence[str], categories: Sequence[str]) ->
 
 
 def _quantiles(rows: DataFrame, numbers: Sequence[str]) -> Iterator[tuple[str, Numbers]]:
-    """Each with its edges: quantiles of a sample between the least and the greatest of all; none has no edges."""
-    plain = rows.select(*[F.nanvl(F.col(c).cast("double"), F.lit(None)).alias(f"x{i}") for i, c in enumerate(numbers)])
-    ends = [of(f"x{i}") for i in range(len(numbers)) for of in (F.min, F.max)]
-    count, *bounds = plain.agg(F.count("*"), *ends).toArrow().to_pydict().values()
+    """Each with its edges: quantiles of a sample between the least and the greatest of all; none has no edges.
+
+    Of a number that few rows have, Spark's own quantiles of all of them.
+    """
+    plain = rows.select(*[F.nanvl(F.col(c).cast("double"), F.lit(None)).alias(c) for c in numbers])
+    asked = [of(F.col(backquoted(c))).alias(f"{i} {of.__name__}") for i, c in enumerate(numbers) for of in SAID]
+    count, *said = plain.agg(F.count("*").alias("rows"), *asked).toArrow().to_pydict().values()
     some = plain.sample(min(1.0, SAMPLED / max(count[0], 1)), SEED).toArrow()
-    chances = [i / BINS for i in range(1, BINS)]
     for i, name in enumerate(numbers):
+        low, high, there = (values[0] for values in said[3 * i : 3 * i + 3])
         held = some.column(i).drop_null().to_numpy()
-        inner = np.quantile(held, chances, method="inverted_cdf").tolist() if len(held) else []
-        yield name, Numbers.of([end for end in (bounds[2 * i][0], *inner, bounds[2 * i + 1][0]) if end is not None])
+        few = len(held) < min(FEW, there)
+        inner = plain.approxQuantile(name, CHANCES, ERROR) if few else _inner(held)
+        yield name, Numbers.of([low, *inner, high] if there else [])
+
+
+def _inner(values: NDArray[np.float64]) -> list[float]:
+    found: list[float] = np.quantile(values, CHANCES, method="inverted_cdf").tolist() if len(values) else []
+    return found
 
 
 def _ranked(rows: DataFrame, categories: Sequence[str]) -> dict[str, list[str]]:
@@ -156,7 +170,7 @@ def count_classes(
     """
     at, y = F.col(score), F.col(label)
     place = F.when(at.isNotNull() & ~F.isnan(at), F.least((at * bins).cast("int"), F.lit(bins - 1))).alias("b")
-    told = F.when(y.isin(list(known)), y).otherwise(F.when(y.isNotNull(), OTHER)).alias("y")
+    told = F.when(y.isin(list(known)) | (y == F.col(PREDICTED)), y).otherwise(F.when(y.isNotNull(), OTHER)).alias("y")
     group = scored.select(
         window.alias("w"), F.col("model_version").alias("v"), F.col(PREDICTED).alias("p"), told, place
     )

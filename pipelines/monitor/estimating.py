@@ -52,14 +52,19 @@ def expected(rows: Floats, calibration: Calibration) -> Floats:
 
 
 def gathered(counts: Floats, cells: int) -> Floats:
-    """The same rows in at most so many bins, each where the middle one was; shape (bins, 2), zeros between.
+    """The same rows in at most so many bins, of about as many rows each; shape (bins, 2), zeros between.
 
     For draws: what a draw costs is its cells. A metric of it is off by the ties that it makes, in each draw alike.
     """
-    step = -(-len(counts) // cells)
+    there = np.flatnonzero(counts.any(axis=1))
+    if len(there) <= cells:
+        return counts
+    rows = counts[there].sum(axis=1)
+    run = ((np.cumsum(rows) - rows / 2) * cells / rows.sum()).astype(int)
+    starts = np.flatnonzero(np.diff(run, prepend=-1))
+    middle = (starts + np.append(starts[1:], len(there))) // 2
     found = np.zeros_like(counts)
-    starts = np.arange(0, len(counts), step)
-    found[np.minimum(starts + step // 2, len(counts) - 1)] = np.add.reduceat(counts, starts)
+    found[there[middle]] = np.add.reduceat(counts[there], starts)
     return found
 
 

@@ -19,11 +19,12 @@ from pipelines.columns import ddl, ddl_text
 from pipelines.drift import DRIFTED
 from pipelines.errors import DataError, SpecError
 from pipelines.intake import Counted, Reading, brought
+from pipelines.intake.kafka import wanted
 from pipelines.plan import definition, same_rows
 from pipelines.quality import fused
 from pipelines.run.context import Context
 from pipelines.run.order import Replay
-from pipelines.spec import Files, Source
+from pipelines.spec import Files, Kafka, Source
 from pipelines.state import Intent
 
 REPLAY = "quarantine"  # among an intent's inputs: the batch is read from there
@@ -90,11 +91,13 @@ def _records(rows: DataFrame, source: Source, repaired: dict[str, str], added: S
     if repaired:
         new = F.create_map(*[F.lit(v) for pair in repaired.items() for v in pair])[F.col("_hash")]
     drift = F.get(F.filter(fused.REASONS, lambda reason: reason.startswith(f"{DRIFTED}: ")), F.lit(0))
+    torn = F.array_contains(fused.REASONS, fused.MALFORMED) | drift.isNotNull()
+    why = _still(source, drift, record)
     held = rows.select(
         "_file",
         F.coalesce(new, record).alias("_record"),
-        (F.array_contains(fused.REASONS, fused.MALFORMED) | drift.isNotNull()).alias("_torn"),
-        F.when(new.isNull(), drift).alias(ingest.WHY),
+        torn.alias("_torn"),
+        F.when(new.isNull(), why).alias(ingest.WHY),
     )
     read = held.select("*", _line(source, added).alias("_line"), _object(source, added).alias("_object"))
     line, whole, torn = F.col("_line"), F.col("_object"), F.col("_torn")
@@ -106,6 +109,14 @@ def _records(rows: DataFrame, source: Source, repaired: dict[str, str], added: S
     flat = read.select(*fields, *beside, "_file", ingest.WHY, text.alias(ingest.CORRUPT))
     beyond = ingest.Beyond(added, F.col(ingest.WHY))
     return ingest.shaped(flat, source, F.col("_file"), F.col(ingest.CORRUPT), beyond)
+
+
+def _still(source: Source, drift: Column, record: Column) -> Column:
+    """Why a record that drifted is refused now: a key that a topic's records may lack by now is no reason."""
+    if not isinstance(source, Kafka):
+        return drift
+    keys = wanted(source) if source.on_schema_change == "quarantine" else []
+    return F.when(drift.startswith(ingest.LACKS), ingest.lacking(record, keys)).otherwise(drift)
 
 
 def _line(source: Source, added: Sequence[str]) -> Column:
