@@ -6,7 +6,6 @@ what the run was asked for, stands in the command it logs.
 
 import json
 import os
-import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,9 @@ from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from pipelines.errors import DataError, LakeloomError, SpecError
-from pipelines.outline import NOT_PROMOTED, RETRAIN, WAITING
+from pipelines.outline import BEFORE, HANDED_ON, NOT_PROMOTED, NOW, RETRAIN, WAITING
 
 FINAL = {e.exit_code for e in (SpecError, DataError, LakeloomError)}  # the same again would end the same
-WAITS = re.compile(r'"waits": "([a-z0-9_]+@[0-9]+)"')  # as jobs/batch.py ends, where a version waits
-RETRAINS = re.compile(r'"retrain": "([a-z0-9_]*)"')  # and so, of each stage, which model is to be trained again
 SENTENCE = "error: "  # before it, on a line of its own, stands nothing
 
 
@@ -97,6 +94,8 @@ class StageSubmit(SparkSubmitOperator):
         if not chosen:
             raise AirflowSkipException(f"not among the stages that were asked for: {', '.join(asked['stages'])}")
         target = str(asked.get("target") or self.target)
+        if target != self.target:
+            self.outlets: list[Any] = []  # who follows this pipeline follows it on its own target
         job = Job(Path(self.conf_file), chosen, target, self._options(context, chosen))
         try:
             place, found = placed(job)
@@ -156,14 +155,18 @@ class StageSubmit(SparkSubmitOperator):
         self._hand_on(context)
 
     def _hand_on(self, context: Context) -> None:
-        """What other tasks want to know of what the driver said; nothing where its words did not reach this one."""
-        waits, retrains = (
-            [match[1] for line in self._lines() if (match := words.search(line))] for words in (WAITS, RETRAINS)
-        )
-        if waits:
-            context["ti"].xcom_push(key=WAITING, value=waits[-1])
-        if retrains:
-            context["ti"].xcom_push(key=RETRAIN, value=sorted({model for model in retrains if model}))
+        """What other tasks want to know of what the driver said; nothing where its words did not reach this one.
+
+        A try before this one may have ended when its stages had, and before it could: what they ask for counts too.
+        """
+        said, ti = [x.removeprefix(HANDED_ON) for x in self._lines() if x.startswith(HANDED_ON)], context["ti"]
+        if not said:
+            return
+        found = json.loads(said[-1])
+        parts = [found[NOW], *([found[BEFORE]] if ti.try_number > 1 else [])]
+        if waits := [version for part in parts for version in part[WAITING]]:
+            ti.xcom_push(key=WAITING, value=waits[-1])
+        ti.xcom_push(key=RETRAIN, value=sorted({model for part in parts for model in part[RETRAIN]}))
 
     def _sentence(self) -> str:
         """The last `error: ...` that spark-submit said; '' where it said none."""

@@ -23,6 +23,8 @@ COMPILED, FORMAT = "dags.json", 4  # beside the confs; the number rises when an 
 UPKEEP = "upkeep"
 WAITING = "waiting"  # what a training hands on under Airflow: the version that a person is asked to promote
 RETRAIN = "retrain"  # what a monitor's task hands on: the models that are to be trained again
+HANDED_ON = "lakeloom: "  # how jobs/batch.py ends; after it JSON: NOW and BEFORE, each WAITING and RETRAIN as lists
+NOW, BEFORE = "now", "before"  # of stages that ran; of those that had nothing to do, by their last record
 NOT_PROMOTED = "is not promoted"  # of a version that a gate refused, in the sentence of its stage
 WHAT = {
     "tables": "Reads what is new into table `{}`, judges it and publishes it.",

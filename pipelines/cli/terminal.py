@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipelines.errors import LakeloomError, SpecError
-from pipelines.outline import NOT_PROMOTED
+from pipelines.outline import BEFORE, HANDED_ON, NOT_PROMOTED, NOW, RETRAIN, WAITING
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
@@ -116,9 +116,10 @@ def shown(rows: list[dict[str, Any]]) -> list[str]:
     return [f"  {', '.join(f'{k}={v}' for k, v in row.items())}" for row in rows]
 
 
-def carried_out(conf: Path, place: Any, order: Any, format: str) -> None:
+def carried_out(conf: Path, place: Any, order: Any, format: str, handed_on: bool = False) -> None:
     """Run what was ordered, stage by stage, and show the summary.
 
+    handed_on: what a task of Airflow's hands on to others is said on one line of stderr.
     Errors: what the first refused stage said; that a version was not promoted only where nothing else is wrong.
     """
     from pipelines.run.pipeline import run
@@ -129,6 +130,8 @@ def carried_out(conf: Path, place: Any, order: Any, format: str) -> None:
         outcomes.append(outcome)
         ended(outcome)
     show_data(format, [_as_json(o) for o in outcomes], lambda _: summary(pipeline, place, str(conf), outcomes))
+    if handed_on:
+        sys.stderr.write(f"{HANDED_ON}{json.dumps(_handed_on(place, pipeline, outcomes))}\n")
     refused = [o.error for o in outcomes if o.error]
     if refused:
         raise min(refused, key=lambda error: NOT_PROMOTED in str(error))
@@ -138,6 +141,23 @@ def _to_retrain(record: Any) -> str:
     """The model that a monitor asks to train again; '' where it does not, and of what is no monitor."""
     decision = record.detail.get("decision", {}) if record and record.stage.startswith("monitors.") else {}
     return str(record.detail["model"]) if decision.get("verdict") == "retrain" else ""
+
+
+def _handed_on(place: Any, pipeline: Any, outcomes: list[Any]) -> dict[str, dict[str, list[str]]]:
+    """What this run asks for, and what the last record of the stages asks for that had nothing to do now."""
+    from pipelines.state import History, Warehouse
+
+    history = History.of(Warehouse(place.warehouse, pipeline.pipeline))
+    idle = [history.ended(o.verdict.stage.id) for o in outcomes if not o.record]
+    return {NOW: _asks([o.record for o in outcomes if o.record]), BEFORE: _asks([r for r in idle if r])}
+
+
+def _asks(records: list[Any]) -> dict[str, list[str]]:
+    """The versions that wait for a person, and the models that are to be trained again."""
+    from pipelines.state import WAITS
+
+    waits = [r.detail[WAITS] for r in records if WAITS in r.detail]
+    return {WAITING: waits, RETRAIN: sorted({model for r in records if (model := _to_retrain(r))})}
 
 
 def _as_json(outcome: Any) -> dict[str, Any]:

@@ -313,7 +313,7 @@ def run_stages(
         return guarded(lambda: upkeep(conf, target, format="json"))
     made = _promotion if promote else _order
     asked = promote or (stages, anew, between)
-    return guarded(lambda: carried_out(conf, target_of(conf, target), made(conf, *asked), "json"))
+    return guarded(lambda: carried_out(conf, target_of(conf, target), made(conf, *asked), "json", handed_on=True))
 
 
 def _promotion(conf: Path, version: str, who: str) -> Any:

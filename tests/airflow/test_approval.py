@@ -14,15 +14,18 @@ ROOT = Path(__file__).parents[2]
 # Writes down what it was asked for; a training ends as its model's name says.
 STAND_IN = """#!/usr/bin/env bash
 printf '%s ' "$@" >> "$0.calls"; echo >> "$0.calls"
+handed() {
+  said='{"now": {"waiting": [], "retrain": [%s]}, "before": {"waiting": [%s], "retrain": []}}'
+  printf "lakeloom: $said\\n" "$2" "$1" >&2
+}
 case "$*" in
   *--promote*) ;;
-  *models.refused*monitors.*)
-    printf '    "error": "",\\n    "retrain": "plain",\\n    "waits": ""\\n  }\\n]\\n'
+  *models.refused*monitors.*) handed '' '"plain"'
     echo "error: models.refused: version 2 is not promoted: roc_auc at least 0.9: 0.7" >&2; exit 3 ;;
   *models.refused*) echo "error: models.refused: version 2 is not promoted: roc_auc at least 0.9: 0.7" >&2; exit 3 ;;
-  *monitors.*) printf '    "error": "",\\n    "retrain": "%s",\\n    "waits": ""\\n  }\\n]\\n' "$(cat "$0.retrain")" ;;
+  *monitors.*) seq 40; handed '' "$(cat "$0.retrain")" ;;
   *late_runs.yml*) sleep 30 ;;
-  *models.late*) printf '    "error": "",\\n    "waits": "late@3"\\n  }\\n]\\n' ;;
+  *models.late*) [ -e "$0.lost" ] && { rm "$0.lost"; exit 1; }; seq 40; handed '"late@3"' '' ;;
 esac
 """
 CONF = """
@@ -103,7 +106,8 @@ def triggerer(post: Any) -> dict[str, str]:
 def answered(shop: Running, calls: Path, option: str) -> tuple[dict[str, str], list[str], str]:
     """One run in which a person chooses an option: task -> state, what promoted, what was asked."""
     calls.unlink(missing_ok=True)
-    calls.with_suffix(".retrain").write_text("plain" if option == "Approve" else "")
+    calls.with_suffix(".lost").touch()  # the first try ends after the training, and before it can say so
+    calls.with_suffix(".retrain").write_text('"plain"' if option == "Approve" else "")
     run = shop.trigger("shop")
     asked = shop.wait(lambda: shop.ask(ASKED.format(run)))
 

@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from e2e.parcels import arrive, parcels
 from e2e.project import LIMIT_S, Project, Said, apart
 from pipelines.crash import VARIABLE
+from pipelines.outline import HANDED_ON
 from pipelines.spark import session
 from pipelines.spec import Target
 
@@ -77,6 +78,7 @@ def chapters(project: Project) -> Iterator[tuple[str, Said]]:
     yield "waits", project.lakeloom("run")
     yield "waits still", project.lakeloom("run", "--format", "json")
     door = [sys.executable, str(ROOT / "jobs" / "batch.py"), STAGE, str(project.conf), "--target", "local"]
+    yield "handed on", apart(door, LIMIT_S)
     yield "approved", apart([*door, "--promote", "late@3", "Ada Lovelace"], LIMIT_S)
 
 
@@ -316,6 +318,14 @@ def test_what_waits_for_a_person_is_challenger_and_no_failure(story):
     assert all(gate["passed"] for gate in record.detail["gates"])
     (still,) = [o for o in story.json("waits still") if o["stage"] == STAGE]
     assert not still["ran"] and "version 3 passed its gates and waits" in still["why"]
+
+
+def test_what_a_try_before_this_one_could_not_hand_on_is_said_again(story):
+    (line,) = [x for x in story.said["handed on"].err.splitlines() if x.startswith(HANDED_ON)]
+
+    assert json.loads(line.removeprefix(HANDED_ON)) == {
+        "now": {"waiting": [], "retrain": []}, "before": {"waiting": ["late@3"], "retrain": []}
+    }  # fmt: skip
 
 
 def test_an_approval_through_the_door_of_spark_submit_names_who_approved(story):

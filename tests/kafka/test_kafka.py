@@ -151,11 +151,11 @@ def test_what_was_refused_for_a_key_that_it_lacked_enters_once_it_may(clicks, br
     set_source(clicks, on_schema_change="quarantine")
     broker.send(topic(clicks), record(1), '{"id": 2}', '{"id": 3, "price": 1}')
     ran(clicks.lakeloom("run"))
-    still = clicks.lakeloom("quarantine", "replay", "tables.clicks")
+    still = clicks.lakeloom("quarantine replay", "tables.clicks")
     assert [i for i, *_ in found(clicks)] == [1]
     set_source(clicks, optional=["amount"])
 
-    now = clicks.lakeloom("quarantine", "replay", "tables.clicks")
+    now = clicks.lakeloom("quarantine replay", "tables.clicks")
 
     assert (still.error, now.error) == ("", "")
     assert sorted(r["id"] for r in clicks.published("tables.clicks")) == [1, 2]
