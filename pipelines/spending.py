@@ -11,6 +11,7 @@ from pipelines.errors import DataError, SpecError
 from pipelines.plan import Verdict, stages
 from pipelines.spec import Pipeline, Prices, Target
 from pipelines.state import History, Record, Warehouse
+from pipelines.state import parts as beside
 
 SHOWN = 10  # of a stage's runs, the newest: its trend
 
@@ -40,8 +41,7 @@ def _stage(stage: str, records: Sequence[Record], prices: Prices, warehouse: War
     mine = [(r, u) for r in records if r.stage == stage and (u := Usage.of(r.detail.get("usage")))]
     whole = total(u for _, u in mine)
     usd, scored = cost(whole, prices), sum(r.counts.get("scored", 0) for r, _ in mine)
-    lies = warehouse.delta(stage) is not None and not stage.startswith(("models.", "monitors."))
-    stored = sum(log.file_sizes(warehouse.path(stage))) if lies else 0
+    stored = _stored(stage, warehouse)
     return {
         "stage": stage,
         "runs": len(mine),
@@ -58,6 +58,14 @@ def _stage(stage: str, records: Sequence[Record], prices: Prices, warehouse: War
         "usd_month": storage(stored, prices),
         "trend": [{"run": r.run_id, "at": r.started_at, "usd": cost(u, prices)} for r, u in mine[-SHOWN:]],
     }
+
+
+def _stored(stage: str, warehouse: Warehouse) -> int:
+    """Bytes of the newest version of a stage's table, and of those beside it: its quarantine, its shadow."""
+    if stage.startswith(("models.", "monitors.")):
+        return 0
+    there = (part for part in beside(stage) if warehouse.delta(stage, part) is not None)
+    return sum(size for part in there for size in log.file_sizes(warehouse.path(stage, part)))
 
 
 def predictions(history: History, verdicts: Sequence[Verdict], prices: Prices) -> dict[str, Decimal | None]:

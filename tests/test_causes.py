@@ -1,5 +1,6 @@
 """Where a drift comes from: the tables behind a feature, and the promise of theirs whose failures moved with it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def window(month: int, *drifted: str) -> dict[str, Any]:
 def test_the_slice_that_moved_stands_in_the_sentence(drawn):
     where = {"slice": "place = JFK", "psi": 0.9, "rows": 1_200, "elsewhere": 0.05}
     seen = {**window(2, "place"), "where": {"place": where}}
-    decision = {"verdict": "investigate", "reasons": ["February 2024: 1 of 2 features drifted: place"]}
+    decision = {"verdict": "investigate", "window": "February 2024", "reasons": []}
 
     found = with_causes({"windows": [seen], "decision": decision}, [], drawn, "features.days", [])
 
@@ -118,7 +119,7 @@ def test_refreshes_since_the_monitor_last_ran_without_the_window_brought_its_row
         )
         for n, (day, m) in enumerate([(2, 1), (30, 1), (35, 2)])
     ]
-    decision = {"verdict": "investigate", "reasons": ["February 2024: 1 of 2 features drifted: weather_temp"]}
+    decision = {"verdict": "investigate", "window": "February 2024", "reasons": []}
     detail = {"windows": [window(2, "weather_temp")], "decision": decision}
 
     found = with_causes(detail, before, drawn, "features.days", [*STEADY, *WORSE])
@@ -128,3 +129,17 @@ def test_refreshes_since_the_monitor_last_ran_without_the_window_brought_its_row
         "weather_temp comes from tables.weather.temp, tables.weather.place, sources.sky.fahrenheit, sources.sky.place; "
         "of tables.weather 12.0% of the rows break 'temp: be between', 0.5% before"
     ]
+
+
+def test_a_decision_on_a_window_that_this_batch_did_not_touch_keeps_its_causes(drawn):
+    decision = {"verdict": "investigate", "window": "February 2024", "reasons": []}
+    begun = [Record("p", "monitors.w", 0, 0, "r", "d", "ok", START + timedelta(days=30), 1.0)]
+    first = with_causes(
+        {"windows": [window(2, "weather_temp")], "decision": decision}, begun, drawn, "features.days", [*STEADY, *WORSE]
+    )
+    told = replace(begun[0], batch=1, started_at=START + timedelta(days=40), detail=first)
+
+    later = with_causes({"windows": [window(3)], "decision": decision}, [*begun, told], drawn, "features.days", [])
+
+    assert later["decision"]["causes"] == first["decision"]["causes"] != []
+    assert "break 'temp: be between'" in first["decision"]["causes"][0]

@@ -20,15 +20,23 @@ STEPS = ["check", "tests", "plan", "sample", "deploy"]
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A team's repository: two confs, and of this one what its CI needs."""
-    made = tmp_path_factory.mktemp("team")
+def lakeloom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout beside the team's: what its CI needs of this one."""
+    made = tmp_path_factory.mktemp("lakeloom")
     for name in ("scripts", "pipelines", "jobs", "dags"):
         shutil.copytree(ROOT / name, made / name, ignore=shutil.ignore_patterns(".venv", "__pycache__"))
     for name in ("pyproject.toml", "uv.lock", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, made / name)
     (made / ".venv").symlink_to(ROOT / ".venv")
     (made / "scripts" / "bootstrap").write_text("#!/bin/sh\n")  # it would make the environment this one has already
+    return made
+
+
+@pytest.fixture(scope="module")
+def checkout(lakeloom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A team's repository: two confs, and nothing of Lakeloom but a link that these tests find it by."""
+    made = tmp_path_factory.mktemp("team")
+    (made / ".lakeloom-ci").symlink_to(lakeloom)
     (made / "conf").mkdir()
     (made / "conf" / "targets").symlink_to(ROOT / "conf" / "targets")
     for name in ("one", "two"):
@@ -45,7 +53,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def step(checkout: Path, *words: str) -> CompletedProcess[str]:
-    return run([checkout / "scripts" / "ci", *words], cwd="/", capture_output=True, text=True, timeout=300)
+    """As the workflow runs it: Lakeloom lies in a folder of the team's checkout."""
+    door, team = checkout / ".lakeloom-ci" / "scripts" / "ci", {"LAKELOOM_TEAM": str(checkout)}
+    return run([door, *words], cwd="/", env=os.environ | team, capture_output=True, text=True, timeout=300)
 
 
 def test_each_conf_is_checked_and_the_dags_together(checkout):
@@ -103,22 +113,22 @@ def test_a_sample_of_each_conf_is_run_and_leaves_the_warehouse_alone(checkout):
 
 
 def test_a_release_is_whole_and_the_next_one_takes_its_place_at_once(checkout, tmp_path):
-    done = step(checkout, "deploy", str(tmp_path))
-    again = step(checkout, "deploy", str(tmp_path))
+    done = step(checkout, "deploy", "prod", str(tmp_path))
+    again = step(checkout, "deploy", "prod", str(tmp_path))
 
     assert done.returncode == again.returncode == 0, done.stderr + again.stderr
     (release,) = (tmp_path / "releases").iterdir()
     assert (tmp_path / "current").resolve() == release == Path(done.stdout.strip())
     assert {p.name for p in release.iterdir()} == {"conf", "dags", "lakeloom-0.1.0-py3-none-any.whl"}
     compiled = json.loads((release / "conf" / "dags.json").read_text())
-    assert [dag["name"] for dag in compiled["dags"]] == ["one", "two"]
+    assert ([dag["name"] for dag in compiled["dags"]], compiled["target"]) == (["one", "two"], "prod")
 
 
 def test_an_unknown_step_is_shown_the_others(checkout):
     done = step(checkout, "chekc")
 
     assert done.returncode == 2
-    assert re.findall(r"scripts/ci (\w+)", done.stderr) == STEPS
+    assert re.findall(r"scripts/ci ([a-z]+) ", done.stderr) == STEPS
 
 
 def test_the_workflow_and_the_jenkinsfile_call_the_steps_in_their_order():
@@ -126,7 +136,7 @@ def test_the_workflow_and_the_jenkinsfile_call_the_steps_in_their_order():
     lines = [s["run"] for s in workflow["jobs"]["pipelines"]["steps"] if "run" in s]
     jenkins = (ROOT / "Jenkinsfile").read_text()
 
-    assert re.findall(r"scripts/ci (\w+)", "\n".join(lines)) == STEPS
+    assert re.findall(r"\$CI (\w+)", "\n".join(lines)) == STEPS
     assert re.findall(r"scripts/ci (\w+)", jenkins) == STEPS
-    assert [line for line in lines if "scripts/ci" not in line] == ['gh pr comment "$REQUEST" --body-file plan.md']
+    assert [line for line in lines if not line.startswith("$CI ")] == ['gh pr comment "$REQUEST" --body-file plan.md']
     assert not [line for line in lines if "${{" in line]  # nobody's words become part of a script

@@ -5,7 +5,10 @@ from datetime import UTC, datetime
 from decimal import Decimal as D
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from pipelines.cost import Usage, a_thousand, cost, halved, over_budget, parts, predicted, storage, total
 from pipelines.errors import DataError
@@ -144,6 +147,37 @@ def test_each_stage_has_its_bill(kept):
         "tables.totals                   0   0.000000                                           0.000000   0.000000",
         "all                             2   0.271000                                           0.211000   0.000000",
     ]
+
+
+def test_what_lies_there_costs_by_the_month_and_what_was_refused_does_too(kept):
+    pipeline, target = kept
+    warehouse = Warehouse(target.warehouse, "rides")
+    for part, rows in (("", 90_000), ("quarantine", 40_000)):
+        write_deltalake(warehouse.path("tables.days", part), pa.table({"x": np.random.default_rng(1).random(rows)}))
+    lies = sum(f.stat().st_size for part in ("", "quarantine") for f in _files(warehouse.path("tables.days", part)))
+
+    days, _ = spent(pipeline, target)
+
+    assert days["stored_bytes"] == lies > 1_000_000
+    assert days["usd_month"] == storage(lies, PRICES) > 0
+
+
+def _files(table: str) -> list[Path]:
+    return list(Path(table).glob("*.parquet"))
+
+
+def test_a_scores_stage_has_its_price_of_a_thousand(tmp_path):
+    conf = Path(__file__).parents[1] / "conf" / "flights.yml"
+    warehouse, began = Warehouse(str(tmp_path), "flights"), datetime(2026, 3, 1, tzinfo=UTC)
+    usage = {"usage": vars(USED)}
+    made = Record(
+        "flights", "scores.late_arrival_daily", 0, 0, "r1", "d", "ok", began, 1.0, counts={"scored": 500}, detail=usage
+    )
+    warehouse.write(made)
+
+    found = {s["stage"]: s for s in spent(load(conf), Target(warehouse=str(tmp_path), prices=PRICES))}
+
+    assert found["scores.late_arrival_daily"]["usd_a_thousand"] == D("0.271")  # 0.1355 for 500
 
 
 def test_an_hour_costs_what_the_executors_that_are_there_hold():

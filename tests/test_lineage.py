@@ -71,7 +71,9 @@ def taken(kind: Any, value: Any) -> None:
             taken(typing.get_args(kind)[0], item)
     elif typing.get_origin(kind) is dict:
         for key, item in value.items():
-            taken(_facet(key) or typing.get_args(kind)[1], item)
+            facet = _facet(key) or typing.get_args(kind)[1]
+            assert issubclass(facet, typing.get_args(kind)[1]), f"{key} does not stand there"
+            taken(facet, item)
     elif isinstance(kind, type) and issubclass(kind, Enum):
         kind(value)
     else:
@@ -144,7 +146,8 @@ def test_a_run_record_is_two_events_of_one_run():
 
 
 def test_an_event_names_what_was_read_and_written_at_which_version():
-    told = Told(record(), [promise("origin: not be null", True), promise("air_time: be between", False)])
+    types = {"origin": "string", "air_time": "integer"}
+    told = Told(record(), [promise("origin: not be null", True), promise("rows", False)], types)
 
     _, end = events(load(CONF), TARGET, told)
 
@@ -154,13 +157,15 @@ def test_an_event_names_what_was_read_and_written_at_which_version():
         ("s3://bucket", "landing/flights", None),
         ("file", "/lake/warehouse/flights/tables/airports", "1"),
         ("file", "/lake/warehouse/flights/tables/planes", "0"),
+        ("file", "/lake/warehouse/flights/tables/flights", "4"),  # as what was asserted of it
     ]
     (out,) = end["outputs"]
     assert (out["name"], out["facets"]["version"]["datasetVersion"]) == ("/lake/warehouse/flights/tables/flights", "4")
     assert out["outputFacets"]["outputStatistics"]["rowCount"] == 900
-    assert out["facets"]["dataQualityAssertions"]["assertions"] == [
-        {"assertion": "origin: not be null", "success": True}, {"assertion": "air_time: be between", "success": False}
-    ]  # fmt: skip
+    assert end["inputs"][-1]["inputFacets"]["dataQualityAssertions"]["assertions"] == [
+        {"assertion": "origin: not be null", "success": True, "column": "origin"},
+        {"assertion": "rows", "success": False},
+    ]
     dest = out["facets"]["columnLineage"]["fields"]["built"]["inputFields"]
     assert [(f["name"], f["field"]) for f in dest] == [("/lake/warehouse/flights/tables/planes", "built")]
 

@@ -408,6 +408,8 @@ def test_what_answers_hang_on_is_judged_where_it_is_watched():
     )  # fmt: skip
     assert judge(watched, replace(moved, labelled=900)).verdict == "wait"  # labels say that it did no harm
     assert judge(WATCH, moved).verdict == judge(watched, replace(moved, attribution=0.95)).verdict == "wait"
+    untold = judge(watched, replace(moved, attribution=None))
+    assert (untold.verdict, untold.reasons[0]) == ("investigate", "what answers hang on cannot be told of this model")
 
 
 def test_the_gain_of_an_order_is_reckoned_by_hand():
@@ -430,8 +432,8 @@ def closed(*verdicts: str) -> list[Closed]:
 def test_the_worst_window_after_the_training_decides():
     windows = closed("retrain", "wait", "investigate", "investigate", "wait")
 
-    assert decide(windows, None, JANUARY + timedelta(days=7)) == Said("investigate", ("w3: why 3", "and"))
-    assert decide(windows, None, JANUARY) == Said("retrain", ("w0: why 0", "and"))
+    assert decide(windows, None, JANUARY + timedelta(days=7)) == Said("investigate", ("w3: why 3", "and"), "w3")
+    assert decide(windows, None, JANUARY) == Said("retrain", ("w0: why 0", "and"), "w0")
 
 
 def test_without_a_window_after_the_training_nothing_is_decided():
@@ -445,7 +447,7 @@ def test_a_training_is_asked_for_once_it_has_cooled_down():
 
     assert decide(windows, Retrain(cooldown="12 days"), learned).verdict == "retrain"  # 12 days to the window's end
     assert decide(windows, Retrain(cooldown="13 days"), learned) == Said(
-        "wait", ("cools down: w1 ends 12 days after the last training, not 13 days", "w1: why 1", "and")
+        "wait", ("cools down: w1 ends 12 days after the last training, not 13 days", "w1: why 1", "and"), "w1"
     )
 
 
@@ -456,7 +458,7 @@ def test_a_training_that_would_cost_too_much_is_not_asked_for():
         return decide(windows, retrain, JANUARY, Decimal(usd) if usd else None)
 
     assert asked("0.51") == Said(
-        "investigate", ("w1: a training would cost about 0.5100 USD, budget_usd is 0.50", "why 1", "and")
+        "investigate", ("w1: a training would cost about 0.5100 USD, budget_usd is 0.50", "why 1", "and"), "w1"
     )
     assert asked("0.5").verdict == asked(None).verdict == "retrain"
 

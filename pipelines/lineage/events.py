@@ -6,7 +6,7 @@ that is sent twice is the same run. Source: https://openlineage.io/docs/spec/obj
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,10 @@ def events(pipeline: Pipeline, target: Target, told: Told, parent: Parent | None
         "eventTime": _time(record.ended_at),
         "run": run,
         **whole,
-        "inputs": [_input(places, name, read) for name, read in record.inputs.items() if "." in name or read],
+        "inputs": [
+            *(_input(places, name, read) for name, read in record.inputs.items() if "." in name or read),
+            *_judged(places, told),
+        ],
         "outputs": _outputs(places, told) if record.published_version is not None else [],
     }
     return {**start, "inputs": [], "outputs": []}, end
@@ -136,12 +139,24 @@ def _outputs(places: Places, told: Told) -> list[dict[str, Any]]:
     lineage = _column_lineage(places, record.stage)
     if lineage["fields"]:
         facets["columnLineage"] = lineage
-    if told.quality:
-        said = [{"assertion": q.label, "success": q.success} for q in told.quality]
-        facets["dataQualityAssertions"] = _facet("dataQualityAssertions", assertions=said)
     rows = record.detail.get("rows", record.counts.get("applied", record.counts.get("scored")))
     counted = {"outputStatistics": _facet("outputStatistics", rowCount=rows)} if rows is not None else {}
     return [{**places.of(record.stage), "facets": facets, "outputFacets": counted}]
+
+
+def _judged(places: Places, told: Told) -> Iterator[dict[str, Any]]:
+    """What was made, as an input of its own judgement: there OpenLineage wants what was asserted of it."""
+    version = told.record.published_version
+    if told.quality and version is not None:
+        said = _facet("dataQualityAssertions", assertions=[_assertion(told, q) for q in told.quality])
+        made = _input(places, told.record.stage, {"upto": version})
+        yield {**made, "inputFacets": {"dataQualityAssertions": said}}
+
+
+def _assertion(told: Told, found: "Quality") -> dict[str, Any]:
+    column, severity = found.label.partition(":")[0], found.severity
+    of = {"column": column} if column in (told.types or ()) else {}
+    return {"assertion": found.label, "success": found.success, **of, **({"severity": severity} if severity else {})}
 
 
 def _column_lineage(places: Places, stage: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from pipelines.lineage import Graph
+from pipelines.monitor.history import newest_windows
 from pipelines.monitor.statistics import benjamini_hochberg, chi_squared
 from pipelines.state import Json, Record
 from pipelines.told import Quality
@@ -122,7 +123,7 @@ def with_causes(
 
     records: of the monitor, those before this one that are ok, oldest first.
     """
-    windows, said = [], dict[str, list[str]]()
+    windows, said = [], {w["name"]: _told(w) for w in newest_windows(records)}
     for window in detail["windows"]:
         since, where = _since(records, window), window.get("where", {})
         found = [
@@ -131,8 +132,13 @@ def with_causes(
         windows.append({**window, "causes": [c.as_json() for c in found]})
         said[window["name"]] = [c.sentence for c in found]
     decision = detail["decision"]
-    more = said.get(decision["reasons"][0].partition(":")[0], [])
-    return {**detail, "windows": windows, "decision": {**decision, "causes": more}}
+    return {**detail, "windows": windows, "decision": {**decision, "causes": said.get(decision["window"], [])}}
+
+
+def _told(window: Mapping[str, Json]) -> list[str]:
+    """What an earlier batch said of a window."""
+    held = (Cause(**{**c, "moved": Moved(**c["moved"]) if c["moved"] else None}) for c in window.get("causes", ()))
+    return [cause.sentence for cause in held]
 
 
 def _since(records: Sequence[Record], window: Mapping[str, Json]) -> datetime | None:

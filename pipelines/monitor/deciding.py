@@ -28,7 +28,7 @@ class Seen:
     counted: int | None = None  # rows of which features were counted; None: as many as there are
     drifted: tuple[tuple[str, str, float], ...] = ()  # feature, statistic, its value
     scores: float | None = None  # psi of the scores against the window before, where that is far and no chance
-    attribution: float | None = None  # NDCG of what the answers hang on, where it is watched
+    attribution: float | None = None  # NDCG of what the answers hang on, where it is watched and can be told
     no_reference: str = ""  # why there is none
     first: bool = False  # it would be held against the window before, and there is none
     labelled: int = 0
@@ -46,6 +46,7 @@ class Said:
 
     verdict: Verdict
     reasons: tuple[str, ...]
+    window: str = ""  # whose it is, of a decision
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,9 @@ def _moved(monitor: Monitor, seen: Seen) -> list[tuple[Verdict, str]]:
     least = monitor.attribution.least if monitor.attribution else 0.0
     if seen.attribution is not None and seen.attribution < least:
         said.append(f"answers hang on other features than at training (NDCG {seen.attribution:.2f})")
-    return [(verdict, each) for each in said]
+    untold = monitor.attribution is not None and seen.attribution is None
+    gaps: list[tuple[Verdict, str]] = [("investigate", "what answers hang on cannot be told of this model")]
+    return [(verdict, each) for each in said] + (gaps if untold else [])
 
 
 def _unless_labels_tell(monitor: Monitor, seen: Seen) -> Verdict:
@@ -167,9 +170,10 @@ def decide(
     reasons = (f"{window.name}: {window.said.reasons[0]}", *window.said.reasons[1:])
     if worst == "retrain" and retrain and learned and window.end - learned < retrain.cooldown:
         wanted, since = length_words(retrain.cooldown), length_words(window.end - learned, rounded=True)
-        return Said("wait", (f"cools down: {window.name} ends {since} after the last training, not {wanted}", *reasons))
+        cools = f"cools down: {window.name} ends {since} after the last training, not {wanted}"
+        return Said("wait", (cools, *reasons), window.name)
     budget = retrain.budget_usd if retrain and worst == "retrain" else None
     if budget is not None and usd is not None and usd > budget:
         said = f"a training would cost about {usd:.4f} USD, budget_usd is {budget}"
-        return Said("investigate", (f"{window.name}: {said}", *window.said.reasons))
-    return Said(worst, reasons)
+        return Said("investigate", (f"{window.name}: {said}", *window.said.reasons), window.name)
+    return Said(worst, reasons, window.name)

@@ -54,7 +54,8 @@ def watched(
     watch = _Watch(monitor, ANSWERS[subject.task], totals, made, hang or {})
     found = {key: watch.window(key) for key in sorted({*touched, *missing})}
     said = deciding.decide(_closed(subject, {**held, **found}), monitor.retrain, learned(history, model), subject.usd)
-    decision = {"verdict": said.verdict, "reasons": list(said.reasons), "asks": monitor.retrain is not None}
+    asks = monitor.retrain is not None
+    decision = {"verdict": said.verdict, "reasons": list(said.reasons), "window": said.window, "asks": asks}
     return {"model": model, "windows": [found[key] for key in sorted(found)], "decision": decision}
 
 
