@@ -56,6 +56,12 @@ airflow: {email: [team@example.org], deadline: 1 second}
 sources: {days_raw: {kind: files, format: csv, path: days, schema: "day INT"}}
 tables: {days: {from: days_raw, select: "SELECT day FROM days_raw"}}
 """
+FOLLOWS = """
+pipeline: follows
+airflow: {after: [shop.tables.days]}
+sources: {days_raw: {kind: files, format: csv, path: days, schema: "day INT"}}
+tables: {days: {from: days_raw, select: "SELECT day FROM days_raw"}}
+"""
 PAST = """
 pipeline: past
 schedule: "0 5 * * *"
@@ -86,7 +92,9 @@ def shop(calls: Path, post: Any, tmp_path_factory: pytest.TempPathFactory) -> An
         CONF.replace("pipeline: shop", "pipeline: whole").replace("fuse: true", "fuse: all").replace(BY_HAND, "")
     )
     (home / "conf" / "late_runs.yml").write_text(SLOW)
+    (home / "conf" / "targets" / "branch.yml").write_text("{master: null, submit: {kind: local}}")
     (home / "conf" / "past.yml").write_text(PAST)
+    (home / "conf" / "follows.yml").write_text(FOLLOWS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{calls.parent}{os.pathsep}{os.environ['PATH']}")
         with running(home, "submit", **triggerer(post)) as airflow:
@@ -177,6 +185,24 @@ def test_where_all_is_one_task_a_refused_version_hides_nothing_of_what_was_done(
     assert {t["task_id"]: t["state"] for t in found} == {whole: "success", "models.plain_retraining": "success"}
     assert "version 2 is not promoted" in shop.said("whole", run)
     assert len(calls.read_text().splitlines()) == 2
+
+
+def test_a_dag_follows_a_table_of_another_and_not_one_of_another_target(shop):
+    shop.wait(lambda: shop.ask("/api/v2/dags/follows")["dag_id"] == "follows")
+
+    branch, own = (shop.trigger("shop", stages=["tables"], target=target) for target in ("branch", "submit"))
+
+    assert [shop.ended("shop", run) for run in (branch, own)] == ["success", "success"]
+    shop.wait(lambda: own in followed(shop))
+    assert branch not in followed(shop)  # which ended first: a DAG has one run at a time
+
+
+def followed(shop: Running) -> list[str]:
+    """The runs whose tables began a run of the other DAG."""
+    path = "/api/v2/dags/follows/dagRuns"
+    runs = [run["dag_run_id"] for run in shop.ask(path)["dag_runs"]]
+    found = [shop.ask(f"{path}/{run}/upstreamAssetEvents")["asset_events"] for run in runs]
+    return [event["source_run_id"] for events in found for event in events]
 
 
 def test_who_is_named_is_written_to_when_a_run_is_not_done_in_time(shop, post):
