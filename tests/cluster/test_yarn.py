@@ -71,6 +71,14 @@ def wheel(folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As scripts/pack makes it, of this checkout's locks."""
+    folder = tmp_path_factory.mktemp("packed")
+    subprocess.run([ROOT / "scripts" / "pack", folder], check=True, timeout=LIMIT_S)
+    return folder
+
+
 def submit(rides: Project, yarn: Yarn) -> Said:
     env = {"HADOOP_CONF_DIR": str(yarn.conf), "SPARK_LOCAL_IP": "127.0.0.1"}
     return rides.lakeloom_apart("submit", "tables.days", "--target", "yarn", limit_s=LIMIT_S, **env)
@@ -99,3 +107,17 @@ def test_stages_run_in_a_real_yarn_and_end_as_they_would_here(yarn, rides):
     assert yarn.attempts(refused["id"]) == 1
     assert bad.err.splitlines()[-1].endswith(f"yarn logs -applicationId {refused['id']}, or lakeloom show")
     assert SENTENCE in yarn.said(refused["id"]) and rides.records()[-1].error == SENTENCE
+
+
+def test_the_locked_environment_travels_as_an_archive(yarn, rides, packed):
+    target = rides.root / "conf" / "targets" / "yarn.yml"
+    text = target.read_text().replace(sys.executable, "./environment/bin/python")
+    text = text.replace("  archives: [", f'  archives: ["{packed}/environment.tar.gz#environment", ')
+    target.write_text(text.replace("  conf_folder", f"  application: {packed}/batch.py\n  conf_folder"))
+
+    done = submit(rides, yarn)
+
+    said = yarn.said(yarn.newest()["id"])
+    assert done.code == 0, done.err + said
+    assert sorted((r["day"], r["rides"]) for r in rides.published("tables.days")) == [(1, 10), (2, 20)]
+    assert {p.name for p in packed.iterdir()} >= {"environment.tar.gz", "conf.zip", "batch.py", "stream.py"}
