@@ -241,6 +241,26 @@ def test_values_that_are_gone_and_values_that_are_not_numbers_are_missing():
     assert (gone.missing, gone.missing_before, gone.wasserstein, gone.drifted) == (1.0, 0.0, None, True)
 
 
+@pytest.mark.parametrize(("share", "said"), [(0.04, None), (0.09, "missing")])
+def test_a_rise_of_missing_values_that_psi_passes_over_has_a_limit_of_its_own(share, said):
+    before, now = np.arange(10_000.0), np.arange(10_000.0)
+    before[:400], now[: int(400 + share * 10_000)] = nan, nan
+
+    (found,) = number(np.random.default_rng(1).permutation(before), now)
+
+    assert found.psi < 0.2
+    assert (found.statistic, found.drifted) == ((said, True) if said else ("psi", False))
+    assert not said or number(before, now, Drift(missing=0.2))[0].drifted is False
+
+
+def test_new_categories_that_psi_passes_over_have_a_limit_of_their_own():
+    before, now = {"c": {"rows": [5_000, 5_000, 0, 500, 0]}}, {"c": {"rows": [4_700, 4_700, 0, 600, 0]}}
+
+    (found,) = compare(Drift(), {"c": Categories.of(["a", "b"])}, before, now)
+
+    assert found.psi < 0.2 and (found.statistic, found.distance, found.drifted) == ("new", 0.06, True)
+
+
 def test_a_new_category_is_told_from_a_rare_one():
     bins = Categories.of(["a", "b"])
     before, now = {"c": {"rows": [500, 500, 0, 0, 0]}}, {"c": {"rows": [200, 200, 0, 100, 0]}}

@@ -1,6 +1,7 @@
 """All features of a window against their reference: how far each is from it, and which have drifted. Pure.
 
-A feature has drifted where its statistic is beyond the limit *and* the chi-squared test, adjusted for there being many
+A feature has drifted where its statistic, the change of its share of missing values or its share of new ones is beyond
+the limit *and* the chi-squared test, adjusted for there being many
 features, says that this is no chance: a small window is far from anything, a large one differs from everything.
 """
 
@@ -27,7 +28,7 @@ class Compared:
     missing: float  # shares of the window's rows ...
     missing_before: float  # ... and of the reference's
     new: float | None  # of categories: share of values that the reference has not; None: cannot be told
-    statistic: str  # the one that decides
+    statistic: str  # the one that decides; or missing, new, where one of them alone is beyond its limit
     distance: float  # by it
     most: float  # its limit
     drifted: bool
@@ -50,18 +51,27 @@ def compare(
 def _compared(drift: Drift, name: str, bins: Bins, sides: tuple[Counts, Counts], chance: float) -> Compared:
     before, now = sides
     rows = before["rows"], now["rows"]
-    distances = {"psi": psi(*rows), "jensen_shannon": jensen_shannon(*rows), "wasserstein": _moved(before, now)}
-    statistic: Statistic = drift.statistic if distances[drift.statistic] is not None else "jensen_shannon"
-    most, distance = drift.limit(name, statistic), distances[statistic] or 0.0
+    distances: dict[str, float | None] = {
+        "psi": psi(*rows),
+        "jensen_shannon": jensen_shannon(*rows),
+        "wasserstein": _moved(before, now),
+    }
+    by: Statistic = drift.statistic if distances[drift.statistic] is not None else "jensen_shannon"
+    missing = [side[-1] / sum(side) for side in rows]
+    new = rows[1][-2] / sum(rows[1]) if isinstance(bins, Categories) and bins.complete else None
+    asked: list[tuple[str, float, float]] = [(by, distances[by] or 0.0, drift.limit(name, by))]
+    asked += [("missing", abs(missing[1] - missing[0]), drift.missing), ("new", new or 0.0, drift.new)]
+    beyond = (each for each in asked if each[1] > each[2])
+    statistic, distance, most = next(beyond, asked[0])
     far = distance > most and chance <= drift.false_discovery and name not in drift.ignore
     return Compared(
         feature=name,
         kind=bins.kind,
         **distances,  # type: ignore[arg-type]
         chance=chance,
-        missing=rows[1][-1] / sum(rows[1]),
-        missing_before=rows[0][-1] / sum(rows[0]),
-        new=rows[1][-2] / sum(rows[1]) if isinstance(bins, Categories) and bins.complete else None,
+        missing=missing[1],
+        missing_before=missing[0],
+        new=new,
         statistic=statistic,
         distance=distance,
         most=most,

@@ -27,6 +27,12 @@ class Drift(Spec):
     false_discovery: float = Field(
         default=0.05, gt=0, lt=1, description="share of false alarms among the alarms of a window (Benjamini-Hochberg)"
     )
+    missing: float = Field(
+        default=0.05, gt=0, le=1, description="so far may the share of missing values be from the reference's, at most"
+    )
+    new: float = Field(
+        default=0.05, gt=0, le=1, description="of a category, share of values that the reference has not"
+    )
     features: dict[Column, float] = Field(default={}, description="a feature's own `most`")
     ignore: tuple[Column, ...] = Field(default=(), description="features that are shown and never count as drifted")
 
