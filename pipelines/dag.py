@@ -182,6 +182,7 @@ def _submit(kind: type[Submit], outline: Outline, target: str, *, stages: tuple[
     if pool := outline.pool or os.environ.get("LAKELOOM_POOL"):
         settings["pool"] = pool
     return kind(
+        heard_by=outline.email,
         name=f"lakeloom {outline.name} {' '.join(stages)}",
         conf_file=outline.conf,
         stages=stages,

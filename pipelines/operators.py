@@ -4,6 +4,7 @@ A task looks at the target when it runs: what that says of the cluster, and
 what the run was asked for, stands in the command it logs.
 """
 
+import html
 import json
 import os
 import uuid
@@ -15,7 +16,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from pipelines.errors import DataError, LakeloomError, SpecError
-from pipelines.outline import BEFORE, HANDED_ON, NOT_PROMOTED, NOW, RETRAIN, WAITING
+from pipelines.outline import BEFORE, HANDED_ON, NOT_PROMOTED, NOW, RETRAIN, SAID, WAITING
 
 FINAL = {e.exit_code for e in (SpecError, DataError, LakeloomError)}  # the same again would end the same
 SENTENCE = "error: "  # before it, on a line of its own, stands nothing
@@ -59,9 +60,17 @@ class StageSubmit(SparkSubmitOperator):
     operator_extra_links = (Report(), Registered())
 
     def __init__(
-        self, *, conf_file: str, stages: tuple[str, ...], target: str, intervals: bool = False, **settings: Any
+        self,
+        *,
+        conf_file: str,
+        stages: tuple[str, ...],
+        target: str,
+        intervals: bool = False,
+        heard_by: tuple[str, ...] = (),
+        **settings: Any,
     ):
         super().__init__(**settings)
+        self.heard_by = tuple(heard_by)
         self.conf_file, self.stages, self.target, self.intervals = conf_file, tuple(stages), target, intervals
         self.env_vars: dict[str, Any] | None
 
@@ -167,6 +176,21 @@ class StageSubmit(SparkSubmitOperator):
         if waits := [version for part in parts for version in part[WAITING]]:
             ti.xcom_push(key=WAITING, value=waits[-1])
         ti.xcom_push(key=RETRAIN, value=sorted({model for part in parts for model in part[RETRAIN]}))
+        self._write(context, [said for part in parts for said in part[SAID]])
+
+    def _write(self, context: Context, decided: list[str]) -> None:
+        """A letter with what monitors decided; one that cannot be sent fails nothing: it stands in the run record."""
+        if not (decided and self.heard_by):
+            return
+        from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+
+        lines = "".join(f"<p>{html.escape(each)}</p>" for each in decided).replace("{", "&#123;")  # no template
+        said = f"{lines}<p>Run {{{{ run_id | e }}}}, <a href='{{{{ ti.log_url }}}}'>log</a></p>"
+        subject = f"{{{{ dag.dag_id }}}}: {decided[0].partition(': ')[0]} wants to be looked at"
+        try:
+            SmtpNotifier(to=list(self.heard_by), subject=subject, html_content=said)(context)
+        except Exception as found:  # of the mail server, the connection, its absence
+            self.log.warning("no letter was sent: %s", found)
 
     def _sentence(self) -> str:
         """The last `error: ...` that spark-submit said; '' where it said none."""

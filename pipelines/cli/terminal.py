@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipelines.errors import LakeloomError, SpecError
-from pipelines.outline import BEFORE, HANDED_ON, NOT_PROMOTED, NOW, RETRAIN, WAITING
+from pipelines.outline import BEFORE, HANDED_ON, NOT_PROMOTED, NOW, RETRAIN, SAID, WAITING
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
@@ -116,6 +116,9 @@ def shown(rows: list[dict[str, Any]]) -> list[str]:
     return [f"  {', '.join(f'{k}={v}' for k, v in row.items())}" for row in rows]
 
 
+HEARD = ("retrain", "investigate")  # verdicts of a monitor that are worth a letter
+
+
 def carried_out(conf: Path, place: Any, order: Any, format: str, handed_on: bool = False) -> None:
     """Run what was ordered, stage by stage, and show the summary.
 
@@ -153,11 +156,15 @@ def _handed_on(place: Any, pipeline: Any, outcomes: list[Any]) -> dict[str, dict
 
 
 def _asks(records: list[Any]) -> dict[str, list[str]]:
-    """The versions that wait for a person, and the models that are to be trained again."""
+    """The versions that wait for a person, the models that are to be trained again, and what monitors decided."""
     from pipelines.state import WAITS
 
     waits = [r.detail[WAITS] for r in records if WAITS in r.detail]
-    return {WAITING: waits, RETRAIN: sorted({model for r in records if (model := _to_retrain(r))})}
+    decided = [
+        (r.stage, r.detail["decision"]) for r in records if "decision" in r.detail and "asks" in r.detail["decision"]
+    ]
+    said = [f"{stage}: {d['verdict']}: {'; '.join(d['reasons'])}" for stage, d in decided if d["verdict"] in HEARD]
+    return {WAITING: waits, RETRAIN: sorted({model for r in records if (model := _to_retrain(r))}), SAID: said}
 
 
 def _as_json(outcome: Any) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class Airflow(Spec):
         default=timedelta(hours=6), description="of one spark-submit", json_schema_extra={"default": "6 hours"}
     )
     email: tuple[Email, ...] = Field(
-        default=(), description="who is written to when a task has failed for good, by Airflow's `smtp_default`"
+        default=(),
+        description="who is written to when a task has failed for good, or a monitor says `retrain` or `investigate`",
     )
     deadline: Length | None = Field(
         default=None,

@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[2]
 STAND_IN = """#!/usr/bin/env bash
 printf '%s ' "$@" >> "$0.calls"; echo >> "$0.calls"
 handed() {
-  said='{"now": {"waiting": [], "retrain": [%s]}, "before": {"waiting": [%s], "retrain": []}}'
-  printf "lakeloom: $said\\n" "$2" "$1" >&2
+  said='{"now": {"waiting": [], "retrain": [%s], "said": [%s]}, "before": {"waiting": [%s], "retrain": [], "said": []}}'
+  printf "lakeloom: $said\\n" "$2" "$3" "$1" >&2
 }
 case "$*" in
   *--promote*) ;;
-  *models.refused*monitors.*) handed '' '"plain"'
+  *models.refused*monitors.*) handed '' '"plain"' '"monitors.watch: retrain: May: {{ 6 * 7 }} < 50"'
     echo "error: models.refused: version 2 is not promoted: roc_auc at least 0.9: 0.7" >&2; exit 3 ;;
   *models.refused*) echo "error: models.refused: version 2 is not promoted: roc_auc at least 0.9: 0.7" >&2; exit 3 ;;
   *monitors.*) seq 40; handed '' "$(cat "$0.retrain")" ;;
@@ -88,9 +88,9 @@ def shop(calls: Path, post: Any, tmp_path_factory: pytest.TempPathFactory) -> An
     (home / "conf" / "targets" / "submit.yml").write_text("{master: null, submit: {kind: local}}")
     (home / "pipelines").symlink_to(ROOT / "pipelines")
     (home / "conf" / "shop.yml").write_text(CONF)
-    (home / "conf" / "whole.yml").write_text(
-        CONF.replace("pipeline: shop", "pipeline: whole").replace("fuse: true", "fuse: all").replace(BY_HAND, "")
-    )
+    whole = CONF.replace("pipeline: shop", "pipeline: whole").replace(BY_HAND, "")
+    whole = whole.replace("fuse: true", "fuse: all, email: [team@example.org]")
+    (home / "conf" / "whole.yml").write_text(whole)
     (home / "conf" / "late_runs.yml").write_text(SLOW)
     (home / "conf" / "targets" / "branch.yml").write_text("{master: null, submit: {kind: local}}")
     (home / "conf" / "past.yml").write_text(PAST)
@@ -173,7 +173,7 @@ def test_a_rejected_version_is_not_promoted_and_scores_go_on(shop, calls):
     assert calls.read_text().count("batch.py models.plain ") == 1
 
 
-def test_where_all_is_one_task_a_refused_version_hides_nothing_of_what_was_done(shop, calls):
+def test_where_all_is_one_task_a_refused_version_hides_nothing_of_what_was_done(shop, calls, post):
     shop.wait(lambda: shop.ask("/api/v2/dags/whole")["dag_id"] == "whole")
     calls.unlink(missing_ok=True)
 
@@ -184,7 +184,10 @@ def test_where_all_is_one_task_a_refused_version_hides_nothing_of_what_was_done(
     whole = "tables-features-models-scores-monitors"
     assert {t["task_id"]: t["state"] for t in found} == {whole: "success", "models.plain_retraining": "success"}
     assert "version 2 is not promoted" in shop.said("whole", run)
-    assert len(calls.read_text().splitlines()) == 2
+    assert sum("whole.yml" in line for line in calls.read_text().splitlines()) == 2
+    (letter,) = [letter for _, letter in post[0] if letter["subject"].startswith("whole: ")]
+    assert letter["subject"] == "whole: monitors.watch wants to be looked at"
+    assert "retrain: May: &#123;&#123; 6 * 7 }} &lt; 50" in letter.get_body(("html",)).get_content()
 
 
 def test_a_dag_follows_a_table_of_another_and_not_one_of_another_target(shop):
@@ -211,8 +214,8 @@ def test_who_is_named_is_written_to_when_a_run_is_not_done_in_time(shop, post):
 
     run = shop.trigger("late_runs")
 
-    shop.wait(lambda: letters)
-    (to, letter) = letters[0]
+    shop.wait(lambda: [each for each in letters if "late_runs" in each[1]["subject"]])
+    (to, letter) = next(each for each in letters if "late_runs" in each[1]["subject"])
     assert (to, letter["subject"]) == (["team@example.org"], "late_runs: a run is not done 0:00:01 after it was queued")
     assert run in letter.get_body(("html",)).get_content()
     assert shop.ended("late_runs", run) == "success"  # late, and no failure

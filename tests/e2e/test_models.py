@@ -324,7 +324,7 @@ def test_what_a_try_before_this_one_could_not_hand_on_is_said_again(story):
     (line,) = [x for x in story.said["handed on"].err.splitlines() if x.startswith(HANDED_ON)]
 
     assert json.loads(line.removeprefix(HANDED_ON)) == {
-        "now": {"waiting": [], "retrain": []}, "before": {"waiting": ["late@3"], "retrain": []}
+        "now": {"waiting": [], "retrain": [], "said": []}, "before": {"waiting": ["late@3"], "retrain": [], "said": []}
     }  # fmt: skip
 
 

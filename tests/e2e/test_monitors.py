@@ -6,6 +6,7 @@ x says whether an order is sent back, until May, when it says the opposite. One 
 import csv
 import io
 import json
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,12 +18,14 @@ from aging import aged
 from sklearn.metrics import f1_score, roc_auc_score
 from test_alerts import webhook
 
-from e2e.project import TARGET, Project, Said, project
+from e2e.project import TARGET, Project, Said, apart, project
+from pipelines.outline import HANDED_ON
 from pipelines.told import Tally
 from pipelines.upkeep import LEAST_HOURS
 
 pytestmark = pytest.mark.spark
 
+ROOT = Path(__file__).parents[2]
 SCHEMA = "id STRING, at TIMESTAMP, x DOUBLE, shop STRING, y INT, known TIMESTAMP"
 CONF: dict[str, Any] = {
     "sources": {"raw": {"kind": "files", "format": "csv", "path": "orders", "schema": SCHEMA}},
@@ -94,6 +97,7 @@ class Story:
     files: tuple[Any, Any]
     plan: list[dict[str, Any]]
     fourth: Said
+    handed: Said
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +117,14 @@ def story(spark, tmp_path_factory: pytest.TempPathFactory) -> Story:
     land(made, "again", [corrected])
     third = made.lakeloom("run")
     shown = json.loads(made.lakeloom("monitor", "--format", "json").out)
+    door = [sys.executable, str(ROOT / "jobs" / "batch.py"), "monitors", str(made.conf), "--target", "local"]
+    handed = apart(door, 200)
     before, again, after = made.files(), made.lakeloom("run"), made.files()
     made.change(lambda conf: conf["monitors"]["watch"].update(retrain={"cooldown": "7 days"}))
     plan = json.loads(made.lakeloom("plan", "--format", "json").out)
     fourth = made.lakeloom("run")
     said = (first, cut_off, between, second, third, shown, again, (before, after), plan, fourth)
-    return Story(made, april, *said)
+    return Story(made, april, *said, handed)
 
 
 def window(shown: list[dict[str, Any]], number: int) -> dict[str, Any]:
@@ -220,6 +226,14 @@ def test_what_the_answers_hang_on_is_told_of_each_window(story):
 def test_without_retrain_a_monitor_only_says_so(story):
     assert "monitor watch: retrain; `retrain:` in the conf would let the next run train" in story.third.out
     assert "models.returns               nothing new" in story.again.err
+
+
+def test_what_a_task_of_airflow_hands_on_says_who_is_to_be_trained_and_what_a_person_should_hear(story):
+    (line,) = [x for x in story.handed.err.splitlines() if x.startswith(HANDED_ON)]
+
+    before = json.loads(line.removeprefix(HANDED_ON))["before"]  # it had nothing to do itself
+    assert (before["waiting"], before["retrain"]) == ([], ["returns"])
+    assert before["said"][0].startswith("monitors.watch: retrain: May 2024: roc_auc 0.")
 
 
 def test_nothing_new_writes_nothing(story):
