@@ -14,7 +14,7 @@ from cluster.yarn import LOCK, ROOT, Yarn, running
 
 pytestmark = [pytest.mark.spark, pytest.mark.cluster]
 
-LIMIT_S = 200  # an application, on a busy machine
+LIMIT_S = 400  # an application, on a busy machine
 RIDES = """
 pipeline: rides
 sources:
