@@ -25,7 +25,7 @@ from pipelines.columns import ddl, ddl_text
 from pipelines.drift import ADDABLE, MOST_ADDED, Drift, between, listed, quoted
 from pipelines.errors import DataError, FilesError, SpecError
 from pipelines.packed import GZIP, unpacked
-from pipelines.spec import Files
+from pipelines.spec import Files, Kafka
 
 CHUNK = 4 << 20  # bytes a read
 MOST_LINE = 16 << 20  # bytes
@@ -178,8 +178,7 @@ class _Read:
 
     def __post_init__(self) -> None:
         if self.source.format == "json":
-            asked = (name for name in ddl(self.source.ddl) if name not in self.source.optional)
-            self.unseen = {name: name.encode() for name in asked}
+            self.unseen = {name: name.encode() for name in wanted(self.source)}
 
     @property
     def grows(self) -> bool:
@@ -277,6 +276,11 @@ def _names(path: str, header: str) -> list[str]:
         return [name.strip() for name in next(csv.reader([header], skipinitialspace=True))]
     except csv.Error as found:
         raise DataError(f"{path}: its header cannot be read ({found}); land it again with one") from None
+
+
+def wanted(source: Files | Kafka) -> list[str]:
+    """The columns that records of JSON may not all lack."""
+    return [name for name in ddl(source.ddl) if name not in source.optional]
 
 
 def as_object(line: bytes) -> dict[str, object] | None:

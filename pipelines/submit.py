@@ -114,7 +114,7 @@ def _over(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
 
 def workload(pipeline: Pipeline, asked: Sequence[str]) -> Workload:
     """The widest kind of work among stages, or kinds of them. Errors: SpecError for one that the conf has not."""
-    return max(_works(pipeline, asked), key=WIDTH.index)
+    return _works(pipeline, asked)[-1]
 
 
 def _works(pipeline: Pipeline, asked: Sequence[str]) -> Sequence[Workload]:

@@ -20,7 +20,7 @@ from pipelines.drift import ADDABLE, MOST_ADDED, Drift
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.intake.base import Asked, Counted, Reading, brought, counted
 from pipelines.intake.servers import WAIT_S, connection, missing
-from pipelines.landing import as_object
+from pipelines.landing import as_object, wanted
 from pipelines.spec import Kafka, KafkaBrokers
 from pipelines.state import Json
 
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _WAY_OUT = "give it a table of its own, or say `expired: skip` in sources.{} and make the table anew"
-ENOUGH, BACK = (
-    100,
-    1_000,
-)  # records that tell that a topic lost a key, of so many offsets; the first batch tells with any
+ENOUGH = 100  # records that tell that a topic lost a key; the first batch tells with any
+BACK = 1_000  # offsets, in which they are looked for
 Range = tuple[int, int]  # offsets [from, upto)
 Ranges = dict[int, Range]  # by partition
 
@@ -113,11 +111,6 @@ def _columns(asked: Asked, columns: Sequence[str]) -> dict[str, Json]:
     strict = {} if policy == "fail" else {"strict": True}
     asks = {"wanted": wanted(_source(asked))} if policy == "quarantine" else {}
     return {**strict, **asks, **({"added": list(columns)} if columns else {})}
-
-
-def wanted(source: Kafka) -> list[str]:
-    """The columns that a topic's records may not lack."""
-    return [name for name in ddl(source.ddl) if name not in source.optional]
 
 
 def _refuse_lost(asked: Asked, ranges: Ranges, bounds: Mapping[int, Range]) -> None:

@@ -77,9 +77,7 @@ class Chances:
         return f"all {int(no + yes):,} rows that have a label {'have' if yes else 'lack'} what it asks for"
 
     def mean(self, scores: Scores) -> float | None:
-        rows = scored(dict(scores), BINS)
-        middle = (np.arange(len(rows)) + 0.5) / len(rows)
-        return round(float(rows @ middle / rows.sum()), 6) if rows.sum() else None
+        return _mean(scored(dict(scores), BINS))
 
     def bars(self, before: Scores, now: Scores) -> tuple[list[float], list[float]]:
         cuts = [i * BINS // BARS for i in range(BARS)]
@@ -104,6 +102,11 @@ class Chances:
         calibration = estimating.calibrate(made.calibration)
         likely = estimating.expected(scored(dict(scores), BINS), calibration)
         return _of_counts(likely, metric, made.threshold), calibration.error
+
+
+def _mean(rows: NDArray[np.float64]) -> float | None:
+    """Of scores, by bin."""
+    return round(float(rows @ binary.MIDDLE / rows.sum()), 6) if rows.sum() else None
 
 
 def _interval(value: float, drawn: Sequence[float]) -> list[float] | None:
@@ -184,8 +187,7 @@ class Classes:
         return ""
 
     def mean(self, scores: Scores) -> float | None:
-        rows, middle = _probable(scores), (np.arange(BINS) + 0.5) / BINS
-        return round(float(rows @ middle / rows.sum()), 6) if rows.sum() else None
+        return _mean(_probable(scores))
 
     def bars(self, before: Scores, now: Scores) -> tuple[list[float], list[float]]:
         one, other = (s.get("given", {}) for s in (before, now))

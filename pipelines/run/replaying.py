@@ -19,7 +19,7 @@ from pipelines.columns import ddl, ddl_text
 from pipelines.drift import DRIFTED
 from pipelines.errors import DataError, SpecError
 from pipelines.intake import Counted, Reading, brought
-from pipelines.intake.kafka import wanted
+from pipelines.landing import wanted
 from pipelines.plan import definition, same_rows
 from pipelines.quality import fused
 from pipelines.run.context import Context
