@@ -160,7 +160,8 @@ def _asks(records: list[Any]) -> dict[str, list[str]]:
     from pipelines.state import WAITS
 
     waits = [r.detail[WAITS] for r in records if WAITS in r.detail]
-    decided = {r.stage: r.detail["decision"] for r in records if r.stage[:9] == "monitors." and "decision" in r.detail}
+    watched = [r for r in records if r.stage.startswith("monitors.") and "decision" in r.detail]
+    decided = {r.stage: r.detail["decision"] for r in watched}
     heard = {stage: d for stage, d in decided.items() if d["verdict"] in HEARD}
     said = [f"{stage}: {d['verdict']}: {'; '.join(d['reasons'])}" for stage, d in heard.items()]
     return {WAITING: waits, RETRAIN: sorted({model for r in records if (model := _to_retrain(r))}), SAID: said}
