@@ -111,7 +111,7 @@ class StageSubmit(SparkSubmitOperator):
         except SpecError as refused:
             raise AirflowFailException(f"{self.task_id}: {refused}") from refused
         self.application, self.application_args = application(place), list(arguments(place, job))
-        self.env_vars = {**(self.env_vars or {}), "OPENLINEAGE_PARENT_ID": _parent(context)}
+        self.env_vars = {**(self.env_vars or {}), **_above(context)}
         if found:
             self._connect(found)
 
@@ -235,8 +235,21 @@ class Refuse(BaseOperator):
         raise AirflowFailException(self.doc_md)
 
 
-def _parent(context: Context) -> str:
-    """The try of the task as OpenLineage names the run above another: namespace/job/run, the last a UUID."""
+def _above(context: Context) -> dict[str, str]:
+    """The try of the task and the run of its DAG, as OpenLineage names runs above another: namespace/job/run, a UUID.
+
+    Where Airflow's own OpenLineage provider is installed, the runs are those that it tells of.
+    """
     at = context["task_instance"]
-    name = f"{at.dag_id}.{at.task_id}"
-    return f"airflow/{name}/{uuid.uuid5(uuid.NAMESPACE_URL, f'airflow/{name}/{at.run_id}/{at.try_number}')}"
+    try:
+        from airflow.providers.openlineage.plugins import macros
+    except ImportError:
+        name, run = f"{at.dag_id}.{at.task_id}", f"airflow/{at.dag_id}/{at.run_id}"
+        ids = (f"airflow/{name}/{_uuid(f'{run}/{at.task_id}/{at.try_number}')}", f"airflow/{at.dag_id}/{_uuid(run)}")
+    else:
+        ids = (macros.lineage_parent_id(at), macros.lineage_root_parent_id(at))
+    return dict(zip(("OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID"), ids, strict=True))
+
+
+def _uuid(name: str) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_URL, name)

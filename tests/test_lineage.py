@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf" / "flights.yml"
 NOW = datetime(2026, 3, 1, 5, 0, 0, tzinfo=UTC)
 AIRFLOW = "airflow/flights.tables.flights/2f6b1d0e-64a4-5c3d-9a52-0d5f7e5d1a11"
+DAG_RUN = "airflow/flights/7a0a5d5c-1b0c-5a1e-8d0c-0d5f7e5d1a11"
 FACETS = {  # the class of each facet that we send, by the key it stands under
     "parent": "parent_run.ParentRunFacet", "errorMessage": "error_message_run.ErrorMessageRunFacet",
     "jobType": "job_type_job.JobTypeJobFacet", "sql": "sql_job.SQLJobFacet",
@@ -132,7 +133,7 @@ def test_what_a_branch_reads_of_another_target_lies_there():
 def test_a_run_record_is_two_events_of_one_run():
     told = Told(record(), [promise("origin: not be null", True)], {"flight_id": "string", "arr_delay": "integer"})
 
-    start, end = events(load(CONF), TARGET, told, Parent.of(AIRFLOW))
+    start, end = events(load(CONF), TARGET, told, Parent.of(AIRFLOW, DAG_RUN))
 
     for event in (start, end):
         valid(event)
@@ -143,6 +144,9 @@ def test_a_run_record_is_two_events_of_one_run():
     assert end["job"]["facets"]["sql"]["query"] == load(CONF).tables["flights"].select
     assert end["run"]["facets"]["parent"]["run"]["runId"] == "2f6b1d0e-64a4-5c3d-9a52-0d5f7e5d1a11"
     assert end["run"]["facets"]["parent"]["job"] == {"namespace": "airflow", "name": "flights.tables.flights"}
+    assert end["run"]["facets"]["parent"]["root"] == {
+        "run": {"runId": "7a0a5d5c-1b0c-5a1e-8d0c-0d5f7e5d1a11"}, "job": {"namespace": "airflow", "name": "flights"}
+    }  # fmt: skip
 
 
 def test_an_event_names_what_was_read_and_written_at_which_version():

@@ -33,20 +33,26 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class Parent:
-    """The run that had this one started: that of Airflow's task."""
+    """The run that had this one started: that of Airflow's task; and the first above all: that of its DAG."""
 
     namespace: str
     job: str
     run: str  # a UUID
+    root: "Parent | None" = None
 
     @classmethod
-    def of(cls, text: str) -> "Parent | None":
-        """OPENLINEAGE_PARENT_ID as Airflow writes it, 'namespace/job/run'; None where it is no such thing."""
+    def of(cls, text: str, root: str = "") -> "Parent | None":
+        """From 'namespace/job/run', as Airflow writes it; None where it is no such thing."""
         parts = text.rsplit("/", 2)
         try:
-            return cls(parts[0], parts[1], str(uuid.UUID(parts[2]))) if len(parts) == 3 else None
+            return cls(parts[0], parts[1], str(uuid.UUID(parts[2])), cls.of(root)) if len(parts) == 3 else None
         except ValueError:
             return None
+
+    def as_json(self) -> dict[str, Any]:
+        """As the facet has it."""
+        named = {"run": {"runId": self.run}, "job": {"namespace": self.namespace, "name": self.job}}
+        return {**named, "root": self.root.as_json()} if self.root else named
 
 
 @dataclass(frozen=True)
@@ -109,8 +115,7 @@ def run_id(record: "Record") -> str:
 def _run_facets(record: "Record", parent: Parent | None) -> dict[str, Any]:
     found = {}
     if parent:
-        job = {"namespace": parent.namespace, "name": parent.job}
-        found["parent"] = _facet("parent", run={"runId": parent.run}, job=job)
+        found["parent"] = _facet("parent", **parent.as_json())
     if record.error:
         found["errorMessage"] = _facet("errorMessage", message=record.error, programmingLanguage="PYTHON")
     return found

@@ -13,7 +13,7 @@ from pipelines.spec import Pipeline, Target
 from pipelines.state import Record, Warehouse
 
 PRIMITIVE = re.compile(r'^PrimitiveType\("(.*)"\)$')  # as delta-rs writes it
-PARENT = "OPENLINEAGE_PARENT_ID"  # namespace/job/run: set by whoever started this process
+ABOVE = ("OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID")  # namespace/job/run: who started this process, and it
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def _sent(pipeline: Pipeline, target: Target, stage: Stage, run_id: str) -> str:
         return ""
     quality = [q for q in warehouse.quality() if (q.stage, q.run_id) == (stage.id, run_id)]
     told = Told(mine[-1], quality, _types(warehouse, mine[-1]), warehouse.lent)
-    return send(target, events(pipeline, target, told, Parent.of(os.environ.get(PARENT, ""))))
+    return send(target, events(pipeline, target, told, Parent.of(*(os.environ.get(name, "") for name in ABOVE))))
 
 
 def _types(warehouse: Warehouse, record: Record) -> dict[str, str] | None:

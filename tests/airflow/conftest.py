@@ -35,7 +35,8 @@ class Airflow:
             timeout=LIMIT_S,
         )
         assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-        return json.loads(done.stdout.splitlines()[-1]) | {"log": done.stdout + done.stderr}
+        answer = [line for line in done.stdout.splitlines() if line.startswith("{")][-1]  # its listeners may log after it
+        return json.loads(answer) | {"log": done.stdout + done.stderr}
 
 
 @pytest.fixture(scope="session")

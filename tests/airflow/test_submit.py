@@ -1,6 +1,7 @@
 """A task is one spark-submit, and its exit code decides about another try; here a stand-in takes the call."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,16 @@ if [[ "$*" =~ tables\\.apart_([0-9]+) ]]; then  # as of a driver in YARN
   exit 1
 fi
 [[ "$*" =~ tables\\.ends_([0-9]+) ]]
-printf '%s\\n' "PYSPARK_PYTHON=$PYSPARK_PYTHON" "${OPENLINEAGE_PARENT_ID%/*}" "$@" > "$0.${BASH_REMATCH[0]}"
+printf '%s\\n' "PYSPARK_PYTHON=$PYSPARK_PYTHON" "$OPENLINEAGE_PARENT_ID" "$OPENLINEAGE_ROOT_PARENT_ID" "$@" > "$0.${BASH_REMATCH[0]}"
 echo "error: what ends_${BASH_REMATCH[1]} said" >&2
 exit "${BASH_REMATCH[1]}"
 """
 ROOT = Path(__file__).parents[2]
 CODES, APART = (0, 1, 2, 3, 4, 70), (1, 3)
+PROVIDER = (  # Airflow's own of OpenLineage, and what of it Airflow has not
+    "apache-airflow-providers-openlineage==2.20.3", "openlineage-python==1.54.0",
+    "openlineage-integration-common==1.54.0", "openlineage-sql==1.54.0", "httpx2==2.16.2", "httpcore2==2.16.2",
+)  # fmt: skip
 NAMES = (*(f"ends_{code}" for code in CODES), *(f"apart_{code}" for code in APART))
 
 
@@ -60,9 +65,10 @@ def test_only_what_a_retry_can_mend_is_tried_again(airflow, home, ends, submit):
         "tables.apart_1": ["failed", 3],
         "tables.apart_3": ["failed", 1],  # where spark-submit's own code was 1
     }
-    assert Path(f"{submit}.tables.ends_0").read_text().splitlines() == [
+    python, task, run, *rest = Path(f"{submit}.tables.ends_0").read_text().splitlines()
+    assert [python, task.rpartition("/")[0], run.rpartition("/")[0], *rest] == [
         f"PYSPARK_PYTHON={ROOT}/.venv/bin/python",
-        "airflow/ends.tables.ends_0",
+        *("airflow/ends.tables.ends_0", "airflow/ends"),
         *("--master", "local[2]", "--name", "lakeloom ends tables.ends_0"),
         *(f"{ROOT}/jobs/batch.py", "tables.ends_0", str(ends), "--target", "submit"),
     ]
@@ -95,12 +101,32 @@ def test_a_run_can_be_asked_for_stages_and_for_them_anew(airflow, home, ends, su
     assert found["tasks"] == {
         "tables.ends_0": ["success", 1], **{f"tables.{name}": ["skipped", 1] for name in NAMES[1:]}
     }  # fmt: skip
-    said = Path(f"{submit}.tables.ends_0").read_text().splitlines()[2:]
+    said = Path(f"{submit}.tables.ends_0").read_text().splitlines()[3:]
     assert said[:2] == ["--master", "spark://m:7077"] and said[-9:-7] == ["--deploy-mode", "client"]
     assert {"spark.executor.memory=4g", "spark.pyspark.python=/opt/python"} <= set(said)
     assert said[-7:] == [
         f"{ROOT}/jobs/batch.py", "tables.ends_0", str(ends), "--target", "cluster", "--full-refresh", "tables.ends_0"
     ]  # fmt: skip
+
+
+def test_lineage_hangs_below_the_runs_that_airflow_itself_tells_of(airflow, home, ends, submit, tmp_path):
+    """With Airflow's own OpenLineage provider beside the environment, as a team may have it."""
+    install = ("uv", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "more"))
+    subprocess.run([*install, "--python", airflow.python, *PROVIDER], check=True, timeout=300)
+    told = tmp_path / "told"
+    transport = {"type": "file", "log_file_path": str(told), "append": True}
+
+    airflow.ask(
+        "run", "ends", json.dumps({"stages": ["tables.ends_0"]}), LAKELOOM_HOME=str(home),
+        LAKELOOM_SPARK_SUBMIT=str(submit), PYTHONPATH=str(tmp_path / "more"),
+        AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps(transport),
+    )  # fmt: skip
+
+    events = [json.loads(line) for line in told.read_text().splitlines()]
+    names = {f"{e['job']['namespace']}/{e['job']['name']}/{e['run']['runId']}" for e in events}
+    _, task, run, *_ = Path(f"{submit}.tables.ends_0").read_text().splitlines()
+    assert task.startswith("default/ends.tables.ends_0/") and run.startswith("default/ends/")
+    assert {task, run} <= names
 
 
 def test_who_is_named_is_written_to_once_a_task_has_failed_for_good(airflow, home, ends, submit, post):
