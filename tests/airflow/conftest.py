@@ -35,7 +35,7 @@ class Airflow:
             timeout=LIMIT_S,
         )
         assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-        answer = [line for line in done.stdout.splitlines() if line.startswith("{")][-1]  # its listeners may log after it
+        answer = [line for line in done.stdout.splitlines() if line.startswith("{")][-1]  # listeners log after it
         return json.loads(answer) | {"log": done.stdout + done.stderr}
 
 

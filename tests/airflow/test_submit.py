@@ -19,7 +19,8 @@ if [[ "$*" =~ tables\\.apart_([0-9]+) ]]; then  # as of a driver in YARN
   exit 1
 fi
 [[ "$*" =~ tables\\.ends_([0-9]+) ]]
-printf '%s\\n' "PYSPARK_PYTHON=$PYSPARK_PYTHON" "$OPENLINEAGE_PARENT_ID" "$OPENLINEAGE_ROOT_PARENT_ID" "$@" > "$0.${BASH_REMATCH[0]}"
+above=("$OPENLINEAGE_PARENT_ID" "$OPENLINEAGE_ROOT_PARENT_ID")
+printf '%s\\n' "PYSPARK_PYTHON=$PYSPARK_PYTHON" "${above[@]}" "$@" > "$0.${BASH_REMATCH[0]}"
 echo "error: what ends_${BASH_REMATCH[1]} said" >&2
 exit "${BASH_REMATCH[1]}"
 """
