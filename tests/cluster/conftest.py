@@ -1,9 +1,11 @@
 """A real standalone cluster on loopback: a master and two workers of one core each, in processes of their own."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ class Cluster:
 
     logs: Path
     port: int
+    pages: int
     workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     stack: ExitStack = field(default_factory=ExitStack)
 
@@ -34,7 +37,7 @@ class Cluster:
 
     def begin(self) -> None:
         """Start a master and its workers; return once they know each other."""
-        self._start("master", "master.Master", "--port", str(self.port), "--webui-port", str(free_port()))
+        self._start("master", "master.Master", "--port", str(self.port), "--webui-port", str(self.pages))
         for _ in range(WORKERS):
             self.join()
 
@@ -54,6 +57,12 @@ class Cluster:
         self.workers[-1].wait()
         psutil.wait_procs(lost, timeout=LIMIT_S)
         self.join()
+
+    def applications(self) -> list[Any]:
+        """Those that the master knows to run."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.pages}/json/", timeout=30) as answer:
+            found: list[Any] = json.load(answer)["activeapps"]
+        return found
 
     def _start(self, name: str, role: str, *options: str) -> "subprocess.Popen[bytes]":
         import pyspark
@@ -86,7 +95,7 @@ class Cluster:
 def standalone(logs: Path) -> Iterator[Cluster]:
     """A cluster whose workers are known to its master; at the end its processes are ended, no other."""
     logs.mkdir(exist_ok=True)
-    made = Cluster(logs, free_port())
+    made = Cluster(logs, free_port(), free_port())
     with made.stack:
         made.begin()
         yield made

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from e2e.parcels import arrive, parcels
 from e2e.project import Project, flights, land_flights
 from postgres.server import CANARY
 
@@ -50,7 +51,22 @@ def placed(home: Path, url: str) -> Path:
     (home / "events").mkdir(exist_ok=True)
     (home / "conf" / "targets" / "cluster.yml").write_text(TARGET % (url, sys.executable, home / "events"))
     Project(home, "rides").conf.write_text(RIDES)
+    whole(home)
     return home
+
+
+def whole(home: Path) -> Project:
+    """Parcels from table to scores, in one application."""
+    made = parcels(home)
+    made.change(lambda conf: conf.update(airflow={"fuse": "all", "retries": 6, "retry_delay": "5 seconds"}))
+    return made
+
+
+def more(*projects: Project) -> None:
+    """The same further parcels for each of them."""
+    number = len(list(projects[0].landing.glob("parcels/*")))
+    for project in projects:
+        arrive(project, number)
 
 
 def land(project: Project) -> int:

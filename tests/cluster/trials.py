@@ -4,8 +4,9 @@
 
 One Airflow and one standalone cluster serve all trials. Each trial lands a file, triggers the DAG, kills what its seed
 says at a moment that its seed says, and waits: the run has to end well, and the table has to have each row once. Where
-a person marks the task as failed instead, its Spark application has to end, and the next run has to do its work. It
-prints its seed and what came of it; a failing seed alone repeats it.
+a person marks the task as failed instead, its Spark application has to end, and the next run has to do its work. A
+trial `whole` kills the driver of one application that makes a table, features, a model and scores; they have to be as a
+run gives them that nobody disturbed. It prints its seed and what came of it; a failing seed alone repeats it.
 """
 
 import random
@@ -22,11 +23,14 @@ from postgres.server import CANARY, USER, Database, served
 from seeded import Result, seeds, told
 
 from cluster.conftest import Cluster, standalone
-from cluster.projects import DAYS, SECRET, land, placed
+from cluster.projects import DAYS, SECRET, land, more, placed, whole
 from cluster.scheduler import Running, running
 
-VICTIMS = ("driver", "scheduler", "task", "worker", "by hand", "twice")
+VICTIMS = ("driver", "scheduler", "task", "worker", "by hand", "twice", "whole")
 MOST_S = 12.0  # after the driver began: a stage of this conf takes about twice that
+WHOLE_S = 50.0  # and all stages of the other
+APART_S = 400.0  # for an undisturbed run on local cores
+NINE_PLACES = 1e-9
 ENDS_S = 60  # Airflow tells a task's process, which tells Spark
 
 
@@ -42,28 +46,31 @@ def started(home: Path, database: Database) -> Iterator[Running]:
 
 def strike(airflow: Running, cluster: Cluster, run: str, victim: str, moment: float) -> str:
     """Do to one of them what is to be done, so many seconds after a driver began; says what."""
-    driver = airflow.wait(lambda: airflow.below("org.apache.spark.deploy.SparkSubmit", "rides.yml"))[0]
+    conf = "parcels.yml" if victim == "whole" else "rides.yml"
+    driver = airflow.wait(lambda: airflow.below("org.apache.spark.deploy.SparkSubmit", conf))[0]
     assert CANARY not in " ".join(driver.cmdline())
+    task = _above(driver)
     time.sleep(moment)
     if victim == "scheduler":
         airflow.kill_scheduler()
     elif victim == "worker":
         cluster.lose()
     elif victim == "by hand":
-        return _mark(airflow, run, driver)
+        return _mark(airflow, cluster, run, driver)
     else:
-        hit = driver if victim == "driver" else _above(driver)
+        hit = task if victim == "task" else driver
         if hit is None or not hit.is_running():
             return f"{victim} (it had ended)"
         hit.kill()
     return f"{victim} killed"
 
 
-def _mark(airflow: Running, run: str, driver: psutil.Process) -> str:
-    """A person says in Airflow that the task has failed; its driver, JVM and Python, has to end."""
+def _mark(airflow: Running, cluster: Cluster, run: str, driver: psutil.Process) -> str:
+    """A person says in Airflow that the task has failed; its driver and its application have to end."""
     own = [driver, *driver.children(recursive=True)]
     airflow.patch(f"/api/v2/dags/rides/dagRuns/{run}/taskInstances/tables.days", {"new_state": "failed"})
     _, left = psutil.wait_procs(own, timeout=ENDS_S)
+    airflow.wait(lambda: not cluster.applications(), ENDS_S)
     return f"failed by hand, {len(left)} processes went on"
 
 
@@ -77,6 +84,8 @@ def trial(airflow: Running, cluster: Cluster, seed: int) -> Result:
     """(what was done, what is wrong): one file, one run of the DAG and one kill, or two runs at once."""
     rides, dice = Project(airflow.home, "rides"), random.Random(seed)
     victim, moment = VICTIMS[seed % len(VICTIMS)], dice.uniform(0, MOST_S)
+    if victim == "whole":
+        return _whole(airflow, cluster, seed, dice.uniform(0, WHOLE_S))
     files = land(rides)
     run = airflow.trigger("rides")
     again = airflow.trigger("rides") if victim == "twice" else ""
@@ -92,12 +101,48 @@ def trial(airflow: Running, cluster: Cluster, seed: int) -> Result:
     return done, wrong(rides, files) if ended else f"the runs ended as {state} and {other}"
 
 
+def _whole(airflow: Running, cluster: Cluster, seed: int, moment: float) -> Result:
+    """One more batch of parcels in a DAG of one task, killed; and undisturbed in a project beside it."""
+    made, other = Project(airflow.home, "parcels"), Project(airflow.home / "undisturbed", "parcels")
+    more(made, other if other.conf.exists() else whole(other.root))
+    run = airflow.trigger("parcels")
+    hit = strike(airflow, cluster, run, "whole", moment)
+    state, said = airflow.ended("parcels", run), other.lakeloom_apart("run", limit_s=APART_S)
+    done = f"seed={seed} {hit} {moment:.1f} s after the driver began, {airflow.tries('parcels', run)} tries"
+    if (state, said.code) != ("success", 0):
+        return done, f"the run ended as {state}, the undisturbed one with {said.code}: {said.err[-300:]}"
+    return done, unlike(made, other) or recorded_twice(made) or _loads(made)
+
+
+def unlike(made: Project, other: Project) -> str:
+    """What of two projects is not the same; '' for nothing. Scores may differ from the ninth place on."""
+    here, there = ({n: c for n, c in p.content().items() if n.partition("/")[0] != "scores"} for p in (made, other))
+    if here != there:
+        return f"these differ: {sorted(n for n in here | there if here.get(n) != there.get(n))}"
+    mine, theirs = ({r["parcel"]: r["score"] for r in p.rows("scores.daily")} for p in (made, other))
+    far = max((abs(mine[k] - theirs[k]) for k in mine.keys() & theirs.keys()), default=1.0)
+    if mine.keys() != theirs.keys() or far > NINE_PLACES:
+        return f"{len(mine)} and {len(theirs)} scores, {far} apart"
+    return "" if made.models() == other.models() else f"models {made.models()} and {other.models()}"
+
+
+def _loads(made: Project) -> str:
+    """Why its champion, or a version of a table, cannot be read; '' where all can."""
+    said = made.lakeloom_apart("model verify", "late", limit_s=APART_S)
+    return said.err[-300:] if said.code else " ".join(made.unread())
+
+
 def wrong(project: Project, files: int) -> str:
     """What of the tables is not as it would be undisturbed; '' for nothing."""
     rows = sorted((r["day"], r["rides"]) for r in project.published("tables.days"))
     expected = [(day, day % 7) for day in range(files * DAYS)]
     if rows != expected:
         return f"{len(rows)} rows of {len(expected)}, {len(set(rows))} of them different"
+    return recorded_twice(project)
+
+
+def recorded_twice(project: Project) -> str:
+    """Batches that two run records say were done; '' for none."""
     ended = [(r.stage, r.generation, r.batch) for r in project.records() if r.status == "ok"]
     return "" if len(ended) == len(set(ended)) else f"a batch was recorded twice: {ended}"
 
