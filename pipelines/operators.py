@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
 from pipelines.errors import DataError, LakeloomError, SpecError
 from pipelines.outline import BEFORE, HANDED_ON, NOT_PROMOTED, NOW, RETRAIN, SAID, WAITING
@@ -86,6 +86,9 @@ class StageSubmit(SparkSubmitOperator):
             self._hand_on(context)
         except FileNotFoundError as found:
             raise AirflowFailException(f"no {found.filename} on PATH; set PATH or LAKELOOM_SPARK_SUBMIT") from found
+        except AirflowTaskTimeout as late:  # Airflow ends what was submitted
+            said = f"not done within {self.execution_timeout} (airflow: timeout of the conf), so it was ended"
+            raise AirflowTaskTimeout(f"{self.task_id}: {said}") from late
         except AirflowException as found:
             code, said = self._code(), self._sentence() or self._elsewhere() or str(found)
             if code == DataError.exit_code and NOT_PROMOTED in said:  # the champion stays, and goes on scoring

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from cluster.scheduler import Running, running
 from ports import free_port
@@ -25,6 +26,7 @@ case "$*" in
   *models.refused*) echo "error: models.refused: version 2 is not promoted: roc_auc at least 0.9: 0.7" >&2; exit 3 ;;
   *monitors.*) seq 40; handed '' "$(cat "$0.retrain")" ;;
   *late_runs.yml*) sleep 30 ;;
+  *stuck.yml*) exec sleep 611 ;;
   *models.late*) [ -e "$0.lost" ] && { rm "$0.lost"; exit 1; }; seq 40; handed '"late@3"' '' ;;
 esac
 """
@@ -53,6 +55,12 @@ BY_HAND = ", promotion: by_hand"
 SLOW = """
 pipeline: late_runs
 airflow: {email: [team@example.org], deadline: 1 second}
+sources: {days_raw: {kind: files, format: csv, path: days, schema: "day INT"}}
+tables: {days: {from: days_raw, select: "SELECT day FROM days_raw"}}
+"""
+STUCK = """
+pipeline: stuck
+airflow: {timeout: 5 seconds, retries: 1, retry_delay: 1 second}
 sources: {days_raw: {kind: files, format: csv, path: days, schema: "day INT"}}
 tables: {days: {from: days_raw, select: "SELECT day FROM days_raw"}}
 """
@@ -92,6 +100,7 @@ def shop(calls: Path, post: Any, tmp_path_factory: pytest.TempPathFactory) -> An
     whole = whole.replace("fuse: true", "fuse: all, email: [team@example.org]")
     (home / "conf" / "whole.yml").write_text(whole)
     (home / "conf" / "late_runs.yml").write_text(SLOW)
+    (home / "conf" / "stuck.yml").write_text(STUCK)
     (home / "conf" / "targets" / "branch.yml").write_text("{master: null, submit: {kind: local}}")
     (home / "conf" / "past.yml").write_text(PAST)
     (home / "conf" / "follows.yml").write_text(FOLLOWS)
@@ -219,6 +228,16 @@ def test_who_is_named_is_written_to_when_a_run_is_not_done_in_time(shop, post):
     assert (to, letter["subject"]) == (["team@example.org"], "late_runs: a run is not done 0:00:01 after it was queued")
     assert run in letter.get_body(("html",)).get_content()
     assert shop.ended("late_runs", run) == "success"  # late, and no failure
+
+
+def test_what_takes_too_long_is_ended_and_fails(shop):
+    run = shop.trigger("stuck")
+
+    assert shop.ended("stuck", run) == "failed"
+    assert shop.tries("stuck", run) == {"tables.days": 2}
+    assert not [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "611"]]
+    said = "tables.days: not done within 0:00:05 (airflow: timeout of the conf), so it was ended"
+    assert f"stuck tables.days failed in run {run}: {said}" in shop.said("stuck", run)
 
 
 def test_a_backfill_makes_each_interval_anew(shop, calls):
