@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from e2e.parcels import A_DAY, DAYS, arrive, parcels
-from e2e.project import Project, rows_of
+from e2e.project import WHEN_AND_WHERE, Project, checksum, rows_of
 from pipelines.state import Warehouse
 
 pytestmark = pytest.mark.spark
@@ -121,6 +121,17 @@ def test_a_full_refresh_makes_a_table_the_branchs_own(branch):
     assert len(rows_of(Path(branch.own.path("tables.parcels")))) == 3 * ROWS
     assert len(rows_of(Path(branch.own.path("features.sendings")))) == 3 * ROWS
     assert branch.scored() > branch.scored_there() + ROWS // 2  # the parcels that nobody else has read
+
+
+def test_a_merge_and_a_run_bring_production_to_where_the_branch_is(branch):
+    """The conf is the branch's; production has only to run it."""
+    assert branch.made.lakeloom("run").error == ""
+
+    for stage in ("tables.parcels", "features.sendings"):
+        own, there = rows_of(Path(branch.own.path(stage))), branch.made.published(stage)
+        assert checksum(there, WHEN_AND_WHERE) == checksum(own, WHEN_AND_WHERE)
+    assert branch.made.models() == (2, {"champion": 2})
+    assert len({row["parcel"] for row in branch.made.rows("scores.daily")}) == branch.scored_there() > ROWS
 
 
 def test_a_champion_whose_feature_is_gone_is_said_in_one_sentence_and_answers_nothing(branch):
