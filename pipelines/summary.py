@@ -262,9 +262,11 @@ def _watched(m: Mapping[str, Any]) -> str:
     if not m["windows"]:
         return f"{m['monitor']}: nothing was counted yet; `lakeloom run` does it"
     metric = m["windows"][-1]["performance"]["metric"]
-    head = (
-        f"{'window':<20}{'model':>6}{'rows':>10}{'labelled':>10}  {metric:<24}{'estimated':>9}{'drifted':>9}  verdict"
+    counts, figures = (
+        f"{'model':>6}{'rows':>10}{'labelled':>10}",
+        f"{metric:<24}{'estimated':>9}{'off':>9}{'drifted':>9}",
     )
+    head = f"{'window':<20}{counts}  {figures}  verdict"
     d = m["decision"]
     why = [*d["reasons"][1:], *d.get("causes", ())]
     last = [f"{d['verdict']}: {d['reasons'][0]}", *[f"  {reason}" for reason in why]]
@@ -276,10 +278,11 @@ def _window(w: Mapping[str, Any]) -> str:
     said = "{:.4g} ({:.4g}-{:.4g})" if p["metric"] in ERRORS else "{:.4f} ({:.4f}-{:.4f})"
     true = said.format(*p["true"]) if p["true"] else "not known"
     estimated = "-" if p["estimated"] is None else f"{p['estimated']:.4f}"
+    off = "-" if p.get("off") is None else f"{p['off']:+.4f}"
     drifted = f"{len(w['drifted'])} of {len(w['features'])}"
     far = "".join(f"  {f['feature']} {f['statistic']} {f['distance']:.2f}" for f in furthest)
     counts = f"{'v' + str(w['model_version']):>6}{w['rows']:>10,}{w['labelled']:>10,}"
-    return f"{w['name']:<20}{counts}  {true:<24}{estimated:>9}{drifted:>9}  {w['verdict']:<12}{far}".rstrip()
+    return f"{w['name']:<20}{counts}  {true:<24}{estimated:>9}{off:>9}{drifted:>9}  {w['verdict']:<12}{far}".rstrip()
 
 
 def upkeep_text(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -15,7 +15,7 @@ from pipelines.monitor.attribution import compared, ndcg
 from pipelines.monitor.bins import KNOWN, TOP, Categories, Numbers, from_json
 from pipelines.monitor.comparing import compare
 from pipelines.monitor.deciding import Closed, Said, Seen, decide, judge
-from pipelines.monitor.estimating import Calibration, calibrate, expected, resampled
+from pipelines.monitor.estimating import Calibration, Errors, calibrate, errors, expected, resampled
 from pipelines.monitor.history import courses, newest_windows
 from pipelines.monitor.statistics import (
     benjamini_hochberg,
@@ -389,6 +389,28 @@ def test_a_window_has_a_verdict_and_its_reasons(seen, verdict, reasons):
     said = judge(WATCH, seen)
 
     assert (said.verdict, list(said.reasons)) == (verdict, reasons)
+
+
+def test_estimates_that_were_off_are_no_comfort_and_chance_is_no_reason():
+    unlabelled = replace(GOOD, labelled=0, true=None)
+    said = judge(WATCH, replace(unlabelled, errors=Errors(0.0612, 4, 0.001)))
+
+    assert (said.verdict, said.reasons[0]) == (
+        "investigate",
+        "labels of 0 of 1,000 rows are known; roc_auc is estimated at 0.6900, against 0.7000; "
+        "estimates were off by 0.0612 on average over 4 windows",
+    )
+    for believed in (Errors(0.04, 4, 0.001), Errors(0.0612, 4, 0.2), None):
+        assert judge(WATCH, replace(unlabelled, errors=believed)) == judge(WATCH, unlabelled)
+    assert judge(WATCH, replace(GOOD, errors=Errors(0.0612, 1, 0.001))).verdict == "wait"  # its labels tell
+
+
+def test_the_chance_that_right_estimates_are_as_far_off_is_scipys():
+    found = errors([(0.05, (0.7, 0.7 - 0.0196, 0.7 + 0.0196)), (-0.02, (0.7, 0.7 - 0.0392, 0.7 + 0.0392))])
+
+    assert found and (found.mean, found.windows) == (pytest.approx(0.035), 2)
+    assert found.chance == pytest.approx(stats.chi2.sf(5**2 + 1, 2))  # spreads of 0.01 and 0.02
+    assert errors([]) is None
 
 
 def test_the_limits_are_those_of_the_conf():

@@ -38,7 +38,8 @@ def window(number: int) -> dict[str, Any]:
         "features": features,
         "drifted": [f["feature"] for f in features if f["drifted"]],
         "performance": {"metric": "roc_auc", "before": 0.704, "estimated": estimated, "calibration_error": 0.004,
-                        "true": [true, true - 0.008, true + 0.008] if true else None},
+                        "true": [true, true - 0.008, true + 0.008] if true else None,
+                        "off": estimated - true if true else None},
         "verdict": "wait" if true else "investigate",
         "reasons": ["roc_auc holds"] if true else ["labels of 0 of 25,006 rows are known", "1 of 3 features drifted"],
     }  # fmt: skip
@@ -70,9 +71,9 @@ def test_each_window_is_shown_as_it_was_judged_last(pipeline: Pipeline, records:
     page = Page(report(pipeline, records))
 
     assert "watch ! investigate" in page.text
-    assert "June 2013 v1 25,006 0.0 % — 0.676 1 of 3 ! investigate labels of 0 of 25,006 rows are known;" in page.text
-    assert "May 2013 v1 25,005 96.0 % 0.681 0.680 1 of 3 ✓ wait roc_auc holds" in page.text
-    assert "January 2013 v1 25,001 96.0 % 0.701 0.696 0 of 3 ✓ wait roc_auc holds" in page.text
+    assert "June 2013 v1 25,006 0.0 % — 0.676 — 1 of 3 ! investigate labels of 0 of 25,006 rows are known;" in page.text
+    assert "May 2013 v1 25,005 96.0 % 0.681 0.680 -0.001 1 of 3 ✓ wait roc_auc holds" in page.text
+    assert "January 2013 v1 25,001 96.0 % 0.701 0.696 -0.005 0 of 3 ✓ wait roc_auc holds" in page.text
     assert "was judged before" not in page.text
     assert "#monitors" in {a.get("href") for a in page.of("a")}
 

@@ -180,6 +180,35 @@ def test_scores_that_moved_are_looked_into_while_no_label_says_what_it_did():
     assert any(r.startswith("scores drifted from the window before (psi 0.8") for r in second["reasons"])
 
 
+UNKNOWN = {"x": rows(1_000), "": score(0, 0, 1_000)}
+
+
+def test_where_labels_came_a_window_says_how_far_its_estimate_was_off():
+    right, wrong, unknown = judged(totals(WELL, {"x": rows(1_000), "": score(auc=0.69)}, UNKNOWN))["windows"]
+
+    assert right["performance"]["off"] == pytest.approx(0, abs=0.001)
+    assert wrong["performance"]["off"] == pytest.approx(0.06, abs=0.001)  # what scores alone say is 0.75 still
+    assert (unknown["performance"]["off"], unknown["verdict"]) == (None, "wait")  # off by 0.03 on average
+    few = {"x": rows(1_000), "": score(200, 200, 600, auc=0.6)}
+    assert judged(totals(few))["windows"][0]["performance"]["off"] is None
+
+
+def test_an_estimate_is_no_comfort_once_labels_of_other_windows_say_how_wrong_estimates_are():
+    made = totals({"x": rows(1_000), "": score(auc=0.67)}, UNKNOWN, UNKNOWN)
+    calm = Totals(made.references, {**made.windows, (MONTHS[0], 1): UNKNOWN})
+    before = record("monitors.w", judged(calm))
+    subject = Subject("monitors.w", Monitor(scores="s"), "m", "features.f")
+
+    after = watched(History((*HISTORY.records, before), ()), subject, made, {(MONTHS[0], 1)})
+
+    assert before.detail["decision"]["verdict"] == "wait"
+    assert [(w["name"], w["verdict"]) for w in after["windows"]] == [
+        ("January 2024", "retrain"), ("February 2024", "investigate"), ("March 2024", "investigate"),
+    ]  # fmt: skip
+    said = "labels of 0 of 1,000 rows are known; roc_auc is estimated at 0.7500, against 0.7500; estimates were off by "
+    assert after["windows"][1]["reasons"][0] == f"{said}0.0800 on average over 1 window"
+
+
 def test_without_a_reference_nothing_is_called_well():
     (found,) = judged(totals(WELL, reference=False))["windows"]
 

@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
+from pipelines.monitor.estimating import Errors
 from pipelines.spec import length_words
 from pipelines.spec.monitor import ERRORS, Monitor, Retrain
 
 Verdict = Literal["retrain", "investigate", "unchecked", "wait"]
 SEVERITY: tuple[Verdict, ...] = ("wait", "unchecked", "investigate", "retrain")
 MOST_NAMED = 3  # features in a sentence
+BY_CHANCE = 0.05  # of estimates that are right: so seldom may they be called wrong
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Seen:
     true: tuple[float, float, float] | None = None  # the metric by known labels, and its interval
     estimated: float | None = None
     estimable: bool = True  # whether there is such a thing for its task
+    errors: Errors | None = None  # of the version's estimates, where labels came
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,14 @@ def _performance(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:
 
 def _not_known(monitor: Monitor, seen: Seen) -> str:
     """Why the truth cannot be told yet; '' where it can."""
-    share = seen.labelled / seen.rows
-    if share < monitor.performance.labelled or seen.labelled < monitor.rows:
+    if not suffice(monitor, seen.labelled, seen.rows):
         return f"labels of {seen.labelled:,} of {seen.rows:,} rows are known"
     return seen.untold
+
+
+def suffice(monitor: Monitor, labelled: int, rows: int) -> bool:
+    """Whether a window has labels enough to be judged by them."""
+    return labelled >= monitor.rows and labelled >= monitor.performance.labelled * rows
 
 
 def _by_estimate(monitor: Monitor, seen: Seen, unknown: str) -> tuple[Verdict, str]:
@@ -100,7 +107,15 @@ def _by_estimate(monitor: Monitor, seen: Seen, unknown: str) -> tuple[Verdict, s
     if seen.estimated is None or seen.before is None:
         return "investigate", f"{unknown}; {asked.metric} cannot be estimated either"
     said = f"{unknown}; {asked.metric} is estimated at {seen.estimated:.4f}, against {seen.before:.4f}"
+    if seen.errors and doubted(monitor, seen.errors):
+        over = f"{seen.errors.windows} window{'s' * (seen.errors.windows != 1)}"
+        return "investigate", f"{said}; estimates were off by {seen.errors.mean:.4f} on average over {over}"
     return ("investigate" if asked.lost(seen.estimated, seen.before) > (asked.drop or 0) else "wait"), said
+
+
+def doubted(monitor: Monitor, errors: Errors | None) -> bool:
+    """Whether estimates were so far off, where labels came, that another one says nothing; and that is no chance."""
+    return errors is not None and errors.mean > (monitor.performance.drop or 0) and errors.chance <= BY_CHANCE
 
 
 def _drift(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:

@@ -8,13 +8,16 @@ Source: NannyML, "CBPE"; Kuppers et al. (2020) on why calibration is what it sta
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.monitor.statistics import chi_squared_tail
+
 Floats = NDArray[np.float64]
 STEPS, LEAST = 50, 1e-4  # of Newton's method; the smallest chance that is told from none
+DEVIATIONS = 1.96  # of a truth's interval, each way
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,32 @@ def expected(rows: Floats, calibration: Calibration) -> Floats:
     """Rows by bin of the score, shape (bins,) -> rows to be expected by bin and label, shape (bins, 2)."""
     chance = calibration.chances((np.arange(len(rows)) + 0.5) / len(rows))
     return np.stack([rows * (1 - chance), rows * chance], axis=1)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How far estimates were off where the truth became known."""
+
+    mean: float  # of their sizes
+    windows: int
+    chance: float  # that estimates which are right are as far off
+
+    def as_json(self) -> dict[str, float]:
+        """For the run record."""
+        return {k: round(v, 6) for k, v in asdict(self).items()}
+
+
+def errors(found: Sequence[tuple[float, Sequence[float]]]) -> Errors | None:
+    """found: of each window how far the estimate was off, and the truth with its interval; None of no window.
+
+    Source: the sum of squares of so many standard normal errors has the chi-squared distribution (Pearson 1900).
+    """
+    if not found:
+        return None
+    spread = [max((high - low) / 2 / DEVIATIONS, 1e-9) for _, (_, low, high) in found]
+    squares = sum((off / each) ** 2 for (off, _), each in zip(found, spread, strict=True))
+    mean = sum(abs(off) for off, _ in found) / len(found)
+    return Errors(mean, len(found), chi_squared_tail(squares, len(found)))
 
 
 def gathered(counts: Floats, cells: int) -> Floats:

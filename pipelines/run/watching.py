@@ -4,7 +4,7 @@ The record of a monitor holds the windows that its batch touched, each as `_wind
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -13,6 +13,7 @@ from typing import Any
 from pipelines.monitor import deciding
 from pipelines.monitor.comparing import Compared, compare
 from pipelines.monitor.deciding import Closed, Said, Seen
+from pipelines.monitor.estimating import Errors, errors
 from pipelines.monitor.history import newest_windows
 from pipelines.monitor.statistics import chi_squared, psi
 from pipelines.monitor.tallies import SCORE, Key, Reference, Totals, rows_of
@@ -51,12 +52,42 @@ def watched(
     mine = [r for r in history.records if r.stage == subject.stage and r.status == "ok"]
     held = {_key(w): w for w in newest_windows(mine)} if len(touched) < len(totals.windows) else {}
     missing = set(_missing(totals.windows, monitor.window, subject.until)) - set(held)
-    watch = _Watch(monitor, ANSWERS[subject.task], totals, made, hang or {})
-    found = {key: watch.window(key) for key in sorted({*touched, *missing})}
+    hung = {key: w["attribution"] for key, w in held.items() if w.get("attribution")}
+    watch = _Watch(monitor, ANSWERS[subject.task], totals, made, {**hung, **(hang or {})})
+    found = dict(_judged(watch, held, {*touched, *missing}))
     said = deciding.decide(_closed(subject, {**held, **found}), monitor.retrain, learned(history, model), subject.usd)
     asks = monitor.retrain is not None
     decision = {"verdict": said.verdict, "reasons": list(said.reasons), "window": said.window, "asks": asks}
     return {"model": model, "windows": [found[key] for key in sorted(found)], "decision": decision}
+
+
+def _judged(
+    watch: "_Watch", held: Mapping[Key, dict[str, Any]], keys: Collection[Key]
+) -> Iterator[tuple[Key, dict[str, Any]]]:
+    """The windows of these keys; and those held that an estimate decided which is believed now and was not, or was."""
+    new = {key: watch.performance(key) for key in sorted(keys)}
+    known = _errors({key: w["performance"] for key, w in held.items()} | new)
+    again = {key: held[key]["performance"] for key in set(_doubted_anew(watch.monitor, held, known)) - set(new)}
+    for key, performance in {**new, **again}.items():
+        yield key, {**(held[key] if key in again else {}), **watch.window(key, performance, known.get(key[1]))}
+
+
+def _errors(performances: Mapping[Key, Mapping[str, Any]]) -> dict[int, Errors]:
+    """Of each version's estimates, over its windows whose labels are known."""
+    off: dict[int, list[tuple[float, Sequence[float]]]] = {}
+    for (_, version), p in performances.items():
+        if p.get("off") is not None:
+            off.setdefault(version, []).append((p["off"], p["true"]))
+    return {version: found for version, each in off.items() if (found := errors(each))}
+
+
+def _doubted_anew(monitor: Monitor, held: Mapping[Key, Any], known: Mapping[int, Errors]) -> Iterator[Key]:
+    """Windows judged by an estimate that was believed and no longer is, or the other way."""
+    for key, w in held.items():
+        before = Errors(**w["errors"]) if w.get("errors") else None
+        by_estimate = w["performance"].get("off") is None and w["performance"]["estimated"] is not None
+        if by_estimate and deciding.doubted(monitor, before) != deciding.doubted(monitor, known.get(key[1])):
+            yield key
 
 
 def _missing(windows: Collection[Key], period: Period, until: datetime | None) -> Iterator[Key]:
@@ -137,12 +168,14 @@ class _Watch:
     made: Mapping[int, Trained | None]
     hang: Hang
 
-    def window(self, key: Key) -> dict[str, Any]:
-        """Everything that is said of a window and the model version that scored it."""
+    def window(self, key: Key, performance: Mapping[str, Any], errors: Errors | None) -> dict[str, Any]:
+        """Everything that is said of a window and the model version that scored it.
+
+        errors: of the version's estimates.
+        """
         start, version = key
         compared = self._compared(key)
-        performance = self._performance(key)
-        seen = self._seen(key, compared, performance)
+        seen = replace(self._seen(key, compared, performance), errors=errors)
         said = deciding.judge(self.monitor, seen)
         return {
             "window": start.isoformat(),
@@ -155,6 +188,7 @@ class _Watch:
             "score_psi": self._score_moved(key)[0],
             "score_mean": self.answers.mean(self._scores(key)),
             "performance": performance,
+            "errors": errors.as_json() if errors else None,
             "attribution": self.hang.get(key),
             "verdict": said.verdict,
             "reasons": list(said.reasons),
@@ -181,16 +215,22 @@ class _Watch:
             held = self.totals.windows[before] if before else {}
         return compare(self.monitor.drift, reference.bins, held, counts)
 
-    def _performance(self, key: Key) -> dict[str, Any]:
-        """The metric by what happened, by estimate, and what both are held against; None for what is not known."""
+    def performance(self, key: Key) -> dict[str, Any]:
+        """The metric by what happened, by estimate, and what both are held against; None for what is not known.
+
+        off: the estimate less the truth, where labels suffice to tell it.
+        """
         metric, made, scores = self.monitor.performance.metric, self.made.get(key[1]), self._scores(key)
         assert metric
         estimated, error = self.answers.estimated(scores, metric, made)
+        true = self.answers.true(scores, metric, made)
+        told = deciding.suffice(self.monitor, self.answers.labelled(scores), self.answers.rows(scores))
         return {
             "metric": metric,
             "before": self._held_against(key, metric),
-            "true": self.answers.true(scores, metric, made),
+            "true": true,
             "estimated": estimated,
+            "off": round(estimated - true[0], 6) if told and true and estimated is not None else None,
             "calibration_error": error,
         }
 
