@@ -280,9 +280,14 @@ def _window(w: Mapping[str, Any]) -> str:
     estimated = "-" if p["estimated"] is None else f"{p['estimated']:.4f}"
     off = "-" if p.get("off") is None else f"{p['off']:+.4f}"
     drifted = f"{len(w['drifted'])} of {len(w['features'])}"
-    far = "".join(f"  {f['feature']} {f['statistic']} {f['distance']:.2f}" for f in furthest)
+    far = "".join(f"  {f['feature']} {f['statistic']} {f['distance']:.2f}{_since(f)}" for f in furthest)
     counts = f"{'v' + str(w['model_version']):>6}{w['rows']:>10,}{w['labelled']:>10,}"
     return f"{w['name']:<20}{counts}  {true:<24}{estimated:>9}{off:>9}{drifted:>9}  {w['verdict']:<12}{far}".rstrip()
+
+
+def _since(feature: Mapping[str, Any]) -> str:
+    """Training is not said, for it is the usual one."""
+    return " from the window before" if feature.get("reference") == "previous" else ""
 
 
 def upkeep_text(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -59,7 +59,7 @@ def _alarm(rng: np.random.Generator, case: Case, window: int, drift: Drift, refe
     values = rng.normal(0, 1, (FEATURES, case.rows))
     values[0] += case.mean(window)
     now = {name: _counted(b, v) for (name, b), v in zip(bins.items(), values, strict=True)}
-    return any(c.drifted for c in compare(drift, bins, held, now))
+    return any(c.drifted for c in compare(drift, bins, {"training": held}, now))
 
 
 def _counted(bins: Numbers, values: Values) -> dict[str, list[float]]:

@@ -196,7 +196,7 @@ def counted(bins: Numbers, values: np.ndarray) -> dict[str, list[float]]:
 
 def number(before: np.ndarray, now: np.ndarray, drift: Drift | None = None):
     bins = Numbers.of(np.quantile(before, np.linspace(0, 1, 11)).tolist() if len(before) else [])
-    return compare(drift or Drift(), {"x": bins}, {"x": counted(bins, before)}, {"x": counted(bins, now)})
+    return compare(drift or Drift(), {"x": bins}, {"training": {"x": counted(bins, before)}}, {"x": counted(bins, now)})
 
 
 def test_a_shifted_number_drifts_and_an_equal_one_does_not():
@@ -256,7 +256,7 @@ def test_a_rise_of_missing_values_that_psi_passes_over_has_a_limit_of_its_own(sh
 def test_new_categories_that_psi_passes_over_have_a_limit_of_their_own():
     before, now = {"c": {"rows": [5_000, 5_000, 0, 500, 0]}}, {"c": {"rows": [4_700, 4_700, 0, 600, 0]}}
 
-    (found,) = compare(Drift(), {"c": Categories.of(["a", "b"])}, before, now)
+    (found,) = compare(Drift(), {"c": Categories.of(["a", "b"])}, {"training": before}, now)
 
     assert found.psi < 0.2 and (found.statistic, found.distance, found.drifted) == ("new", 0.06, True)
 
@@ -265,7 +265,7 @@ def test_a_new_category_is_told_from_a_rare_one():
     bins = Categories.of(["a", "b"])
     before, now = {"c": {"rows": [500, 500, 0, 0, 0]}}, {"c": {"rows": [200, 200, 0, 100, 0]}}
 
-    (found,) = compare(Drift(), {"c": bins}, before, now)
+    (found,) = compare(Drift(), {"c": bins}, {"training": before}, now)
 
     assert (found.new, found.drifted, found.wasserstein) == (0.2, True, None)
 
@@ -273,7 +273,7 @@ def test_a_new_category_is_told_from_a_rare_one():
 def test_of_too_many_categories_none_is_called_new():
     bins = Categories(("a",), ("b",), complete=False)
 
-    (found,) = compare(Drift(), {"c": bins}, {"c": {"rows": [5, 5, 0, 0]}}, {"c": {"rows": [5, 5, 0, 0]}})
+    (found,) = compare(Drift(), {"c": bins}, {"training": {"c": {"rows": [5, 5, 0, 0]}}}, {"c": {"rows": [5, 5, 0, 0]}})
 
     assert found.new is None
 
@@ -367,9 +367,9 @@ def test_resampled_counts_have_both_labels_and_the_mean_that_they_were_drawn_fro
          ["scores drifted from the window before (psi 0.31)",
           "labels of 9 of 1,000 rows are known; roc_auc is estimated at 0.6900, against 0.7000",
           "none of 5 features drifted"]),
-        (Seen(**{**vars(GOOD), "drifted": (("x", "psi", 0.5),)}), "wait",
+        (Seen(**{**vars(GOOD), "drifted": ("x (psi 0.50)",)}), "wait",
          ["roc_auc 0.7000 (0.6800 to 0.7200) holds against 0.7000", "1 of 5 features drifted: x (psi 0.50)"]),
-        (Seen(**{**vars(GOOD), "labelled": 9, "drifted": tuple((n, "psi", 0.5) for n in "abcd")}), "investigate",
+        (Seen(**{**vars(GOOD), "labelled": 9, "drifted": tuple(f"{n} (psi 0.50)" for n in "abcd")}), "investigate",
          ["4 of 5 features drifted: a (psi 0.50), b (psi 0.50), c (psi 0.50) and 1 more",
           "labels of 9 of 1,000 rows are known; roc_auc is estimated at 0.6900, against 0.7000"]),
         (Seen(**{**vars(GOOD), "compared": 0}), "investigate",

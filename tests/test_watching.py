@@ -236,6 +236,21 @@ def test_the_window_before_can_be_the_reference():
     assert (second["drifted"], third["drifted"]) == (["x"], [])
 
 
+def test_a_window_can_be_held_against_the_training_and_the_window_before():
+    moved, better = {"x": rows(1_000, slot=2), "": score()}, {"x": rows(1_000), "": score(auc=0.85)}
+
+    first, second, third, fourth = judged(totals(moved, moved, better, WELL), reference="both")["windows"]
+
+    assert [w["features"][0]["reference"] for w in (first, second, third)] == ["training", "training", "previous"]
+    assert [w["drifted"] for w in (first, second, third, fourth)] == [["x"], ["x"], ["x"], []]
+    assert second["reasons"][1].startswith("1 of 1 features drifted: x (psi ")
+    assert second["reasons"][1].endswith(" from training)")
+    assert third["reasons"][1].endswith(" from the window before)")
+    assert [w["performance"]["before"] for w in (first, second, third, fourth)] == [0.75, 0.75, 0.75, 0.85]
+    assert (third["verdict"], fourth["verdict"]) == ("wait", "retrain")
+    assert fourth["reasons"][0].endswith(", 0.1000 below 0.8500 of the window before")
+
+
 def test_the_last_window_is_not_decided_on_before_it_is_over():
     bad = {"x": rows(1_000), "": score(auc=0.6)}
 

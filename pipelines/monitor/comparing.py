@@ -1,16 +1,17 @@
 """All features of a window against their reference: how far each is from it, and which have drifted. Pure.
 
 A feature has drifted where its statistic, the change of its share of missing values or its share of new ones is beyond
-the limit *and* the chi-squared test, adjusted for there being many
-features, says that this is no chance: a small window is far from anything, a large one differs from everything.
+the limit *and* the chi-squared test, adjusted for there being many features and references, says that this is no
+chance: a small window is far from anything, a large one differs from everything.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from pipelines.monitor.bins import Bins, Categories, Json
 from pipelines.monitor.statistics import benjamini_hochberg, chi_squared, jensen_shannon, psi, wasserstein
-from pipelines.spec.monitor import Drift, Statistic
+from pipelines.spec.monitor import Drift, Reference, Statistic
 
 Counts = Mapping[str, Json]
 
@@ -32,6 +33,12 @@ class Compared:
     distance: float  # by it
     most: float  # its limit
     drifted: bool
+    reference: Reference  # of those asked for, the one that it is furthest from
+
+    def words(self, which: bool) -> str:
+        """For a sentence; which: with the reference, also where it is the usual one."""
+        since = " from the window before" if self.reference == "previous" else " from training" if which else ""
+        return f"{self.feature} ({self.statistic} {self.distance:.2f}{since})"
 
     def as_json(self) -> dict[str, Json]:
         """For the run record."""
@@ -39,17 +46,38 @@ class Compared:
 
 
 def compare(
-    drift: Drift, bins: Mapping[str, Bins], before: Mapping[str, Counts], now: Mapping[str, Counts]
+    drift: Drift,
+    bins: Mapping[str, Bins],
+    before: Mapping[Reference, Mapping[str, Counts]],
+    now: Mapping[str, Counts],
 ) -> tuple[Compared, ...]:
-    """Every feature that has rows on both sides, the furthest from its limit first."""
-    names = [n for n in bins if sum(before.get(n, {}).get("rows", ())) and sum(now.get(n, {}).get("rows", ()))]
-    chances = benjamini_hochberg([chi_squared(before[n]["rows"], now[n]["rows"])[1] for n in names])
-    found = [_compared(drift, n, bins[n], (before[n], now[n]), p) for n, p in zip(names, chances, strict=True)]
-    return tuple(sorted(found, key=lambda c: (not c.drifted, -c.distance / c.most, c.feature)))
+    """Every feature that has rows on both sides, the furthest from its limit first; of many references by the worst."""
+    sides = [
+        _Sides(r, n, held[n], now[n]) for r, held in before.items() for n in bins if _rows(held, n) and _rows(now, n)
+    ]
+    chances = benjamini_hochberg([chi_squared(s.before["rows"], s.now["rows"])[1] for s in sides])
+    found = [_compared(drift, bins[s.feature], s, p) for s, p in zip(sides, chances, strict=True)]
+    worst: dict[str, Compared] = {}
+    for c in sorted(found, key=lambda c: (not c.drifted, -c.distance / c.most, c.feature)):
+        worst.setdefault(c.feature, c)
+    return tuple(worst.values())
 
 
-def _compared(drift: Drift, name: str, bins: Bins, sides: tuple[Counts, Counts], chance: float) -> Compared:
-    before, now = sides
+class _Sides(NamedTuple):
+    """A feature's counts in a reference and in a window."""
+
+    reference: Reference
+    feature: str
+    before: Counts
+    now: Counts
+
+
+def _rows(counts: Mapping[str, Counts], feature: str) -> int:
+    return sum(counts.get(feature, {}).get("rows", ()))
+
+
+def _compared(drift: Drift, bins: Bins, sides: _Sides, chance: float) -> Compared:
+    reference, name, before, now = sides
     rows = before["rows"], now["rows"]
     distances: dict[str, float | None] = {
         "psi": psi(*rows),
@@ -76,6 +104,7 @@ def _compared(drift: Drift, name: str, bins: Bins, sides: tuple[Counts, Counts],
         distance=distance,
         most=most,
         drifted=far,
+        reference=reference,
     )
 
 

@@ -28,7 +28,7 @@ class Seen:
     rows: int
     compared: int = 0  # features
     counted: int | None = None  # rows of which features were counted; None: as many as there are
-    drifted: tuple[tuple[str, str, float], ...] = ()  # feature, statistic, its value
+    drifted: tuple[str, ...] = ()  # features, in words
     scores: float | None = None  # psi of the scores against the window before, where that is far and no chance
     attribution: float | None = None  # NDCG of what the answers hang on, where it is watched and can be told
     no_reference: str = ""  # why there is none
@@ -37,6 +37,7 @@ class Seen:
     untold: str = ""  # why the labels that are known cannot tell
     unscored: int = 0
     before: float | None = None  # the metric to hold it against
+    previous: bool = False  # which is that of the window before
     true: tuple[float, float, float] | None = None  # the metric by known labels, and its interval
     estimated: float | None = None
     estimable: bool = True  # whether there is such a thing for its task
@@ -80,12 +81,16 @@ def _performance(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:
     if unknown or seen.true is None:
         return _by_estimate(monitor, seen, unknown)
     value, low, high = seen.true
-    shown, before = asked.shown(*seen.true), asked.figure(seen.before)
+    shown, before = asked.shown(*seen.true), _against(monitor, seen.before, seen.previous)
     lost, best = asked.lost(value, seen.before), low if asked.metric in ERRORS else high
     if lost > (asked.drop or 0) and asked.lost(best, seen.before) > 0:
         by = f"{lost:.0%} above" if asked.metric in ERRORS else f"{lost:.4f} below"
         return "retrain", f"{shown}, {by} {before}"
     return "wait", f"{shown} holds against {before}"
+
+
+def _against(monitor: Monitor, before: float, previous: bool) -> str:
+    return monitor.performance.figure(before) + " of the window before" * previous
 
 
 def _not_known(monitor: Monitor, seen: Seen) -> str:
@@ -106,7 +111,8 @@ def _by_estimate(monitor: Monitor, seen: Seen, unknown: str) -> tuple[Verdict, s
         return "wait", f"{unknown or 'no label is known'}; {asked.metric} waits for them"
     if seen.estimated is None or seen.before is None:
         return "investigate", f"{unknown}; {asked.metric} cannot be estimated either"
-    said = f"{unknown}; {asked.metric} is estimated at {seen.estimated:.4f}, against {seen.before:.4f}"
+    said = f"{unknown}; {asked.metric} is estimated at {seen.estimated:.4f}"
+    said += f", against {_against(monitor, seen.before, seen.previous)}"
     if seen.errors and doubted(monitor, seen.errors):
         over = f"{seen.errors.windows} window{'s' * (seen.errors.windows != 1)}"
         return "investigate", f"{said}; estimates were off by {seen.errors.mean:.4f} on average over {over}"
@@ -127,9 +133,8 @@ def _drift(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:
         return "investigate", "no feature was checked"
     if not seen.drifted:
         return "wait", f"none of {seen.compared} features drifted"
-    named = [f"{feature} ({statistic} {value:.2f})" for feature, statistic, value in seen.drifted[:MOST_NAMED]]
     rest = f" and {len(seen.drifted) - MOST_NAMED} more" if len(seen.drifted) > MOST_NAMED else ""
-    said = f"{len(seen.drifted)} of {seen.compared} features drifted: {', '.join(named)}{rest}"
+    said = f"{len(seen.drifted)} of {seen.compared} features drifted: {', '.join(seen.drifted[:MOST_NAMED])}{rest}"
     return _unless_labels_tell(monitor, seen), said
 
 

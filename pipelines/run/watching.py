@@ -21,6 +21,7 @@ from pipelines.monitor.trained import Trained, trained
 from pipelines.run.answers import ANSWERS, Answers
 from pipelines.spec import Monitor
 from pipelines.spec.monitor import USUAL, Period
+from pipelines.spec.monitor import Reference as Since
 from pipelines.state import History
 
 Hang = Mapping[Key, Mapping[str, Any]]  # window -> as attribution.compared has it
@@ -194,11 +195,12 @@ class _Watch:
             "reasons": list(said.reasons),
         }
 
-    def _counts(self, key: Key) -> Mapping[str, Any]:
-        return self.totals.windows.get(key, {})
+    def _counts(self, key: Key | None) -> Mapping[str, Any]:
+        return self.totals.windows.get(key, {}) if key else {}
 
     def _scores(self, key: Key | None) -> Mapping[str, Any]:
-        return self._counts(key).get(SCORE, {}) if key else {}
+        counts: Mapping[str, Any] = self._counts(key).get(SCORE, {})
+        return counts
 
     def _before(self, key: Key) -> Key | None:
         """The window of the same version before this one."""
@@ -209,11 +211,11 @@ class _Watch:
         reference, counts = self.totals.references.get(key[1], Reference()), self._counts(key)
         if self.answers.rows(self._scores(key)) < self.monitor.rows:
             return ()
-        held: Mapping[str, Any] = reference.counts
-        if self.monitor.reference == "previous":
-            before = self._before(key)
-            held = self.totals.windows[before] if before else {}
-        return compare(self.monitor.drift, reference.bins, held, counts)
+        held: Mapping[Since, Mapping[str, Any]] = {
+            "training": reference.counts,
+            "previous": self._counts(self._before(key)),
+        }
+        return compare(self.monitor.drift, reference.bins, {r: held[r] for r in self.monitor.references}, counts)
 
     def performance(self, key: Key) -> dict[str, Any]:
         """The metric by what happened, by estimate, and what both are held against; None for what is not known.
@@ -224,23 +226,28 @@ class _Watch:
         assert metric
         estimated, error = self.answers.estimated(scores, metric, made)
         true = self.answers.true(scores, metric, made)
+        before, previous = self._held_against(key, metric)
         told = deciding.suffice(self.monitor, self.answers.labelled(scores), self.answers.rows(scores))
         return {
             "metric": metric,
-            "before": self._held_against(key, metric),
+            "before": before,
+            "previous": previous,
             "true": true,
             "estimated": estimated,
             "off": round(estimated - true[0], 6) if told and true and estimated is not None else None,
             "calibration_error": error,
         }
 
-    def _held_against(self, key: Key, metric: str) -> float | None:
+    def _held_against(self, key: Key, metric: str) -> tuple[float | None, bool]:
+        """The metric of the test slice or of the window before, of both the better; whether it is the latter."""
         made, before = self.made.get(key[1]), self._scores(self._before(key))
         test = made.test.get(metric) if made else None
-        previous = self.monitor.reference == "previous"
-        if made and previous and self.answers.labelled(before) >= self.monitor.rows:
-            return self.answers.value(before, metric, made)
-        return float(test[0]) if test else None
+        at_test, value = float(test[0]) if test else None, None
+        if made and "previous" in self.monitor.references and self.answers.labelled(before) >= self.monitor.rows:
+            value = self.answers.value(before, metric, made)
+        if value is None or at_test is None or self.monitor.reference == "previous":
+            return (at_test, False) if value is None else (value, True)
+        return (value, True) if self.monitor.performance.lost(at_test, value) > 0 else (at_test, False)
 
     def _seen(self, key: Key, compared: Sequence[Compared], performance: Mapping[str, Any]) -> Seen:
         counts, reference = self._counts(key), self.totals.references.get(key[1])
@@ -249,15 +256,16 @@ class _Watch:
             rows=self.answers.rows(score),
             compared=sum(c.feature not in self.monitor.drift.ignore for c in compared),
             counted=min((rows_of(c) for n, c in counts.items() if n != SCORE), default=None),
-            drifted=tuple((c.feature, c.statistic, c.distance) for c in compared if c.drifted),
+            drifted=tuple(c.words(len(self.monitor.references) > 1) for c in compared if c.drifted),
             scores=self._score_drift(key),
             attribution=self.hang[key]["ndcg"] if key in self.hang else None,
             no_reference="" if reference else UNRECORDED.format(key[1]),
-            first=self.monitor.reference == "previous" and self._before(key) is None,
+            first="training" not in self.monitor.references and self._before(key) is None,
             labelled=self.answers.labelled(score),
             untold=self.answers.untold(score),
             unscored=score.get("unscored", 0),
             before=performance["before"],
+            previous=performance.get("previous", False),
             true=tuple(performance["true"]) if performance["true"] else None,
             estimated=performance["estimated"],
             estimable=performance["metric"] in self.answers.estimable,

@@ -15,6 +15,7 @@ WATCHED: dict[str, tuple[Metric, ...]] = {  # by task: the usual one first
 }
 ERRORS = WATCHED["regression"]  # are worse where they are greater
 Period = Literal["day", "week", "month"]
+Reference = Literal["training", "previous"]
 Statistic = Literal["psi", "jensen_shannon", "wasserstein"]
 USUAL: dict[Statistic, float] = {"psi": 0.2, "jensen_shannon": 0.1, "wasserstein": 0.1}
 
@@ -98,14 +99,19 @@ class Monitor(Spec):
 
     scores: Name = Field(description="whose rows are watched")
     window: Period = Field(default="month", description="calendar windows of as_of_time, in UTC")
-    reference: Literal["training", "previous"] = Field(
-        default="training", description="held against the training and the test slice, or against the window before"
+    reference: Literal["training", "previous", "both"] = Field(
+        default="training", description="held against the training and the test slice, the window before, or both"
     )
     rows: int = Field(default=100, gt=0, description="fewer in a window are not judged")
     drift: Drift = Drift()
     performance: Performance = Performance()
     attribution: Attribution | None = Field(default=None, description="watched where it stands; `{}` is enough")
     retrain: Retrain | None = Field(default=None, description="without it a monitor only says what it would do")
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """What a window is held against."""
+        return ("training", "previous") if self.reference == "both" else (self.reference,)
 
     def of(self, task: str) -> "Monitor":
         """With what it says by default of a task."""
