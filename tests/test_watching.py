@@ -11,7 +11,10 @@ from sklearn.metrics import accuracy_score, f1_score
 from pipelines.evaluate.binary import BINS, roc_auc
 from pipelines.monitor.bins import Numbers
 from pipelines.monitor.estimating import gathered
+from pipelines.monitor.statistics import psi
 from pipelines.monitor.tallies import Reference, Totals
+from pipelines.run.answers import Chances, Classes
+from pipelines.run.answers import Numbers as Numerals
 from pipelines.run.watching import Subject, end, learned, name, watched
 from pipelines.spec.monitor import Drift, Monitor, Retrain
 from pipelines.state import History, Record
@@ -178,6 +181,35 @@ def test_scores_that_moved_are_looked_into_while_no_label_says_what_it_did():
     assert second["verdict"] == "investigate"
     assert second["score_psi"] == pytest.approx(0.4 * np.log(9), rel=0.02)
     assert any(r.startswith("scores drifted from the window before (psi 0.8") for r in second["reasons"])
+
+
+def test_scores_are_held_against_those_of_the_test_slice_too_where_the_training_is_the_reference():
+    low = {str(BINS // 4): 900, str(3 * BINS // 4): 100}
+    unknown = {"x": rows(1_000), "": {"0": {}, "1": {}, "unknown": low, "unscored": 0}}
+    outline = Chances().outlined({"unknown": {"0": 400, str(BINS // 4): 100, str(3 * BINS // 4): 500}})
+    told = History((record("models.m", {**TRAINED, "scores": outline}),), ())
+
+    first, second = judged(totals(unknown, unknown), told)["windows"]
+
+    # 400, 100, 500 rows of three bars against 0, 900, 100; half a row is added to each of twenty bars
+    sizes = 400 * np.log(400.5 / 0.5) + 800 * np.log(900.5 / 100.5) + 400 * np.log(500.5 / 100.5)
+    assert first["score_psi_training"] == pytest.approx(sizes / 1_010)
+    assert (first["score_psi"], second["score_psi"], second["verdict"]) == (None, 0.0, "investigate")
+    said = [r for w in (first, second) for r in w["reasons"] if r.startswith("scores drifted")]
+    assert said == [f"scores drifted from those of the test slice (psi {first['score_psi_training']:.2f})"] * 2
+    again = judged(totals(unknown, unknown), told, reference="previous")["windows"]
+    assert [w["score_psi_training"] for w in again] == [None, None]
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_an_outline_of_numbers_has_few_bins_and_is_as_far_from_a_window_as_all_of_them(shift):
+    before, now = numbers(1, 2.5, rows=4_000)[0], numbers(2, 2.5, shift=shift)[0]
+
+    outline = Numerals().outlined(before)
+
+    assert len(outline["scores"]) == 20 and sum(outline["scores"].values()) == 4_000
+    far, whole = (psi(*Numerals().bars(side, now)) for side in (outline, before))
+    assert far == pytest.approx(whole, abs=0.01)
 
 
 UNKNOWN = {"x": rows(1_000), "": score(0, 0, 1_000)}
@@ -415,6 +447,7 @@ def test_classes_that_are_wrong_more_often_ask_for_training_and_other_classes_ar
 
     assert [w["verdict"] for w in windows] == ["wait", "retrain", "wait"]
     assert windows[2]["score_psi"] > 0.5 and windows[2]["reasons"][-1].startswith("scores drifted")
+    assert Classes().bars(Classes().outlined(calm), moved) == Classes().bars(calm, moved)
 
 
 def test_before_labels_are_known_the_accuracy_of_classes_is_estimated_and_nothing_else():

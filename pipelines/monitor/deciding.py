@@ -5,18 +5,19 @@ to be checked is `unchecked`; what could not be checked and should have been is 
 prove asks for training: drift alone may be a season, and an estimate is no truth.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
 from pipelines.monitor.estimating import Errors
 from pipelines.spec import length_words
-from pipelines.spec.monitor import ERRORS, Monitor, Retrain
+from pipelines.spec.monitor import ERRORS, Monitor, Reference, Retrain
 
 Verdict = Literal["retrain", "investigate", "unchecked", "wait"]
 SEVERITY: tuple[Verdict, ...] = ("wait", "unchecked", "investigate", "retrain")
+SCORED: Mapping[Reference, str] = {"training": "those of the test slice", "previous": "the window before"}
 MOST_NAMED = 3  # features in a sentence
 BY_CHANCE = 0.05  # of estimates that are right: so seldom may they be called wrong
 
@@ -29,7 +30,7 @@ class Seen:
     compared: int = 0  # features
     counted: int | None = None  # rows of which features were counted; None: as many as there are
     drifted: tuple[str, ...] = ()  # features, in words
-    scores: float | None = None  # psi of the scores against the window before, where that is far and no chance
+    scores: Mapping[Reference, float] = field(default_factory=dict)  # psi against each, where far and no chance
     attribution: float | None = None  # NDCG of what the answers hang on, where it is watched and can be told
     no_reference: str = ""  # why there is none
     first: bool = False  # it would be held against the window before, and there is none
@@ -139,9 +140,8 @@ def _drift(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:
 
 
 def _moved(monitor: Monitor, seen: Seen) -> list[tuple[Verdict, str]]:
-    said, verdict = [], _unless_labels_tell(monitor, seen)
-    if seen.scores is not None:
-        said.append(f"scores drifted from the window before (psi {seen.scores:.2f})")
+    verdict = _unless_labels_tell(monitor, seen)
+    said = [f"scores drifted from {SCORED[since]} (psi {psi:.2f})" for since, psi in seen.scores.items()]
     least = monitor.attribution.least if monitor.attribution else 0.0
     if seen.attribution is not None and seen.attribution < least:
         said.append(f"answers hang on other features than at training (NDCG {seen.attribution:.2f})")

@@ -1,7 +1,8 @@
 """What the run record of a training says of a model version."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from pipelines.state import History
 
@@ -17,6 +18,7 @@ class Trained:
     threshold: float
     test: Mapping[str, Sequence[float]]  # metric -> value, and its interval
     calibration: Sequence[Sequence[float]]
+    scores: Mapping[str, Any] = field(default_factory=dict)  # of the test slice, outlined; {}: made before it was kept
 
 
 def trained(history: History, model: str, features: str, version: int) -> Trained | None:
@@ -27,9 +29,8 @@ def trained(history: History, model: str, features: str, version: int) -> Traine
         return None
     d, train = record.detail, record.detail["splits"]["train"]
     points = d.get("curves", {}).get("calibration", ())
-    return Trained(
-        version, record.inputs[features]["upto"], train["from"], train["to"], d.get("threshold", 0.5), d["test"], points
-    )
+    of = version, record.inputs[features]["upto"], train["from"], train["to"]
+    return Trained(*of, d.get("threshold", 0.5), d["test"], points, d.get("scores") or {})
 
 
 def classes(history: History, model: str) -> tuple[str, ...]:

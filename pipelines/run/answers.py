@@ -25,7 +25,8 @@ from pipelines.spec.monitor import WATCHED
 
 RESAMPLES, SEED, CONFIDENCE, DEVIATIONS = 200, 20130101, 0.95, 1.96
 CELLS = 512  # bins that an interval is drawn in
-BARS = 20  # of scores, to compare a window with the one before
+BARS = 20  # of scores, to compare a window with another
+CUTS = [i * BINS // BARS for i in range(BARS)]  # their first bins
 Scores = Mapping[str, Any]  # as `counting` made them; {} where nothing was scored
 
 
@@ -48,6 +49,9 @@ class Answers(Protocol):
 
     def bars(self, before: Scores, now: Scores) -> tuple[list[float], list[float]]:
         """Rows of two windows in the same bars."""
+
+    def outlined(self, scores: Scores) -> Scores:
+        """As many rows in few bins: enough to be one side of `bars`."""
 
     def value(self, scores: Scores, metric: str, made: Trained) -> float | None:
         """The metric by known labels; None where they cannot tell."""
@@ -80,9 +84,12 @@ class Chances:
         return _mean(scored(dict(scores), BINS))
 
     def bars(self, before: Scores, now: Scores) -> tuple[list[float], list[float]]:
-        cuts = [i * BINS // BARS for i in range(BARS)]
-        one, other = (np.add.reduceat(scored(dict(s), BINS), cuts).tolist() for s in (before, now))
+        one, other = (np.add.reduceat(scored(dict(s), BINS), CUTS).tolist() for s in (before, now))
         return one, other
+
+    def outlined(self, scores: Scores) -> Scores:
+        bars = np.add.reduceat(scored(dict(scores), BINS), CUTS)
+        return {"unknown": {str(place): int(rows) for place, rows in zip(CUTS, bars, strict=True) if rows}}
 
     def value(self, scores: Scores, metric: str, made: Trained) -> float | None:
         return _of_counts(by_label(dict(scores), BINS), metric, made.threshold)
@@ -145,14 +152,18 @@ class Numbers:
         return _figures(scores["sum"] / rows) if rows else None
 
     def bars(self, before: Scores, now: Scores) -> tuple[list[float], list[float]]:
-        one, other = (s.get("scores", {}) for s in (before, now))
-        places = sorted({*one, *other}, key=int)
-        sides = [np.array([side.get(p, 0) for p in places], float) for side in (one, other)]
-        if not all(side.sum() for side in sides):
+        (one, rows), (other, rows_now) = (_by_place(s) for s in (before, now))
+        if not len(one):
             return [], []
-        bar = np.minimum((np.cumsum(sides[0]) - sides[0] / 2) / sides[0].sum() * BARS, BARS - 1).astype(int)
-        first, second = (np.bincount(bar, side, BARS).tolist() for side in sides)
-        return first, second
+        bar = _bar(rows)
+        at = np.minimum(np.searchsorted(one, other), len(one) - 1)  # the first bin of `before` that is no lower
+        return np.bincount(bar, rows, BARS).tolist(), np.bincount(bar[at], rows_now, BARS).tolist()
+
+    def outlined(self, scores: Scores) -> Scores:
+        places, rows = _by_place(scores)
+        bar = _bar(rows)
+        highest = {int(b): int(place) for b, place in zip(bar, places, strict=True)}
+        return {"scores": {str(place): int(rows[bar == b].sum()) for b, place in highest.items()}}
 
     def value(self, scores: Scores, metric: str, made: Trained) -> float | None:
         found = self.true(scores, metric, made)
@@ -170,6 +181,17 @@ class Numbers:
 
     def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
         return None, None
+
+
+def _by_place(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Bins that have rows, rising, and those."""
+    found = sorted((int(place), rows) for place, rows in scores.get("scores", {}).items() if rows)
+    return np.array([place for place, _ in found], np.int64), np.array([rows for _, rows in found], float)
+
+
+def _bar(rows: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Of each bin, by rising bin: bars of about as many rows each."""
+    return np.asarray(np.minimum((np.cumsum(rows) - rows / 2) / rows.sum() * BARS, BARS - 1), np.int64)
 
 
 class Classes:
@@ -194,6 +216,9 @@ class Classes:
         every = sorted({*one, *other})
         first, second = ([float(side.get(each, 0)) for each in every] for side in (one, other))
         return first, second
+
+    def outlined(self, scores: Scores) -> Scores:
+        return {"given": dict(scores.get("given", {}))}
 
     def value(self, scores: Scores, metric: str, made: Trained) -> float | None:
         return _of_pairs(_pairs(scores), metric)

@@ -1,5 +1,6 @@
 """What is said of a trained model on the test slice: metrics beside baseline and champion, pictures, gates."""
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -9,12 +10,16 @@ from pyspark.sql import functions as F
 
 from pipelines import evaluate, gates
 from pipelines.evaluate import Counts, Tally, Task
+from pipelines.evaluate.multiclass import GIVEN
 from pipelines.models.base import Inputs, predict
 from pipelines.models.hashed import HeldOut
 from pipelines.models.splits import Slices
+from pipelines.monitor import counting
 from pipelines.registry import CUTOFF, Registry, Version
+from pipelines.run.answers import ANSWERS
+from pipelines.run.tallying import VERSION
 from pipelines.spec import METRICS, Feature, Model
-from pipelines.spec.task import LABEL
+from pipelines.spec.task import LABEL, SCORE
 from pipelines.tune import Trial
 
 HELD = "lakeloom.held"  # tag of a registered version: which rows its split kept from it
@@ -35,6 +40,7 @@ def judge(model: Model, feature: Feature, slices: Slices, winner: Trial, rival: 
         tested = _hash(scored, key)
         pictures = task.pictures(scored, found.whole)
         fair = _fairness(model, scored, key, group)
+        outline = _outlined(task, scored, found.whole)
         weak = evaluate.weakness(task, scored, _looked(model, feature, winner, scored), key, task.rows(found.whole))
     finally:
         scored.unpersist()
@@ -52,6 +58,7 @@ def judge(model: Model, feature: Feature, slices: Slices, winner: Trial, rival: 
         "champion": task.metrics(same[1].whole) if same else None,
         "slices": parts,
         "curves": pictures,
+        **({"scores": outline} if outline else {}),
         **({"classes": list(task.classes)} if isinstance(task, evaluate.Multiclass) else {}),
         "fairness": fair,
         "weakness": finite(weak),
@@ -113,6 +120,23 @@ def bounded(task: Task, found: Tally) -> dict[str, list[float]]:
     """Metric -> value, low, high; finite, for JSON has no infinity: too few rows make an interval of no bound."""
     said = evaluate.intervals(task, found)
     return {n: [_rounded(METRICS[n].bounded(v)) for v in values] for n, values in said.items()}
+
+
+def _outlined(task: Task, scored: DataFrame, counts: Counts) -> Mapping[str, Any]:
+    """How its scores are spread, in few bins, so that a monitor can hold later ones against them.
+
+    Of a task that none watches nothing. Cost: of numbers a small aggregate.
+    """
+    found: Mapping[str, Any] = {}
+    match task:
+        case evaluate.Binary():
+            found = {"unknown": {str(place): rows for place, rows in enumerate(counts.sum(axis=1).tolist()) if rows}}
+        case evaluate.Multiclass():
+            found = {"given": dict(zip(task.classes, map(int, counts[:, GIVEN]), strict=False))}
+        case evaluate.Regression(kind="regression"):
+            numbered = scored.withColumn(VERSION, F.lit(0))
+            found = counting.count_numbers(numbered, SCORE, LABEL, F.lit(0)).get((0, 0), {})
+    return ANSWERS[task.kind].outlined(found) if found else {}
 
 
 def _decision(task: Task, found: Tally) -> dict[str, Any]:

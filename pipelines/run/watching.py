@@ -177,6 +177,7 @@ class _Watch:
         start, version = key
         compared = self._compared(key)
         seen = replace(self._seen(key, compared, performance), errors=errors)
+        moved = self._scores_moved(key)
         said = deciding.judge(self.monitor, seen)
         return {
             "window": start.isoformat(),
@@ -186,7 +187,8 @@ class _Watch:
             "labelled": seen.labelled,
             "features": [c.as_json() for c in compared],
             "drifted": [c.feature for c in compared if c.drifted],
-            "score_psi": self._score_moved(key)[0],
+            "score_psi": moved.get("previous", (None, 1.0))[0],
+            "score_psi_training": moved.get("training", (None, 1.0))[0],
             "score_mean": self.answers.mean(self._scores(key)),
             "performance": performance,
             "errors": errors.as_json() if errors else None,
@@ -257,7 +259,7 @@ class _Watch:
             compared=sum(c.feature not in self.monitor.drift.ignore for c in compared),
             counted=min((rows_of(c) for n, c in counts.items() if n != SCORE), default=None),
             drifted=tuple(c.words(len(self.monitor.references) > 1) for c in compared if c.drifted),
-            scores=self._score_drift(key),
+            scores=self._scores_drifted(key),
             attribution=self.hang[key]["ndcg"] if key in self.hang else None,
             no_reference="" if reference else UNRECORDED.format(key[1]),
             first="training" not in self.monitor.references and self._before(key) is None,
@@ -271,14 +273,21 @@ class _Watch:
             estimable=performance["metric"] in self.answers.estimable,
         )
 
-    def _score_drift(self, key: Key) -> float | None:
-        distance, chance = self._score_moved(key)
-        far = distance is not None and distance > USUAL["psi"] and chance <= self.monitor.drift.false_discovery
-        return distance if far else None
+    def _scores_drifted(self, key: Key) -> dict[Since, float]:
+        chance = self.monitor.drift.false_discovery
+        return {r: far for r, (far, p) in self._scores_moved(key).items() if far > USUAL["psi"] and p <= chance}
 
-    def _score_moved(self, key: Key) -> tuple[float | None, float]:
-        """PSI of the scores against the window before, in twenty bars, and its chance; None: one has no rows."""
-        sides = self.answers.bars(self._scores(self._before(key)), self._scores(key))
-        if not all(map(sum, sides)):
-            return None, 1.0
-        return round(psi(*sides), 6), chi_squared(*sides)[1]
+    def _scores_moved(self, key: Key) -> dict[Since, tuple[float, float]]:
+        """PSI of the scores in some twenty bars, and its chance, against each that has rows.
+
+        The window before always; the test slice, which no model was fitted on, for the training.
+        """
+        made, moved = self.made.get(key[1]), dict[Since, tuple[float, float]]()
+        held: dict[Since, Mapping[str, Any]] = {"previous": self._scores(self._before(key))}
+        if made and "training" in self.monitor.references:
+            held = {"training": made.scores, **held}
+        for since, before in held.items():
+            sides = self.answers.bars(before, self._scores(key))
+            if all(map(sum, sides)):
+                moved[since] = round(psi(*sides), 6), chi_squared(*sides)[1]
+        return moved

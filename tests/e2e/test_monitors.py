@@ -212,6 +212,7 @@ def test_what_has_drifted_is_named(story):
     april, may = window(story.shown, 4), window(story.shown, 5)
 
     assert (april["drifted"], april["verdict"]) == ([], "wait")
+    assert 0 < april["score_psi_training"] < 0.2  # of those of the test slice
     assert (may["drifted"], may["verdict"]) == (["shop"], "retrain")
     assert may["features"][0]["new"] == 1.0  # no shop d in the training slice
 
@@ -342,6 +343,7 @@ def test_a_number_is_watched_by_its_errors(spark, tmp_path, monkeypatch):
         seen = window(json.loads(made.lakeloom("monitor", "--format", "json").out), number)
         assert (seen["labelled"], seen["rows"]) == (len(errors), ROWS)
         assert seen["performance"]["true"][0] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-5)
+        assert 0 < seen["score_psi_training"] < 2
         assert seen["verdict"] == ("wait" if number == 4 else "retrain")
     assert "monitor watch: retrain" in said.out and "May 2024: rmse " in said.out
     (cause,) = seen["causes"]
@@ -379,6 +381,7 @@ def test_classes_are_watched_by_those_that_came(spark, tmp_path):
         seen = window(shown, number)
         truth = f1_score(labels, [given[r["id"]] for r in known], average="macro")
         assert seen["performance"]["true"][0] == pytest.approx(truth, abs=1e-5)
+        assert 0 < seen["score_psi_training"] < 0.2
         assert (seen["labelled"], seen["verdict"]) == (len(known), "wait" if number == 4 else "retrain")
     made.change(lambda conf: conf["monitors"]["watch"]["performance"].update(metric="accuracy"))
     assert made.lakeloom("run").code == 0
