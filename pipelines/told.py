@@ -80,7 +80,7 @@ class Tally:
     at: datetime  # UTC; the batch's `now`
     model_version: int
     window: datetime | None  # its start, UTC; None: the model's training slice, to which windows are compared
-    column: str  # a feature; '' is the score
+    column: str  # a feature; '' is the score, 'by shop' the score by the values of shop
     whole: bool
     counts: dict[str, Json] = field(default_factory=dict)  # of a feature rows by bin, of a score by label and bin
     bins: dict[str, Json] = field(default_factory=dict)  # of a reference

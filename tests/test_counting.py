@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from pipelines.monitor import counting
 from pipelines.monitor.bins import Categories, Numbers
+from pipelines.run.slicing import Slices
 
 pytestmark = pytest.mark.spark
 
@@ -130,3 +131,33 @@ def test_classes_are_counted_by_label_and_by_whether_they_are_right(frame):
         "right": {"9": 1}, "wrong": {"9": 2, "4": 1}, "unknown": {"4": 1}, "unscored": 2,
     }  # fmt: skip
     assert found[0, 2]["right"] == {"5": 1, "6": 1}  # of a version whose record says no classes
+
+
+def test_what_counts_windows_counts_slices_that_are_known_and_no_others(frame):
+    shops = ["a", "a", "b", None, "z"]
+    rows = [(shop, i, 0.1 + i / 10, i % 2 if i < 4 else None, 1) for i, shop in enumerate(shops)]
+    parts = Slices((("shop", "a"), ("shop", "(missing)"), ("i", "0")))
+    spread = parts.spread(frame(rows, "shop string, i int, s double, y int, model_version int"))
+
+    found = parts.apart(counting.count_scores(spread, "s", "y", parts.window(F.lit(60).cast("bigint")), 1_000))
+
+    assert found["", 60, 1] == {
+        "0": {"100": 1, "300": 1}, "1": {"200": 1, "400": 1}, "unknown": {"500": 1}, "unscored": 0,
+    }  # fmt: skip
+    by_shop, by_i = found["by shop", 60, 1], found["by i", 60, 1]
+    assert {shop: {y: sum(n.values()) for y, n in c.items() if y != "unscored"} for shop, c in by_shop.items()} == {
+        "a": {"0": 1, "1": 1, "unknown": 0}, "(missing)": {"0": 0, "1": 1, "unknown": 0},
+    }  # fmt: skip
+    assert list(by_i) == ["0"] and len(found) == 3
+
+
+def test_bins_of_slices_are_few_and_as_fine_as_any_where_rare_events_have_their_scores(spark):
+    bins = 4096
+    each = spark.range(bins).select(((F.col("id") + 0.5) / bins).alias("s"), F.lit(1).alias("y"), F.lit(1).alias("v"))
+    rows = each.withColumnRenamed("v", "model_version").withColumn(counting.PART, F.lit(1))
+
+    found = counting.count_scores(rows, "s", "y", F.lit(0), bins)[0, 1]["1"]
+
+    assert sum(found.values()) == bins and len(found) < 520
+    assert {place: rows for place, rows in found.items() if int(place) < 24} == {str(i): 1 for i in range(24)}
+    assert max(found.values()) <= 0.035 / 4 * bins + 1  # at a half, where chances change most with the logit

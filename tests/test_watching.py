@@ -241,6 +241,57 @@ def test_an_estimate_is_no_comfort_once_labels_of_other_windows_say_how_wrong_es
     assert after["windows"][1]["reasons"][0] == f"{said}0.0800 on average over 1 window"
 
 
+TESTED = [{"value": v, "rows": 400, "metrics": {"roc_auc": 0.75}} for v in ("a", "b", "c")]
+SLICED = History((record("models.m", {**TRAINED, "slices": {"shop": TESTED}}),), ())
+
+
+def by_shop(**shops: dict[str, Any]) -> dict[str, Any]:
+    return {"x": rows(1_000), "": score(), "by shop": shops}
+
+
+def test_a_slice_that_surely_lost_too_much_is_looked_into_though_the_whole_holds():
+    made = totals(by_shop(a=score(170, 170, auc=0.5), b=score(170, 170), c=score(160, 160)))
+
+    (window,) = judged(made, SLICED)["windows"]
+
+    assert (window["verdict"], window["performance"]["true"][0]) == ("investigate", 0.75)
+    found = window["slice"]
+    assert (found["slice"], found["labelled"], found["looked_at"], found["sure"]) == ("shop = a", 340, 3, True)
+    value, low, high = found["true"]
+    error = np.sqrt(2 * 0.25 / 170) / 2 * np.sqrt(1 + 340 / 400)  # of two shares, and of the test slice's rows
+    assert (value, (high - low) / 2) == (0.5, pytest.approx(2.394 * error, rel=0.15))  # 1 - 0.05 / 6 of the normal
+    assert window["reasons"][0] == f"roc_auc of shop = a 0.5000 ({low:.4f} to {high:.4f}), 0.2500 below 0.7500"
+
+
+@pytest.mark.parametrize(
+    ("shop", "said"),
+    [
+        (score(60, 60, auc=0.66), ("shop = a", False)),  # may be chance
+        (score(170, 170, auc=0.72), ("shop = a", False)),  # not too much
+        (score(40, 40, auc=0.1), ("shop = b", False)),  # too few rows
+        (score(170, 170, 400, auc=0.1), ("shop = b", False)),  # too few labels
+    ],
+)
+def test_a_slice_that_lost_by_chance_or_has_few_rows_is_not(shop, said):
+    (window,) = judged(totals(by_shop(a=shop, b=score(auc=0.74))), SLICED)["windows"]
+
+    assert (window["verdict"], (window["slice"]["slice"], window["slice"]["sure"])) == ("wait", said)
+    assert judged(totals(by_shop(d=score(auc=0.5))), SLICED)["windows"][0]["slice"] is None  # not of the test slice
+
+
+@pytest.mark.parametrize(("spread", "verdict"), [(2.5, "wait"), (5.0, "investigate")])
+def test_a_slice_of_numbers_is_worse_where_its_errors_are_larger(spread, verdict):
+    test = {"mae": [2.0, 1.9, 2.1]}
+    told = {**TRAINED, "test": test, "slices": {"shop": [{"value": "a", "rows": 400, "metrics": {"mae": 2.0}}]}}
+    counts = {"x": rows(400), "": numbers(1, 2.5)[0], "by shop": {"a": numbers(2, spread)[0]}}
+    subject = Subject("monitors.w", Monitor(scores="s"), "m", "features.f", "regression")
+
+    (window,) = watched(History((record("models.m", told),), ()), subject, totals(counts), {(MONTHS[0], 1)})["windows"]
+
+    assert (window["verdict"], window["slice"]["sure"]) == (verdict, verdict == "investigate")
+    assert not window["slice"]["sure"] or "% above 2" in window["reasons"][0]
+
+
 def test_without_a_reference_nothing_is_called_well():
     (found,) = judged(totals(WELL, reference=False))["windows"]
 

@@ -24,6 +24,8 @@ SAMPLED, SEED = 50_000, 20130101  # rows, about, whose quantiles are edges: off 
 FEW, ERROR = 1_000, 0.001  # values in that sample; of a quantile of fewer, as a share of the rows
 CHANCES = [i / BINS for i in range(1, BINS)]
 SAID = (F.min, F.max, F.count)  # of each number
+STEP = 0.035  # of the logit of a score: rough bins, of which there are some 500
+PART = "__part"  # a column that says for which slice a row stands, 0 for none; of slices bins are rough
 Counts = dict[str, Json]
 UNKNOWN, UNSCORED = "unknown", "unscored"
 OTHER = "(other)"  # a label that no training saw
@@ -120,7 +122,8 @@ def count_scores(
     scored: with `model_version`; label 0, 1 or null. Cost: one scan, one small shuffle; counts come by Arrow.
     """
     place = F.least((F.col(score) * bins).cast("int"), F.lit(bins - 1))
-    known = F.when(F.col(score).isNotNull() & ~F.isnan(score), place).alias("b")
+    known = F.when(F.col(score).isNotNull() & ~F.isnan(score), place)
+    known = _roughly(scored, known, F.when(F.col(label).isNotNull(), _rough(known, bins)).otherwise(0)).alias("b")
     group = scored.select(window.alias("w"), F.col("model_version").alias("v"), known, F.col(label).alias("y"))
     counted = group.groupBy("w", "v", "b", "y").count().toArrow()
     found: dict[tuple[int | None, int], Counts] = {}
@@ -132,6 +135,20 @@ def count_scores(
     return found
 
 
+def _roughly(scored: DataFrame, place: Column, rough: Column) -> Column:
+    """The bin of a row; of one that stands for a slice a rough one."""
+    if PART not in scored.columns:
+        return place
+    return F.when(F.col(PART) == 0, place).otherwise(F.when(place.isNotNull(), rough))
+
+
+def _rough(place: Column, bins: int) -> Column:
+    """A bin for all those whose scores have about the same logit: fine near 0 and 1, where rare events have theirs."""
+    chance = (place + F.lit(0.5)) / bins
+    near = F.rint(F.log(chance / (1 - chance)) / STEP) * STEP
+    return F.least((bins / (1 + F.exp(-near))).cast("int"), F.lit(bins - 1))
+
+
 def count_numbers(scored: DataFrame, score: str, label: str, window: Column) -> dict[tuple[int | None, int], Counts]:
     """(window, model version) -> rows by bin of the score, its sum; labelled rows, and powers of their errors, summed.
 
@@ -140,7 +157,7 @@ def count_numbers(scored: DataFrame, score: str, label: str, window: Column) -> 
     at = F.col(score)
     known = at.isNotNull() & ~F.isnan(at) & (F.abs(at) < LARGEST)
     size = F.ceil(F.log(F.greatest(F.abs(at) / SMALLEST, F.lit(1.0))) / log(RATIO)).cast("int")
-    place = F.when(known, F.signum(at).cast("int") * size)
+    place = _roughly(scored, F.when(known, F.signum(at).cast("int") * size), F.lit(0))
     error = F.when(known & (F.abs(at - F.col(label)) < LARGEST), F.abs(at - F.col(label)))
     group = scored.select(window.alias("w"), F.col("model_version").alias("v"), place.alias("b"), at, error.alias("e"))
     sums = [F.sum(F.pow("e", F.lit(power))).alias(name) for name, power in POWERS.items()]
@@ -169,10 +186,14 @@ def count_classes(
     'unscored' -> rows. Cost: as `count_scores`.
     """
     at, y = F.col(score), F.col(label)
-    place = F.when(at.isNotNull() & ~F.isnan(at), F.least((at * bins).cast("int"), F.lit(bins - 1))).alias("b")
+    place = F.when(at.isNotNull() & ~F.isnan(at), F.least((at * bins).cast("int"), F.lit(bins - 1)))
     told = F.when(y.isin(list(known)) | (y == F.col(PREDICTED)), y).otherwise(F.when(y.isNotNull(), OTHER)).alias("y")
     group = scored.select(
-        window.alias("w"), F.col("model_version").alias("v"), F.col(PREDICTED).alias("p"), told, place
+        window.alias("w"),
+        F.col("model_version").alias("v"),
+        F.col(PREDICTED).alias("p"),
+        told,
+        _roughly(scored, place, F.lit(0)).alias("b"),
     )
     found: dict[tuple[int | None, int], Counts] = {}
     for row in group.groupBy("w", "v", "p", "y", "b").count().toArrow().to_pylist():

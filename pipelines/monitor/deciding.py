@@ -31,6 +31,7 @@ class Seen:
     counted: int | None = None  # rows of which features were counted; None: as many as there are
     drifted: tuple[str, ...] = ()  # features, in words
     scores: Mapping[Reference, float] = field(default_factory=dict)  # psi against each, where far and no chance
+    weakest: str = ""  # the slice that surely lost too much, in words
     attribution: float | None = None  # NDCG of what the answers hang on, where it is watched and can be told
     no_reference: str = ""  # why there is none
     first: bool = False  # it would be held against the window before, and there is none
@@ -70,6 +71,7 @@ def judge(monitor: Monitor, seen: Seen) -> Said:
     if seen.rows < monitor.rows:
         return Said("unchecked", (f"nothing is checked: {seen.rows:,} rows, {monitor.rows:,} are needed",))
     found = [_performance(monitor, seen), _drift(monitor, seen), *_moved(monitor, seen), *_gaps(seen)]
+    found += [("investigate", seen.weakest)] if seen.weakest else []
     worst = max((verdict for verdict, _ in found), key=SEVERITY.index)
     return Said(worst, tuple(reason for _, reason in sorted(found, key=lambda f: -SEVERITY.index(f[0]))))
 
@@ -85,8 +87,7 @@ def _performance(monitor: Monitor, seen: Seen) -> tuple[Verdict, str]:
     shown, before = asked.shown(*seen.true), _against(monitor, seen.before, seen.previous)
     lost, best = asked.lost(value, seen.before), low if asked.metric in ERRORS else high
     if lost > (asked.drop or 0) and asked.lost(best, seen.before) > 0:
-        by = f"{lost:.0%} above" if asked.metric in ERRORS else f"{lost:.4f} below"
-        return "retrain", f"{shown}, {by} {before}"
+        return "retrain", f"{shown}, {asked.by(value, seen.before)} {before}"
     return "wait", f"{shown} holds against {before}"
 
 

@@ -1,6 +1,6 @@
 """Counts of many batches as the counts of a window: each batch adds to what was before, or takes its place. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from pipelines.monitor.bins import Bins, Json, from_json
 from pipelines.told import Tally
 
 SCORE = ""  # as the name of a column: the score itself
+BY = "by "  # before a column: the score by that column's values; no feature has such a name
 Key = tuple[datetime, int]  # start of the window, model version
 Counts = dict[str, Json]
 
@@ -44,6 +45,16 @@ class Totals:
                 before = {} if tally.whole else held.get(tally.column, {})
                 held[tally.column] = merged(before, tally.counts)
         return totals
+
+
+def features_of(counts: Mapping[str, Counts]) -> dict[str, Counts]:
+    """What a window holds of features alone."""
+    return {name: each for name, each in counts.items() if name != SCORE and not name.startswith(BY)}
+
+
+def by_slice(counts: Mapping[str, Counts]) -> dict[str, dict[str, Counts]]:
+    """Column -> value -> counts of its scores, as a window holds them."""
+    return {name.removeprefix(BY): each for name, each in counts.items() if name.startswith(BY)}
 
 
 def merged(one: Counts, other: Counts) -> Counts:

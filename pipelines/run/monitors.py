@@ -86,12 +86,13 @@ def _with_slices(ctx: Context, seen: Watched, intent: Intent, totals: Totals, wi
     """A window, with the slice in which each of its drifted features moved most, where the model has slices."""
     model, version = ctx.pipeline.models[seen.model], window["model_version"]
     made = _held(ctx, seen, version) if window["drifted"] and model.slices else None
-    if made is None:
+    if made is None or "where" in window:
         return window
     bins = {f: b for f, b in totals.references[version].bins.items() if f in window["drifted"][:MOST_NAMED]}
     start = int(datetime.fromisoformat(window["window"]).timestamp())
     before, now = (_answered(ctx, seen, intent, made, side) for side in (None, start))
-    return {**window, "where": located(before, now, bins, model.slices, seen.monitor.rows)}
+    columns = [c for c in model.slices if c in now.columns]  # the spine's own have no place among features
+    return {**window, "where": located(before, now, bins, columns, seen.monitor.rows)}
 
 
 def _held(ctx: Context, seen: Watched, version: int) -> Trained | None:

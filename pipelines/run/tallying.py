@@ -5,7 +5,7 @@ version on. Where rows were changed and not only added, their windows are counte
 counted by label, and again whenever a label of the window may have become known.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -19,10 +19,11 @@ from pipelines.evaluate.binary import BINS
 from pipelines.models import splits
 from pipelines.models.base import Inputs
 from pipelines.monitor import counting
+from pipelines.monitor.tallies import BY, Totals
 from pipelines.monitor.tallies import SCORE as THE_SCORE
-from pipelines.monitor.tallies import Totals
-from pipelines.monitor.trained import Trained, classes, trained
+from pipelines.monitor.trained import Trained, classes, slices, trained
 from pipelines.run.context import Context
+from pipelines.run.slicing import Slices
 from pipelines.spec import Feature, Monitor
 from pipelines.spec.task import LABEL, SCORE
 from pipelines.state import Intent
@@ -213,25 +214,30 @@ def _scores(ctx: Context, seen: Watched, intent: Intent, before: Totals, windows
     ctx.tell(f"counts the scores of {len(windows)} windows by label")
     read = tables.read(ctx.spark, ctx.warehouse.path(seen.scores), intent.inputs[seen.scores]["upto"])
     scored = _of_task(ctx, seen, within(read, seen, windows))
-    labels = _labels(ctx, seen, intent, windows, intent.now)
-    rows = scored.join(labels, list(seen.feature.keys), "left")
-    found, none = _by_task(ctx, seen, rows)
-    gone = {(w, v) for w, v in _known(before) if w in windows} - set(found)
-    for (start, version), counts in {**found, **{key: none() for key in gone}}.items():
-        yield replace(_blank(ctx, intent), model_version=version, window=counting.moment_of(start), counts=counts)
+    parts = Slices(slices(ctx.history, seen.model, ctx.pipeline.models[seen.model].sliced))
+    rows = parts.spread(_labelled(ctx, seen, intent, windows, scored, parts.columns))
+    counted, none = _by_task(ctx, seen, rows, parts.window(seen.window))
+    found = parts.apart(counted)
+    gone = {(w, v) for w, v in _known(before) if w in windows} - {(w, v) for _, w, v in found}
+    found |= {(THE_SCORE, *key): none() for key in gone} | {(BY + c, *key): {} for key in gone for c in parts.columns}
+    for (column, start, version), counts in found.items():
+        at = counting.moment_of(start)
+        yield replace(_blank(ctx, intent), model_version=version, window=at, column=column, counts=counts)
 
 
-def _by_task(ctx: Context, seen: Watched, rows: DataFrame) -> tuple[dict[Any, Any], Callable[[], counting.Counts]]:
+def _by_task(
+    ctx: Context, seen: Watched, rows: DataFrame, window: Column
+) -> tuple[dict[Any, Any], Callable[[], counting.Counts]]:
     """The scores by window and version, as the task counts them; and the counts of none."""
     match ctx.pipeline.models[seen.model].task:
         case "regression":
-            return counting.count_numbers(rows, SCORE, LABEL, seen.window), counting.no_numbers
+            return counting.count_numbers(rows, SCORE, LABEL, window), counting.no_numbers
         case "multiclass":
             known = classes(ctx.history, seen.model)
-            found = counting.count_classes(rows, SCORE, LABEL, seen.window, known, BINS)
+            found = counting.count_classes(rows, SCORE, LABEL, window, known, BINS)
             return found, counting.no_classes
         case _:
-            return counting.count_scores(rows, SCORE, LABEL, seen.window, BINS), counting.no_scores
+            return counting.count_scores(rows, SCORE, LABEL, window, BINS), counting.no_scores
 
 
 def _known(before: Totals) -> set[tuple[int, int]]:
@@ -244,13 +250,26 @@ def within(rows: DataFrame, seen: Watched, windows: Seconds) -> DataFrame:
     return rows.where((F.col(seen.feature.as_of_time) >= first) & seen.window.isin(*windows))
 
 
-def _labels(ctx: Context, seen: Watched, intent: Intent, windows: Seconds, now: datetime) -> DataFrame:
-    """Keys and label of the spine rows of some windows, as known at `now`."""
+def _labelled(
+    ctx: Context, seen: Watched, intent: Intent, windows: Seconds, scored: DataFrame, columns: Sequence[str]
+) -> DataFrame:
+    """Score rows of some windows with their label as known at the batch's `now`, and columns that they have not.
+
+    Those are the spine's; what it has not either is a feature, which costs a join more.
+    """
     spine = tables.read(ctx.spark, ctx.warehouse.path(seen.spine), intent.inputs[seen.spine]["upto"])
-    table, model = ctx.pipeline.tables[seen.feature.spine], ctx.pipeline.models[seen.model]
-    rows = within(spine, seen, windows)
-    ended = rows.where(F.col(model.observed)) if model.observed else rows  # of a time that goes on nobody knows the end
-    return splits.labels(ended, seen.feature.keys, model, table.known_at, now)
+    table, model, keys = ctx.pipeline.tables[seen.feature.spine], ctx.pipeline.models[seen.model], seen.feature.keys
+    wanted = [c for c in columns if c not in scored.columns]
+    beside = [*(c for c in wanted if c in spine.columns), *([model.observed] if model.observed else ())]
+    told = dict.fromkeys((*keys, *beside))
+    labels = splits.labels(within(spine, seen, windows), tuple(told), model, table.known_at, intent.now)
+    if model.observed:  # of a time that goes on nobody knows the end
+        labels = labels.withColumn(LABEL, F.when(F.col(model.observed), F.col(LABEL)))
+    rows, rest = scored.join(labels, list(keys), "left"), [c for c in wanted if c not in spine.columns]
+    if not rest:
+        return rows
+    features = tables.read(ctx.spark, ctx.warehouse.path(seen.features), intent.inputs[seen.features]["upto"])
+    return rows.join(within(features, seen, windows).select(*keys, *rest), list(keys), "left")
 
 
 def _relabelled(ctx: Context, seen: Watched, intent: Intent, known: set[int]) -> set[int]:

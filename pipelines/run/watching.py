@@ -16,9 +16,10 @@ from pipelines.monitor.deciding import Closed, Said, Seen
 from pipelines.monitor.estimating import Errors, errors
 from pipelines.monitor.history import newest_windows
 from pipelines.monitor.statistics import chi_squared, psi
-from pipelines.monitor.tallies import SCORE, Key, Reference, Totals, rows_of
+from pipelines.monitor.tallies import SCORE, Key, Reference, Totals, by_slice, features_of, rows_of
 from pipelines.monitor.trained import Trained, trained
 from pipelines.run.answers import ANSWERS, Answers
+from pipelines.run.weakest import sentence, weakest
 from pipelines.spec import Monitor
 from pipelines.spec.monitor import USUAL, Period
 from pipelines.spec.monitor import Reference as Since
@@ -176,8 +177,9 @@ class _Watch:
         """
         start, version = key
         compared = self._compared(key)
-        seen = replace(self._seen(key, compared, performance), errors=errors)
-        moved = self._scores_moved(key)
+        moved, worst = self._scores_moved(key), self._weakest(key)
+        lost = sentence(self.monitor.performance, worst) if worst else ""
+        seen = replace(self._seen(key, compared, performance), errors=errors, weakest=lost)
         said = deciding.judge(self.monitor, seen)
         return {
             "window": start.isoformat(),
@@ -191,6 +193,7 @@ class _Watch:
             "score_psi_training": moved.get("training", (None, 1.0))[0],
             "score_mean": self.answers.mean(self._scores(key)),
             "performance": performance,
+            "slice": worst,
             "errors": errors.as_json() if errors else None,
             "attribution": self.hang.get(key),
             "verdict": said.verdict,
@@ -240,6 +243,11 @@ class _Watch:
             "calibration_error": error,
         }
 
+    def _weakest(self, key: Key) -> dict[str, Any] | None:
+        if self.answers.rows(self._scores(key)) < self.monitor.rows:
+            return None
+        return weakest(self.monitor, self.answers, by_slice(self._counts(key)), self.made.get(key[1]))
+
     def _held_against(self, key: Key, metric: str) -> tuple[float | None, bool]:
         """The metric of the test slice or of the window before, of both the better; whether it is the latter."""
         made, before = self.made.get(key[1]), self._scores(self._before(key))
@@ -257,7 +265,7 @@ class _Watch:
         return Seen(
             rows=self.answers.rows(score),
             compared=sum(c.feature not in self.monitor.drift.ignore for c in compared),
-            counted=min((rows_of(c) for n, c in counts.items() if n != SCORE), default=None),
+            counted=min(map(rows_of, features_of(counts).values()), default=None),
             drifted=tuple(c.words(len(self.monitor.references) > 1) for c in compared if c.drifted),
             scores=self._scores_drifted(key),
             attribution=self.hang[key]["ndcg"] if key in self.hang else None,

@@ -74,9 +74,14 @@ class Performance(Spec):
         """In words: four decimals of a share, four digits of an error."""
         return f"{value:.4g}" if self.metric in ERRORS else f"{value:.4f}"
 
-    def shown(self, value: float, low: float, high: float) -> str:
-        """The metric with its interval, in words."""
-        return f"{self.metric} {self.figure(value)} ({self.figure(low)} to {self.figure(high)})"
+    def shown(self, value: float, low: float, high: float, of: str = "") -> str:
+        """The metric with its interval, in words; of: a slice."""
+        return f"{self.metric}{of and f' of {of}'} {self.figure(value)} ({self.figure(low)} to {self.figure(high)})"
+
+    def by(self, value: float, before: float) -> str:
+        """How far a metric is worse, in words."""
+        lost = self.lost(value, before)
+        return f"{lost:.0%} above" if self.metric in ERRORS else f"{lost:.4f} below"
 
     def lost(self, value: float, before: float) -> float:
         """How far a metric is worse than what it is held against, as `drop` counts it; below 0 where it is better."""

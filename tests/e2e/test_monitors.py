@@ -54,6 +54,7 @@ CONF: dict[str, Any] = {
     "monitors": {"watch": {"scores": "daily", "rows": 50, "attribution": {"rows": 200}}},
 }
 ROWS = 300  # of a month
+SPLIT = {"by": "time", "train": 0.6, "validate": 0.15, "test": 0.25}
 FAR = datetime(2099, 1, 1)
 PERIOD = "2024-0{}-01T00:00:00+00:00"
 
@@ -322,7 +323,7 @@ def test_a_number_is_watched_by_its_errors(spark, tmp_path, monkeypatch):
     made = project(tmp_path, "shop")
     made.target.write_text(TARGET.replace("}", ", alerts: {url: '${env:HOOK}'}}"))
     model = {"features": "placed", "label": "10 + 30 * y", "task": "regression", "gates": [], "slices": ["shop"],
-             "candidates": [{"kind": "linear_regression"}]}  # fmt: skip
+             "candidates": [{"kind": "linear_regression"}], "split": dict(SPLIT)}  # fmt: skip
     watch = {"scores": "daily", "rows": 50, "performance": {"metric": "rmse"}, "attribution": {"rows": 200}}
     made.write(**{**CONF, "models": {"returns": model}, "monitors": {"watch": watch}})
     for number in (1, 2, 3):
@@ -344,6 +345,11 @@ def test_a_number_is_watched_by_its_errors(spark, tmp_path, monkeypatch):
         assert (seen["labelled"], seen["rows"]) == (len(errors), ROWS)
         assert seen["performance"]["true"][0] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-5)
         assert 0 < seen["score_psi_training"] < 2
+        of = seen["slice"]["slice"].removeprefix("shop = ")
+        errors = [scores[r["id"]] - 10 - 30 * r["y"] for r in rows if r["known"] < FAR and r["shop"] == of]
+        assert (seen["slice"]["labelled"], seen["slice"]["looked_at"], seen["slice"]["rows"]) == (len(errors), 3, 100)
+        assert seen["slice"]["true"][0] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-5)
+        assert seen["slice"]["sure"] == (number == 5)
         assert seen["verdict"] == ("wait" if number == 4 else "retrain")
     assert "monitor watch: retrain" in said.out and "May 2024: rmse " in said.out
     (cause,) = seen["causes"]
@@ -354,16 +360,17 @@ def test_a_number_is_watched_by_its_errors(spark, tmp_path, monkeypatch):
     made.lakeloom("report")
     report = (made.root / ".lakeloom" / "shop.html").read_text()
     assert "RMSE over windows" in report and "most where shop = a (psi " in report
+    assert "Worst slice" in report and f"rmse of shop = {of} " in report
 
 
 def test_classes_are_watched_by_those_that_came(spark, tmp_path):
     """The label is one of three by what an order was and whether it came back; in May it is another."""
     made = project(tmp_path, "shop")
     label = "CASE WHEN y = 1 THEN 'back' WHEN shop = 'a' THEN 'kept' ELSE 'sold' END"
-    model = {"features": "placed", "label": label, "task": "multiclass", "gates": [],
-             "candidates": [{"kind": "logistic_regression"}]}  # fmt: skip
+    model = {"features": "placed", "label": label, "task": "multiclass", "gates": [], "slices": ["shop", "big"],
+             "candidates": [{"kind": "logistic_regression"}], "split": dict(SPLIT)}  # fmt: skip
     watch = {"scores": "daily", "rows": 50, "performance": {"metric": "macro_f1"}}
-    features = {"placed": {**CONF["features"]["placed"], "columns": ["x"]}}
+    features = {"placed": {**CONF["features"]["placed"], "columns": ["x"], "derive": {"big": "x > 0"}}}
     made.write(**{**CONF, "features": features, "models": {"returns": model}, "monitors": {"watch": watch}})
     for number in (1, 2, 3):
         land(made, str(number), month(number))
@@ -383,6 +390,7 @@ def test_classes_are_watched_by_those_that_came(spark, tmp_path):
         assert seen["performance"]["true"][0] == pytest.approx(truth, abs=1e-5)
         assert 0 < seen["score_psi_training"] < 0.2
         assert (seen["labelled"], seen["verdict"]) == (len(known), "wait" if number == 4 else "retrain")
+        assert seen["slice"]["looked_at"] == 5  # three shops, of the spine alone, and a feature that is true or false
     made.change(lambda conf: conf["monitors"]["watch"]["performance"].update(metric="accuracy"))
     assert made.lakeloom("run").code == 0
     april = window(json.loads(made.lakeloom("monitor", "--format", "json").out), 4)["performance"]
