@@ -213,7 +213,8 @@ def test_what_has_drifted_is_named(story):
     april, may = window(story.shown, 4), window(story.shown, 5)
 
     assert (april["drifted"], april["verdict"]) == ([], "wait")
-    assert 0 < april["score_psi_training"] < 0.2  # of those of the test slice
+    assert 0 < april["score_psi_training"] < 0.5  # of the test slice, which is small: by chance about 0.2
+    assert not any("scores drifted" in reason for reason in april["reasons"])
     assert (may["drifted"], may["verdict"]) == (["shop"], "retrain")
     assert may["features"][0]["new"] == 1.0  # no shop d in the training slice
 
