@@ -10,7 +10,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import crash, log, tables
-from pipelines.columns import refuse_expression
 from pipelines.errors import DataError
 from pipelines.lineage import graph
 from pipelines.monitor import counting
@@ -22,7 +21,7 @@ from pipelines.run import scratch
 from pipelines.run.attributing import Attributed, attributed
 from pipelines.run.context import Context
 from pipelines.run.locating import located
-from pipelines.run.tallying import NEXT, VERSION, Watched, counted, learned_rows, new_rows, within
+from pipelines.run.tallying import NEXT, VERSION, Watched, counted, label_known_at, learned_rows, new_rows, within
 from pipelines.run.watching import Hang, Subject, watched
 from pipelines.spending import prediction, priced
 from pipelines.state import Intent, Record
@@ -150,13 +149,9 @@ def _ahead(ctx: Context, seen: Watched, intent: Intent) -> tuple[str | None, dat
 
     Cost: an aggregate over the spine.
     """
-    table, model = ctx.pipeline.tables[seen.feature.spine], ctx.pipeline.models[seen.model]
     spine = tables.read(ctx.spark, ctx.warehouse.path(seen.spine), intent.inputs[seen.spine]["upto"])
-    read = refuse_expression(model.label, spine.columns)
-    moments = sorted({table.known_at[c] for c in read if c in table.known_at})
-    nothing = F.lit(None).cast("timestamp")
-    at = F.greatest(*moments) if len(moments) > 1 else F.col(moments[0]) if moments else nothing
-    waits = F.when((at >= F.lit(intent.now)) & F.expr(model.label).isNotNull(), at)
+    at = label_known_at(ctx, seen, spine)
+    waits = F.when(at >= F.lit(intent.now), at)
     asked = (F.min(waits), F.max(F.col(seen.feature.as_of_time).cast("timestamp")))
     found: Any = spine.agg(*[F.unix_micros(moment) for moment in asked]).first()
     label, until = (datetime.fromtimestamp(each / 1e6, UTC) if each is not None else None for each in found)

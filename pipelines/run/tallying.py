@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import log, tables
+from pipelines.columns import refuse_expression
 from pipelines.evaluate.binary import BINS
 from pipelines.models import splits
 from pipelines.models.base import Inputs
@@ -273,16 +274,31 @@ def _labelled(
 
 
 def _relabelled(ctx: Context, seen: Watched, intent: Intent, known: set[int]) -> set[int]:
-    """Windows counted before in which a label may have become known or changed since."""
+    """Windows counted before in which a label became known or may have changed since."""
+    if not known or intent.inputs[seen.spine]["after"] < 0:
+        return known
+    changed = _windows(_feed(ctx, seen.spine, intent), seen) if _moved(intent, seen.spine) else set()
+    return known & (changed | _ripened(ctx, seen, intent))
+
+
+def _ripened(ctx: Context, seen: Watched, intent: Intent) -> set[int]:
+    """Windows of labels that waited when the last batch was counted, and are known now. Cost: a scan of the spine."""
     last = ctx.history.last(ctx.stage.id, "ok")
-    due = last.detail.get(NEXT) if last else None
-    if not known or (due and datetime.fromisoformat(due) < intent.now):
-        return known
-    if not _moved(intent, seen.spine):
+    due = datetime.fromisoformat(last.detail[NEXT]) if last and last.detail.get(NEXT) else None
+    if due is None or due >= intent.now:
         return set()
-    if intent.inputs[seen.spine]["after"] < 0:
-        return known
-    return known & _windows(_feed(ctx, seen.spine, intent), seen)
+    spine = tables.read(ctx.spark, ctx.warehouse.path(seen.spine), intent.inputs[seen.spine]["upto"])
+    at = label_known_at(ctx, seen, spine)
+    return _windows(spine.where((at >= F.lit(due)) & (at < F.lit(intent.now))), seen)
+
+
+def label_known_at(ctx: Context, seen: Watched, spine: DataFrame) -> Column:
+    """When a row's label becomes known; null where there is none, or where it is known with the row."""
+    table, model = ctx.pipeline.tables[seen.feature.spine], ctx.pipeline.models[seen.model]
+    read = refuse_expression(model.label, spine.columns)
+    never = F.lit(None).cast("timestamp")  # greatest wants two
+    at = F.greatest(never, never, *[F.col(m) for m in sorted({table.known_at[c] for c in read if c in table.known_at})])
+    return F.when(F.expr(model.label).isNotNull(), at)
 
 
 def _blank(ctx: Context, intent: Intent) -> Tally:
