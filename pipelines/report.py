@@ -21,7 +21,7 @@ from pipelines.aliases import challenger, moves
 from pipelines.card import card
 from pipelines.layout import HIGH, WIDE, Needs, layout
 from pipelines.lineage import graph
-from pipelines.monitor.history import courses, newest_windows
+from pipelines.monitor.history import courses, drifted, newest_windows
 from pipelines.plan import stages
 from pipelines.plots import base_rate, calibration, curve, deciles, histogram, performance, swarm
 from pipelines.spec import METRICS, RATES, TASKS, Pipeline
@@ -310,6 +310,7 @@ def _template() -> Template:
         "deciles": deciles,
         "courses": courses,
         "newest_windows": newest_windows,
+        "drifted": drifted,
         "performance": performance,
         "card": card,
         "swarm": swarm,

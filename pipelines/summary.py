@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any
 
 from pipelines.aliases import moves
+from pipelines.monitor.history import drifted
 from pipelines.run.pipeline import Outcome
 from pipelines.spec import METRICS, TASKS, Pipeline, Target
 from pipelines.spec.monitor import ERRORS
@@ -279,11 +280,10 @@ def _window(w: Mapping[str, Any]) -> str:
     true = said.format(*p["true"]) if p["true"] else "not known"
     estimated = "-" if p["estimated"] is None else f"{p['estimated']:.4f}"
     off = "-" if p.get("off") is None else f"{p['off']:+.4f}"
-    drifted = f"{len(w['drifted'])} of {len(w['features'])}"
     far = "".join(f"  {f['feature']} {f['statistic']} {f['distance']:.2f}{_since(f)}" for f in furthest)
     far += f"  {w['slice']['slice']} {w['slice']['true'][0]:.4g}" if (w.get("slice") or {}).get("sure") else ""
     counts = f"{'v' + str(w['model_version']):>6}{w['rows']:>10,}{w['labelled']:>10,}"
-    return f"{w['name']:<20}{counts}  {true:<24}{estimated:>9}{off:>9}{drifted:>9}  {w['verdict']:<12}{far}".rstrip()
+    return f"{w['name']:<20}{counts}  {true:<24}{estimated:>9}{off:>9}{drifted(w):>9}  {w['verdict']:<12}{far}".rstrip()
 
 
 def _since(feature: Mapping[str, Any]) -> str:

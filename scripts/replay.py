@@ -16,6 +16,7 @@ from typing import Any
 import land
 from ruamel.yaml import YAML
 
+from pipelines.monitor.history import drifted
 from pipelines.plan import Stage
 from pipelines.run.order import Order
 from pipelines.run.pipeline import run
@@ -110,7 +111,7 @@ def _cell(window: dict[str, Any]) -> str:
 
 def _drift(window: dict[str, Any]) -> str:
     named = f": {', '.join(window['drifted'][:MOST_NAMED])}" if window["drifted"] else ""
-    return f"{len(window['drifted'])} of {len(window['features'])}{named} | {window['verdict']}"
+    return f"{drifted(window)}{named} | {window['verdict']}"
 
 
 def _parser() -> argparse.ArgumentParser:

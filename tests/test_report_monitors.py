@@ -11,6 +11,7 @@ from test_report import CHROMIUM, CONF, Page
 from pipelines.report import report
 from pipelines.spec import Pipeline, load
 from pipelines.state import Record
+from pipelines.summary import monitor_text
 
 MONTHS = ("January", "February", "March", "April", "May", "June")
 TRUE = (0.701, 0.694, 0.708, 0.690, 0.681, None)
@@ -76,6 +77,18 @@ def test_each_window_is_shown_as_it_was_judged_last(pipeline: Pipeline, records:
     assert "January 2013 v1 25,001 96.0 % 0.701 0.696 -0.005 0 of 3 ✓ wait roc_auc holds" in page.text
     assert "was judged before" not in page.text
     assert "#monitors" in {a.get("href") for a in page.of("a")}
+
+
+def test_a_feature_that_is_ignored_is_shown_and_does_not_count(pipeline: Pipeline) -> None:
+    june = window(6)
+    june["features"][2]["ignored"] = True
+
+    page = Page(report(pipeline, [record(0, [june])]))
+
+    assert "1 of 2 ! investigate" in page.text and "seats, ignored" in page.text
+    assert " 1 of 2  investigate" in monitor_text(
+        [{"monitor": "watch", "scores": "late_arrival_daily", "windows": [june], "decision": june}]
+    )
 
 
 def test_the_furthest_feature_comes_first_with_its_course(pipeline: Pipeline, records: list[Record]) -> None:

@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from pipelines.evaluate.binary import BINS, roc_auc
 from pipelines.monitor.bins import Numbers
 from pipelines.monitor.estimating import gathered
+from pipelines.monitor.history import drifted
 from pipelines.monitor.statistics import psi
 from pipelines.monitor.tallies import Reference, Totals
 from pipelines.run.answers import Chances, Classes
@@ -399,6 +400,7 @@ def test_a_window_all_of_whose_features_are_ignored_is_not_all_well():
     (first, _) = judged(totals(WELL, WELL), drift=Drift(ignore=("x",)))["windows"]
 
     assert (first["verdict"], first["reasons"][0]) == ("investigate", "no feature was checked")
+    assert drifted(first) == "0 of 0"
 
 
 NUMBERS = History((record("models.m", {**TRAINED, "test": {"mae": [2.0, 1.9, 2.1], "rmse": [2.5, 2.4, 2.6]}}),), ())

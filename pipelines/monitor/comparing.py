@@ -32,6 +32,7 @@ class Compared:
     statistic: str  # the one that decides; or missing, new, where one of them alone is beyond its limit
     distance: float  # by it
     most: float  # its limit
+    ignored: bool  # by the conf: it is shown and never counts
     drifted: bool
     reference: Reference  # of those asked for, the one that it is furthest from
 
@@ -103,6 +104,7 @@ def _compared(drift: Drift, bins: Bins, sides: _Sides, chance: float) -> Compare
         statistic=statistic,
         distance=distance,
         most=most,
+        ignored=name in drift.ignore,
         drifted=far,
         reference=reference,
     )

@@ -19,6 +19,11 @@ def newest_windows(records: Sequence[Record]) -> list[dict[str, Json]]:
     return [windows[key] for key in sorted(windows)]
 
 
+def drifted(window: Window) -> str:
+    """'7 of 24': features that the conf ignores are shown and do not count."""
+    return f"{len(window['drifted'])} of {sum(not f.get('ignored') for f in window['features'])}"
+
+
 @dataclass(frozen=True)
 class Course:
     """One feature over the windows, oldest first."""

@@ -264,7 +264,7 @@ class _Watch:
         score = self._scores(key)
         return Seen(
             rows=self.answers.rows(score),
-            compared=sum(c.feature not in self.monitor.drift.ignore for c in compared),
+            compared=sum(not c.ignored for c in compared),
             counted=min(map(rows_of, features_of(counts).values()), default=None),
             drifted=tuple(c.words(len(self.monitor.references) > 1) for c in compared if c.drifted),
             scores=self._scores_drifted(key),
