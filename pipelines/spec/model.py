@@ -68,7 +68,8 @@ class Model(Spec):
         description="by_hand: what passed its gates waits, as challenger, for a person: `lakeloom model promote`",
     )
     slices: tuple[Column, ...] = Field(
-        default=(), description="columns whose values get metrics of their own: features, or the spine's"
+        default=(),
+        description="columns whose values get metrics of their own, in monitors too: features, or the spine's",
     )
 
     explain: Explain | None = Field(default=None, description="importance by permutation, and SHAP; `{}` is enough")
