@@ -410,7 +410,9 @@ def test_classes_are_watched_by_those_that_came(spark, tmp_path, monkeypatch):
     made.lakeloom("report")
     assert "Accuracy over windows" in (made.root / ".lakeloom" / "shop.html").read_text()
 
-    land(made, "july", [{**row, "known": datetime.now() + timedelta(hours=1)} for row in month(7)])
+    soon, july = datetime.now() + timedelta(hours=1), month(7)
+    lost = [None if i % 10 == 0 else row["x"] for i, row in enumerate(july)]
+    land(made, "july", [{**row, "x": x, "known": soon} for row, x in zip(july, lost, strict=True)])
     assert made.lakeloom("run").error == ""
     early = window(json.loads(made.lakeloom("monitor", "--format", "json").out), 7)
     for reader in ("context", "waiting"):
@@ -423,3 +425,4 @@ def test_classes_are_watched_by_those_that_came(spark, tmp_path, monkeypatch):
     assert "estimates were off by" in early["reasons"][0]
     assert [(w["name"], w["labelled"], w["verdict"]) for w in last.detail["windows"]] == [("July 2024", ROWS, "wait")]
     assert {t.window.month for t in counted if t.window} == {7}
+    assert "x" in last.detail["windows"][0]["drifted"]  # and is looked for in slices, of which shop is no feature
