@@ -32,7 +32,7 @@ class Vitals:
             buckets=SECONDS,
         )  # fmt: skip
         self.behind = Gauge(
-            "lakeloom_behind", "records or files left to the next batch, by the last", ["source"], registry=self.all
+            "lakeloom_behind", "records, files or versions left to the next batch", ["source"], registry=self.all
         )
         self.version = Gauge("lakeloom_model_version", "the version of the last scores", registry=self.all)
 

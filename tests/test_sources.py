@@ -6,11 +6,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from pipelines.check import check
 from pipelines.errors import LakeloomError, PlatformError
-from pipelines.intake import KINDS, Asked, files
+from pipelines.intake import KINDS, Asked, delta, files
 from pipelines.intake.kafka import _limited
 from pipelines.intake.servers import connection, secret
 from pipelines.plan import Stage, definition
@@ -113,6 +115,7 @@ def test_the_pace_of_a_source_is_no_part_of_a_definition(tmp_path):
 
     assert defined(KAFKA) == defined(KAFKA.replace("}", ", most_records: 5, expired: skip}"))
     assert defined(JDBC) == defined(JDBC.replace("}", ", overlap: 7}"))
+    assert defined(DELTA) == defined(DELTA.replace("}", ", most_records: 5}"))
     assert defined(KAFKA) != defined(KAFKA.replace("topic: t", "topic: u"))
 
 
@@ -132,6 +135,32 @@ def test_a_batch_of_files_takes_those_that_were_written_first_and_says_how_many_
     assert files.news(of) == "3 new files of raw, 0.0 MB, of which a batch takes 2"
     assert [[Path(f["path"]).stem for f in batch["files"]] for batch in (first, second)] == [["c", "a"], ["b"]]
     assert [batch["behind"] for batch in (first, second)] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("most", "batches"),
+    [
+        (None, [(0, 5, 0)]),
+        (12, [(0, 5, 0)]),  # all that they hold
+        (6, [(0, 3, 2), (3, 4, 1), (4, 5, 0)]),  # 1 + 4 + 0 rows, then 6, then 1
+        (3, [(0, 1, 4), (1, 3, 2), (3, 4, 1), (4, 5, 0)]),  # a version of more is taken alone
+    ],
+)
+def test_a_batch_of_a_delta_table_is_so_many_versions_as_hold_its_records(tmp_path, most, batches):
+    for rows in (7, 1, 4, 0, 6, 1):
+        write_deltalake(f"{tmp_path}/t", pa.table({"id": pa.array(range(rows), pa.int32())}), mode="append")
+    source = "{kind: delta, path: t, schema: 'id INT'}".replace("}", f", most_records: {most}}}" if most else "}")
+    pipeline = load(conf(tmp_path, source))
+    of = Asked("tables.t", pipeline.tables["t"], "raw", pipeline.sources["raw"], Target(landing=str(tmp_path)))
+    taken = [{**delta.take(of), "upto": 0}]
+
+    for _ in batches:
+        taken.append(delta.take(replace(of, taken=tuple(taken))))
+
+    assert [(batch["after"], batch["upto"], batch["behind"]) for batch in taken[1:]] == batches
+    assert delta.news(replace(of, taken=tuple(taken))) == ""
+    part = f", of which a batch takes {most} records" if most else ""
+    assert delta.news(replace(of, taken=tuple(taken[:1]))) == f"versions 1 to 5 of raw{part}"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from pipelines.columns import ddl, near
 from pipelines.errors import DataError, PlatformError, SpecError
-from pipelines.intake.base import Asked, Counted, Reading, losses, shape
+from pipelines.intake.base import Asked, Counted, Reading, counted, losses, shape
 from pipelines.spec import Delta
 from pipelines.state import Json
 
@@ -30,29 +30,33 @@ FIRST = "!"  # sorts before the digits of a hash
 
 
 def news(asked: Asked) -> str:
-    """'versions 4 to 6 of events'. Cost: one look at the log."""
+    """'versions 4 to 6 of events, of which a batch takes 100 records'. Cost: one look at the log."""
     table, after = _table(asked), _after(asked)
     upto = table.version()
     if upto == after:
         return ""
     if after < 0:
         return f"{asked.name} at version {upto}"
-    return f"version{'s' if upto > after + 1 else ''} {_span(after, upto)} of {asked.name}"
+    most = _source(asked).most_records
+    part = f", of which a batch takes {counted(most, 'record')}" if most is not None and upto > after + 1 else ""
+    return f"version{'s' if upto > after + 1 else ''} {_span(after, upto)} of {asked.name}{part}"
 
 
 def take(asked: Asked) -> dict[str, Json]:
-    """The versions since the last batch. Errors: DataError where they cannot be read as what they are."""
+    """The versions since the last batch; behind: those that are left to the next.
+
+    Errors: DataError where they cannot be read as what they are.
+    """
     table, after = _table(asked), _after(asked)
-    upto, known = table.version(), str(table.metadata().id)
-    if asked.taken and not asked.anew and (asked.taken[-1]["id"] != known or upto < after):
+    newest, known = table.version(), str(table.metadata().id)
+    if asked.taken and not asked.anew and (asked.taken[-1]["id"] != known or newest < after):
         raise DataError(
             f"{asked.stage}: {_source(asked).path} is another table than the one read before (version {after}); "
             f"`lakeloom run --full-refresh {asked.stage}` begins with it again"
         )
     _refuse_columns(asked, table)
-    for version in range(after + 1, upto + 1) if after >= 0 else ():
-        _rows(asked, version)  # refuses what cannot be read, before it is taken
-    return {"id": known, "after": after, "upto": upto, "shape": shape(_source(asked)), "behind": 0}
+    upto = _reached(asked, after, newest) if after >= 0 else newest
+    return {"id": known, "after": after, "upto": upto, "shape": shape(_source(asked)), "behind": newest - upto}
 
 
 def stands(asked: Asked, batch: Json) -> bool:
@@ -98,6 +102,20 @@ def _path(asked: Asked) -> str:
 def _after(asked: Asked) -> int:
     """The last version that was taken; -1 before the first."""
     return int(asked.taken[-1]["upto"]) if asked.taken and not asked.anew else -1
+
+
+def _reached(asked: Asked, after: int, newest: int) -> int:
+    """The last version of a batch that takes no more records than it may; a version is never split.
+
+    Errors: DataError for one that cannot be read, before it is taken.
+    """
+    held, most = 0, _source(asked).most_records
+    for version in range(after + 1, newest + 1):
+        more = _rows(asked, version)
+        if most is not None and held and more and held + more > most:
+            return version - 1
+        held += more
+    return newest
 
 
 def _span(after: int, upto: int) -> str:

@@ -69,7 +69,7 @@ class Round:
 
     @property
     def behind(self) -> dict[str, int]:
-        """Source -> records or files that it had and that were left to the next batch; of sources that were read."""
+        """Source -> records, files or versions that were left to the next batch; of sources that were read."""
         return {source: left for r in self.records for source, left in _behind(r).items()}
 
 

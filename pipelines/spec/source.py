@@ -138,7 +138,12 @@ class Delta(Spec):
     )
     ddl: str = Field(alias="schema", description="the columns that are read, as Spark DDL")
     pii: Pii = Field(default={})
-    pace: ClassVar[frozenset[str]] = frozenset()
+    most_records: int | None = Field(
+        default=None,
+        gt=0,
+        description="a batch takes no more, but one version at least; the next goes on; the first takes all",
+    )
+    pace: ClassVar[frozenset[str]] = frozenset({"most_records"})
 
     @property
     def beside(self) -> tuple[str, ...]:

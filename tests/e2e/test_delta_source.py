@@ -66,6 +66,21 @@ def test_appended_rows_come_once_and_a_compaction_brings_none(events):
     assert {r["_file"] for r in events.rows("tables.events")} == {"theirs@0", "theirs@1 to 3"}
 
 
+def test_versions_that_are_many_come_in_bounded_batches_and_none_is_lost(events):
+    ran(events.lakeloom("run"))
+    events.change(lambda conf: conf["sources"]["raw"].update(most_records=4))
+    for number in range(3, 13, 2):
+        append(events, [(number, "a"), (number + 1, "d")])
+
+    for _ in range(3):
+        ran(events.lakeloom("run"))
+
+    batches = [record.inputs["raw"] for record in events.records("tables.events")]
+    assert [(b["upto"], b["behind"]) for b in batches] == [(0, 0), (2, 3), (4, 1), (5, 0)]
+    assert [number for number, _ in found(events)] == list(range(1, 13))
+    assert "nothing to do" in events.lakeloom("run").out
+
+
 def test_persons_in_a_table_are_guarded_as_they_are_read(events, monkeypatch):
     monkeypatch.setenv(pii.VARIABLE, KEY)
     events.change(lambda conf: conf["sources"]["raw"].update(pii={"id": "tokenize", "kind": "mask"}))
