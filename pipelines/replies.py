@@ -14,9 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from pipelines.errors import DataError, LakeloomError, PlatformError
 from pipelines.keyed import FILE, REMOTE, Held, Keyed, UnknownKeyError
-from pipelines.onnx import Graph
+from pipelines.onnx import Column, Graph
 from pipelines.shap import CONTRIBUTIONS, VECTOR, Shap
 from pipelines.signature import Feature, Signature
 
@@ -130,10 +132,19 @@ class Served:
         """An answer for each row. Errors: DataError for a row that is not as the model wants it."""
         told, wanted = self.explain and self.shap, [port.name for port in self.graph.outputs]
         columns = self.graph.score(self.signature.columns(rows), [*wanted, VECTOR] if told else wanted)
-        listed: dict[str, list[Any]] = {name: columns[name].tolist() for name in wanted}
+        listed: dict[str, list[Any]] = {name: _listed(columns[name]) for name in wanted}
         if self.explain:
             listed[CONTRIBUTIONS] = told.of(columns[VECTOR]).top(self.explain) if told else [None] * len(rows)
         return [dict(zip(listed, values, strict=True)) for values in zip(*listed.values(), strict=True)]
+
+
+def _listed(values: Column) -> list[Any]:
+    """As JSON has them: what is no finite number is null."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        endless, values = ~np.isfinite(values), values.astype(object)
+        values[endless] = None
+    listed: list[Any] = values.tolist()
+    return listed
 
 
 def place(body: bytes, keys: Sequence[str]) -> float:

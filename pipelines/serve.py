@@ -245,7 +245,7 @@ async def _body(request: Request) -> bytes | None:
     return b"".join(parts) if size <= MOST_BYTES else None
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Signals are taken by `_answer`, so that an orderly end has exit code 0."""
 
     @contextlib.contextmanager
@@ -266,11 +266,7 @@ async def _answer(fetch: Fetch, settings: Settings, tell: Callable[[str], None],
     served = await run_in_threadpool(Served.opened, await fetch(), settings.explain)
     endpoint = Endpoint(served, fetch, settings, rival)
     await endpoint.beside()
-    server = _Server(uvicorn.Config(
-        endpoint.app(), host=settings.host, port=settings.port, log_level="warning", access_log=False,
-        limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=IDLE_S, timeout_graceful_shutdown=DRAIN_S,
-        ssl_certfile=settings.certificate or None, ssl_keyfile=settings.key or None, server_header=False,
-    ))  # fmt: skip
+    server = server_of(endpoint)
 
     def end() -> None:
         endpoint.draining = server.should_exit = True
@@ -286,13 +282,29 @@ async def _answer(fetch: Fetch, settings: Settings, tell: Callable[[str], None],
         telling.cancel()
 
 
-async def _told(server: _Server, endpoint: Endpoint, tell: Callable[[str], None]) -> None:
-    """Say where it listens, once it does; the port may have been left to the system."""
+def server_of(endpoint: Endpoint) -> Server:
+    """As its settings say; it takes no signals."""
+    settings = endpoint.settings
+    return Server(uvicorn.Config(
+        endpoint.app(), host=settings.host, port=settings.port, log_level="warning", access_log=False,
+        limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=IDLE_S, timeout_graceful_shutdown=DRAIN_S,
+        ssl_certfile=settings.certificate or None, ssl_keyfile=settings.key or None, server_header=False,
+    ))  # fmt: skip
+
+
+def port(server: Server) -> int:
+    """At which it listens; it may have been left to the system."""
+    found: int = server.servers[0].sockets[0].getsockname()[1]
+    return found
+
+
+async def _told(server: Server, endpoint: Endpoint, tell: Callable[[str], None]) -> None:
+    """Say where it listens, once it does."""
     while not server.started:
         await asyncio.sleep(0.02)
     settings, served = endpoint.settings, endpoint.served
-    scheme, port = "https" if settings.certificate else "http", server.servers[0].sockets[0].getsockname()[1]
-    tell(f"{served.metadata['model']} version {served.version} at {scheme}://{settings.host}:{port}")
+    scheme = "https" if settings.certificate else "http"
+    tell(f"{served.metadata['model']} version {served.version} at {scheme}://{settings.host}:{port(server)}")
 
 
 def tokens(folder: Path, tell: Callable[[str], None]) -> dict[str, str]:

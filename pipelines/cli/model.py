@@ -209,7 +209,8 @@ def _graph(certificate: dict[str, Any] | None) -> str:
     if not certificate["sha256"]:
         return f"none: {certificate['why']}"
     apart = f"{certificate['largest']:.0e} apart at most"
-    return f"{certificate['sha256'][:12]}  certified on {certificate['rows']:,} rows, {apart}"
+    over = f", {certificate['over_http']:,} of them over HTTP" if certificate.get("over_http") else ""
+    return f"{certificate['sha256'][:12]}  certified on {certificate['rows']:,} rows{over}, {apart}"
 
 
 def _moved(move: dict[str, Any]) -> str:

@@ -50,10 +50,11 @@ def test_the_certificate_is_a_gate_a_record_and_a_line_of_show(flown):
 
     assert found["rows"] == record.detail["splits"]["test"]["rows"] == 869  # all there are; at most 1,000
     assert found["largest"] <= 1e-6
-    assert found["unlike"] == 0
+    assert (found["unlike"], found["over_http"]) == (0, 200)
     assert [g["passed"] for g in record.detail["gates"] if g["gate"] == GATE] == [True]
     shown = flown.lakeloom("model show").out
-    assert f"{found['sha256'][:12]}  certified on 869 rows, {found['largest']:.0e} apart at most" in shown
+    apart = f"200 of them over HTTP, {found['largest']:.0e} apart at most"
+    assert f"{found['sha256'][:12]}  certified on 869 rows, {apart}" in shown
 
 
 def test_an_export_says_what_it_is(folder, flown):
