@@ -168,6 +168,7 @@ def _options() -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
+    options.add_session_config_entry("session.disable_quant_qdq", "1")  # weights of 8 bits are unfolded once
     return options
 
 

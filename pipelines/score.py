@@ -20,12 +20,9 @@ from pipelines.models.base import predict
 from pipelines.onnx import Graph
 from pipelines.shap import CONTRIBUTIONS, FEATURE, PART, SAID
 from pipelines.signature import MISSING, Feature, Signature
-from pipelines.spec.task import PREDICTED, SCORE
 
-ANSWERS: Mapping[type[Binary | Regression], Mapping[str, str]] = {  # that a graph gives as Spark's columns have them
-    Binary: {SCORE: "double", PREDICTED: "boolean"},
-    Regression: {SCORE: "double"},
-}
+GRAPHED: tuple[type[Binary | Regression], ...] = (Binary, Regression)  # tasks that need nothing of Spark's model
+TYPES = {"tensor(double)": "double", "tensor(bool)": "boolean", "tensor(string)": "string", "tensor(int64)": "bigint"}
 CONTRIBUTED = f"array<struct<{FEATURE}:string,{PART}:double>>"
 # Rows, columns to keep, how many contributions -> those with the answers; no contributions where a model has none.
 Answered = Callable[[DataFrame, Sequence[str], int], DataFrame]
@@ -77,13 +74,14 @@ def by_pipeline(fitted: PipelineModel, task: Task) -> Answered:
 def graphed(tags: Mapping[str, str]) -> Binary | Regression | None:
     """The task of a version, where a graph can answer it without Spark's model."""
     kind = TASKS.get(tags.get(TASK, ""))
-    return next((own.tagged(tags) for own in ANSWERS if own is kind), None)
+    return next((own.tagged(tags) for own in GRAPHED if own is kind), None)
 
 
-def by_graph(content: bytes, task: Binary | Regression) -> Answered:
+def by_graph(content: bytes) -> Answered:
     """As a graph does, a task's rows in one thread. Only features that it reads are handed to Python."""
-    said, answers = Graph.opened(content).said, ANSWERS[type(task)]
-    signature, explains, names = Signature.said_by(said), SAID in said, list(answers)
+    graph = Graph.opened(content)
+    answers = {port.name: TYPES[port.type] for port in graph.outputs if not port.places}
+    signature, explains, names = Signature.said_by(graph.said), SAID in graph.said, list(answers)
 
     def answered(rows: DataFrame, kept: Sequence[str], explain: int) -> DataFrame:
         shared, most = rows.sparkSession.sparkContext.broadcast(content), explain if explains else 0

@@ -174,7 +174,7 @@ def test_a_graph_tells_the_parts_that_spark_does(trials, table, tmp_path, kind):
     parts = written(trial.fitted, trial.blocks, vectors, str(tmp_path))
     content = with_said(made.content, {SAID: parts.text()})
 
-    scored = Scorer(by_graph(content, trial.task), trial.task, 1, ("id",), "at").score(sample, NOW, explain=2)
+    scored = Scorer(by_graph(content), trial.task, 1, ("id",), "at").score(sample, NOW, explain=2)
 
     expected = [dict((p["feature"], p["part"]) for p in each) for each in found.top(2)]
     answered = [dict((p.feature, p.part) for p in r.contributions) for r in scored.orderBy("id").collect()]

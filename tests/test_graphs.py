@@ -158,7 +158,7 @@ def test_scores_of_a_graph_are_those_of_spark(shapes, test, tmp_path, kind, task
     fitted, known = trained(kind, task, shapes)
     fitted.write().save(f"file://{tmp_path}/sparkml")
     made = drawn(tmp_path / "sparkml", {evaluate.TASK: task, **known.tags()}, dict(test.dtypes), ("id",))
-    ways = by_pipeline(fitted, known), by_graph(made.content, known)
+    ways = by_pipeline(fitted, known), by_graph(made.content)
 
     spark, graph = (Scorer(way, known, 3, ("id", "price"), "sent").score(test.repartition(3), NOW) for way in ways)
 

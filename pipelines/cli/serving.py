@@ -3,17 +3,22 @@
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pipelines.cli import model
-from pipelines.cli.terminal import Conf, TargetName, checked, err, target_of
-from pipelines.errors import PlatformError, SpecError
+from pipelines.cli.terminal import Conf, TargetName, checked, err, target_of, tell
+from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.keyed import FILE, REMOTE
+from pipelines.spec import METRICS
 
 app = typer.Typer()
 Redis = Annotated[bool, typer.Option("--redis", help="with --lookup: held in Redis, at LAKELOOM_REDIS_URL")]
+Quantised = Annotated[
+    float | None,
+    typer.Option(help="weights of 8 bits; refused where the metric loses a greater share", min=0, max=1),
+]
 Lookup = Annotated[bool, typer.Option("--lookup", help="with features by key, so that a request may name keys alone")]
 
 
@@ -25,9 +30,13 @@ def export(
     format: Annotated[str, typer.Option(help="onnx: graph and metadata; lambda: a zip; docker: a context")] = "onnx",
     lookup: Lookup = False,
     redis: Redis = False,
+    quantised: Quantised = None,
     target: TargetName = "local",
 ) -> None:
-    """Write a version's certified ONNX graph with all that is needed to answer with it. No engine is started."""
+    """Write a version's certified ONNX graph with all that is needed to answer with it. No engine is started.
+
+    With --quantised Spark answers the test slice by both graphs; exit code 3 if too much is lost.
+    """
     from pipelines.export import FORMATS, write
     from pipelines.registered import Shelf, named
 
@@ -40,6 +49,8 @@ def export(
     asked, which = named(pipeline, name)
     shelf = Shelf(pipeline, target_of(conf, target), asked)
     content, told = shelf.exported(which)
+    if quantised is not None:
+        content, told["quantised"] = _quantised(shelf, which, content, quantised)
     with TemporaryDirectory(prefix="lakeloom-export-") as folder:
         beside, file = {}, Path(folder, REMOTE if redis else FILE)
         if lookup:
@@ -47,6 +58,34 @@ def export(
             beside = {file.name: file.read_bytes()}
         files = write(to, format, content, told, beside)
     err.print(f"{told['model']} version {told['version']}: {', '.join(files)} in {to}")
+
+
+def _quantised(shelf: Any, which: str, full: bytes, allowed: float) -> tuple[bytes, dict[str, Any]]:
+    """The graph with weights of 8 bits, and what it costs, which is said. Errors: DataError where that is too much."""
+    from pipelines.models import graphs
+    from pipelines.plan import Stage
+    from pipelines.run.quantising import Pair, cost, refuse_loss
+
+    stage, version = Stage("models", shelf.model), shelf.version(which)
+    try:
+        small = graphs.quantised(full)
+    except DataError as error:
+        raise DataError(f"{version.name}@{version.number}: {error}") from error
+    pair = Pair(full, small)
+    found = cost(shelf.pipeline, shelf.target, version, stage, pair, lambda text: tell(stage, text))
+    _say(_cost_text(found))
+    refuse_loss(version, found, allowed)
+    return small, {**found, "allowed": allowed}
+
+
+def _cost_text(found: dict[str, Any]) -> str:
+    (was, now), sizes = found["metrics"][found["metric"]], found["bytes"]
+    apart = "{largest:.1g} apart at most, {mean:.1g} on average".format(**found)
+    return (
+        f"weights of 8 bits: {sizes['full']:,} bytes become {sizes['quantised']:,}; on {found['rows']:,} rows "
+        f"{METRICS[found['metric']].words} {was:.4f} becomes {now:.4f}, scores are {apart}, "
+        f"{found['otherwise']:,} decided otherwise"
+    )
 
 
 @app.command()

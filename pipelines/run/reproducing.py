@@ -38,15 +38,24 @@ def reproduce(pipeline: Pipeline, target: Target, version: Version, stage: Stage
     Errors: DataError where the version does not say what it was made of, or that cannot be read any more.
     """
     registry, warehouse = Registry(target), warehouse_of(pipeline, target)
-    conf = registry.kept(version.run_id, "conf")
+    model, intent = made_of(pipeline, target, version, stage)
+    with session(target, f"reproduce {version.name}") as spark:
+        found = _again(spark, warehouse, pipeline, model, (intent, target.extensions, tell))
+    return _compared(version, registry.detail(version), found, model.candidates[0], target.extensions)
+
+
+def made_of(pipeline: Pipeline, target: Target, version: Version, stage: Stage) -> tuple[Model, Intent]:
+    """Its conf, the winner its one candidate, and the batch that it was trained in: table versions and a clock.
+
+    Errors: DataError where the version does not say so, or that cannot be read any more.
+    """
+    conf = Registry(target).kept(version.run_id, "conf")
     if conf is None or "lakeloom.inputs" not in version.tags:
         raise DataError(f"{_at(version)}: it was trained before versions kept what they were made of")
     model, intent = Model.model_validate_json(json.dumps(conf)), _intent(pipeline, stage, version)
     _refuse_other(pipeline, model, version, intent)
-    _refuse_gone(warehouse, version, intent)
-    with session(target, f"reproduce {version.name}") as spark:
-        found = _again(spark, warehouse, pipeline, model, (intent, target.extensions, tell))
-    return _compared(version, registry.detail(version), found, model.candidates[0], target.extensions)
+    _refuse_gone(warehouse_of(pipeline, target), version, intent)
+    return model, intent
 
 
 def _at(version: Version) -> str:

@@ -59,7 +59,7 @@ def _scorer(registry: Registry, version: Version, keys: Sequence[str], as_of_tim
     if task is None or content is None:
         by_spark = scorer_of(version, registry.load_version(version), keys, as_of_time)
         return replace(by_spark, features=_learned(registry, version))
-    return Scorer(by_graph(content, task), task, version.number, tuple(keys), as_of_time, _learned(registry, version))
+    return Scorer(by_graph(content), task, version.number, tuple(keys), as_of_time, _learned(registry, version))
 
 
 def _learned(registry: Registry, version: Version) -> tuple[str, ...]:

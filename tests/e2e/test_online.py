@@ -159,3 +159,10 @@ def test_a_graph_that_was_changed_is_not_exported(flown, tmp_path):
     assert said.code == 3
     assert said.error.startswith("flights.late_arrival@1: its graph is not the certified one: SHA-256 ")
     assert not (tmp_path / "changed").exists()
+
+
+def test_a_graph_without_weights_to_speak_of_is_not_quantised(flown, tmp_path):
+    said = flown.lakeloom("export", "late_arrival", "--quantised", "0.01", "--to", str(tmp_path / "small"))
+
+    lacks = "it has no matrix of 1,024 weights or more; there is nothing to quantise, export it as it is"
+    assert (said.code, said.error) == (3, f"flights.late_arrival@1: {lacks}")

@@ -71,7 +71,7 @@ class Draft:
 
     def constant(self, value: Any, type: str = "double") -> Tensor:
         """A number, a text, or an array of them; the same one is stored once."""
-        array: NDArray[Any] = np.asarray(value, dtype=np.object_ if type == "string" else type)
+        array: NDArray[Any] = np.asarray(value, dtype=helper.tensor_dtype_to_np_dtype(ELEMENTS[type]))
         key = (type, array.shape, repr(array.tolist()).encode() if type == "string" else array.tobytes())
         if key not in self._constants:
             made = Tensor(f"constant_{len(self._constants)}", type, array.shape[-1] if array.ndim > 1 else 0)
