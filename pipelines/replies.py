@@ -31,6 +31,7 @@ REFUSED = {  # in an OpenAPI document
     401: "no token, or an unknown one", 404: "an unknown key", 413: "too large", 415: "not JSON", 422: "no row",
     503: "the features do not answer",
 }  # fmt: skip
+STATUSES: dict[type[LakeloomError], int] = {UnknownKeyError: NOT_FOUND, PlatformError: UNAVAILABLE}
 Json = dict[str, Any]
 
 
@@ -99,12 +100,9 @@ class Served:
             return too_large()
         try:
             return self._scored(_parsed(body))
-        except UnknownKeyError as error:
-            return Reply(NOT_FOUND, {"error": str(error)})
-        except PlatformError as error:
-            return Reply(UNAVAILABLE, {"error": str(error)})
         except LakeloomError as error:
-            return Reply(UNPROCESSABLE, {"error": str(error)})
+            status = next((s for kind, s in STATUSES.items() if isinstance(error, kind)), UNPROCESSABLE)
+            return Reply(status, {"error": str(error).encode(errors="backslashreplace").decode()})  # half a letter
 
     def _scored(self, given: Json) -> Reply:
         named = next((name for name in ("rows", "keys") if set(given) == {name} and isinstance(given[name], list)), "")

@@ -116,7 +116,10 @@ def _number(given: Any, type: str) -> float:
         return float(_whole(given, type))
     if type.startswith("decimal"):
         return float(_decimal(str(given), type))
-    return float(np.float32(given)) if type == "float" else float(given)
+    try:
+        return float(np.float32(given)) if type == "float" else float(given)
+    except OverflowError:
+        raise ValueError(f"a number ({type})") from None
 
 
 def _whole(given: Any, type: str) -> int:
