@@ -166,3 +166,11 @@ def test_a_graph_without_weights_to_speak_of_is_not_quantised(flown, tmp_path):
 
     lacks = "it has no matrix of 1,024 weights or more; there is nothing to quantise, export it as it is"
     assert (said.code, said.error) == (3, f"flights.late_arrival@1: {lacks}")
+
+
+def test_an_alias_that_is_not_there_is_named_with_those_that_are(flown, tmp_path):
+    said = [flown.lakeloom("export", f"late_arrival@{which}", "--to", str(tmp_path / which)) for which in ("nope", "9")]
+
+    for which, found in zip(("nope", "9"), said, strict=True):
+        sentence = f"flights.late_arrival: no version '{which}'; there is champion (1), 1"
+        assert (found.code, found.error) == (2, sentence)

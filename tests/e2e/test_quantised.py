@@ -44,7 +44,7 @@ def story(spark, tmp_path_factory: pytest.TempPathFactory) -> Story:
         tables={"rows": {"from": "raw", "keys": ["id"], "event_time": "at", "select": "SELECT * FROM raw"}},
         features={"known": {"spine": "rows", "keys": ["id"], "as_of_time": "at", "columns": NAMES}},
         models={"net": {"features": "known", "label": "yes", "task": "binary", "gates": [],
-                        "candidates": [{"kind": "mlp", "hidden": [40, 40], "iterations": 30}]}},
+                        "candidates": [{"kind": "mlp", "hidden": [40, 40], "iterations": 10}]}},
     )  # fmt: skip
     assert made.lakeloom("run").error == ""
     assert made.lakeloom("export", "net", "--to", str(out / "whole")).error == ""
@@ -83,7 +83,7 @@ def test_a_quantised_graph_is_served_as_any_other(story):
 
 
 def test_a_loss_beyond_the_limit_is_refused_and_nothing_is_written(story, monkeypatch, tmp_path):
-    monkeypatch.setattr("pipelines.models.graphs.quantised.GREATEST", 1)  # weights of less than two bits
+    monkeypatch.setattr("pipelines.models.graphs.weights.GREATEST", 1)  # weights of less than two bits
 
     said = story.project.lakeloom("export", "net", "--quantised", "0", "--to", str(tmp_path / "none"))
 

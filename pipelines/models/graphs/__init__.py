@@ -6,11 +6,11 @@ learning.py    learners; trees.py, the trees of several; nets.py, nets
 answering.py   what a task answers
 stored.py      the files that Spark has written of each stage
 draft.py       the graph while it is drawn
-quantised.py   the graph with weights of 8 bits
+weights.py     the graph with weights of 8 bits
 """
 
 from pipelines.models.graphs.draft import with_said
 from pipelines.models.graphs.drawn import Drawn, drawn
-from pipelines.models.graphs.quantised import quantised
+from pipelines.models.graphs.weights import quantised
 
 __all__ = ["Drawn", "drawn", "quantised", "with_said"]
