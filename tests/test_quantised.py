@@ -11,8 +11,8 @@ from pipelines import shap
 from pipelines.errors import DataError
 from pipelines.models.graphs import quantised
 from pipelines.models.graphs.draft import ML, Draft, Tensor
-from pipelines.models.graphs.weights import rounded
 from pipelines.models.graphs.trees import forest
+from pipelines.models.graphs.weights import rounded
 from pipelines.models.trees import AT_MOST, Tree
 from pipelines.onnx import Graph
 from pipelines.signature import SAID
