@@ -1,8 +1,9 @@
 """The report's plots, each one inline SVG with a name; its colours are the page's, and each mark says its numbers."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from math import isfinite
+from itertools import accumulate, pairwise
+from math import floor, isfinite, log10
+from typing import cast
 from xml.etree import ElementTree
 
 import altair as alt
@@ -12,6 +13,9 @@ from markupsafe import Markup
 from pipelines.state import Json
 
 MOST_POINTS = 80  # of a curve
+MOST_MOMENTS = 400  # of a line without dots
+EPOCHS = alt.Axis(format="d", tickMinStep=1, grid=False)
+STEEP = 100.0  # a loss that falls to less than this part of itself is drawn on a logarithmic scale
 VEGA_LITE = "6.4"  # of the bundled compiler; altair 6 speaks it
 
 Points = Sequence[Sequence[float]]
@@ -141,6 +145,102 @@ def _apart(number: int) -> float:
     return 1.2 * (number * 0.618034 % 1) - 0.6
 
 
+def losses(epochs: Sequence[Mapping[str, Json]], ailments: Sequence[Mapping[str, Json]]) -> Markup:
+    """Of a training by epoch: rows that train, pale within an epoch; dashed, rows kept out; since when a rule spoke."""
+    mean, held = ([(i, e[name]) for i, e in enumerate(epochs, 1)] for name in ("loss", "held_loss"))
+    within = [at for i, e in enumerate(epochs) for at in _within(i, e.get("course") or ())]
+    drawn = [y for points in (mean, held, within) for _, y in _thin(points)]
+    steep = min(drawn, default=0) > 0 and max(drawn) > STEEP * min(drawn)
+    y = alt.Y("y:Q", title="Loss", axis=alt.Axis(tickCount=5, format="~g"))
+    y = y.scale(type="log" if steep else "linear", zero=False)
+    layers = [
+        _line(_thin(within, MOST_MOMENTS), y, {"color": "var(--pale)", "strokeWidth": 1}),
+        *_dotted(_thin(held), y, "rows kept out", {"color": "var(--muted)", "strokeWidth": 1.5, "strokeDash": [4, 3]}),
+        *_dotted(_thin(mean), y, "rows that train", {"color": "var(--accent)", "strokeWidth": 2}),
+        *[mark for i, found in enumerate(ailments) for mark in _spoken(found, i, len(epochs))],
+    ]
+    return _svg(alt.layer(*layers), "Loss by epoch")
+
+
+def _within(epoch: int, course: Sequence[float | None]) -> list[tuple[float, float | None]]:
+    return [(epoch + (i + 0.5) / len(course), loss) for i, loss in enumerate(course)]
+
+
+def _spoken(found: Mapping[str, Json], number: int, epochs: int) -> list[alt.Chart]:
+    """Where a rule spoke first, under its name; the names stand below each other."""
+    since, right = found["since"], found["since"] <= epochs / 2
+    chart = alt.Chart(alt.InlineData(values=[{"x": since, "says": f"{found['rule']}: {found['why']}"}])).encode(x="x:Q")
+    at, aside = alt.value(8 + 15 * number), {"align": "left", "dx": 7} if right else {"align": "right", "dx": -7}
+    words = {"text": found["rule"], "fontSize": 11, "font": "inherit", "color": "var(--warn)", **aside}
+    return [
+        chart.mark_rule(color="var(--warn)", strokeWidth=1, strokeDash=[2, 3]),
+        chart.mark_point(color="var(--warn)", filled=True, size=60, opacity=1).encode(y=at, description="says:N"),
+        chart.mark_text(**words).encode(y=at),
+    ]
+
+
+NORMS = {"most": "var(--warn)", "median": "var(--accent)", "first": "var(--ok)", "last": "var(--muted)"}
+SAID = {"most": "largest step", "median": "usual step", "first": "first layer", "last": "last layer"}
+
+
+def gradients(epochs: Sequence[Mapping[str, Json]]) -> Markup:
+    """Norms by epoch, in NORMS' colours, on a logarithmic scale: what is 0 is not drawn."""
+    norms = {name: _thin([(i, e["gradient"][name] or None) for i, e in enumerate(epochs, 1)]) for name in NORMS}
+    decades = {floor(log10(y)) + up for points in norms.values() for _, y in points for up in (0, 1)}
+    axis = alt.Axis(values=[10.0**n for n in sorted(decades)], format="~g")
+    y = alt.Y("y:Q", title="Norm of the gradient", axis=axis, scale=alt.Scale(type="log"))
+    layers = [
+        mark for name, color in NORMS.items()
+        for mark in _dotted(norms[name], y, SAID[name], {"color": color, "strokeWidth": 1.5})
+    ]  # fmt: skip
+    return _svg(alt.layer(*layers).properties(width=440), "Gradients by epoch")
+
+
+def _dotted(points: Points, y: alt.Y, of: str, look: Mapping[str, Json]) -> list[alt.Chart]:
+    line = _line(points, y, look, of)
+    dots = line.mark_point(color=look["color"], filled=True, size=26, opacity=1)
+    return [line, dots.encode(description="says:N")]
+
+
+def _line(points: Points, y: alt.Y, look: Mapping[str, Json], of: str = "") -> alt.Chart:
+    rows = [{"x": x, "y": value, "says": f"epoch {x:g}, {of}: {value:.4g}"} for x, value in points]
+    x = alt.X("x:Q", title="Epoch", axis=EPOCHS)
+    chart: alt.Chart = alt.Chart(alt.InlineData(values=rows), width=600, height=260).encode(x=x, y=y)
+    return chart.mark_line(**look)
+
+
+PHASES = {
+    "forward": "var(--pale)", "backward": "var(--accent)", "update": "var(--ok)", "load": "var(--hatch)",
+    "allreduce": "var(--edge)", "wait": "var(--muted)",
+}  # fmt: skip
+
+
+def phases(epochs: Sequence[Mapping[str, Json]]) -> Markup:
+    """Shares of an epoch's time by what ranks do, on average, in PHASES' order and colours from below; of many epochs
+    some together."""
+    step = -(-len(epochs) // MOST_POINTS)
+    rows = [row for i in range(0, len(epochs), step) for row in _shared(epochs[i : i + step], i)]
+    span, axis = alt.Scale(domain=[0.5, len(epochs) + 0.5], nice=False), alt.Axis(format=".0%", tickCount=5)
+    chart = alt.Chart(alt.InlineData(values=rows), width=440, height=260).mark_bar(binSpacing=1).encode(
+        x=alt.X("x:Q", title="Epoch", axis=EPOCHS, scale=span), x2="x2:Q",
+        y=alt.Y("y:Q", title="Share of the time", scale=alt.Scale(domain=[0, 1]), axis=axis), y2="y2:Q",
+        color=alt.Color("of:N", scale=alt.Scale(domain=list(PHASES), range=list(PHASES.values())), legend=None),
+        description="says:N",
+    )  # fmt: skip
+    return _svg(chart, "Time by epoch")
+
+
+def _shared(epochs: Sequence[Mapping[str, Json]], before: int) -> list[dict[str, Json]]:
+    whole = max(sum(e["seconds"] for e in epochs), 1e-9)
+    shares = [sum(e["profile"][name] for e in epochs) / whole for name in PHASES]
+    name = f"epoch {before + 1}" if len(epochs) == 1 else f"epochs {before + 1} to {before + len(epochs)}"
+    span = {"x": before + 0.5, "x2": before + len(epochs) + 0.5}
+    return [
+        {**span, "y": low, "y2": min(high, 1.0), "of": of, "says": f"{name}, {of}: {share:.1%}"}
+        for of, share, (low, high) in zip(PHASES, shares, pairwise(accumulate(shares, initial=0.0)), strict=True)
+    ]
+
+
 def _unit(rows: list[dict[str, Json]], x: str, y: str) -> alt.Chart:
     """An empty square plot from 0 to 1 both ways."""
     scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f")
@@ -155,10 +255,10 @@ def _over(chance: Points, marks: Sequence[alt.Chart], x: str, y: str) -> Markup:
     return _svg(alt.layer(dashed.encode(color=alt.value("var(--muted)")), *marks), f"{y} by {x.lower()}")
 
 
-def _thin(points: Points) -> list[Sequence[float]]:
-    """At most MOST_POINTS of those that have all their numbers, the first and the last included."""
-    whole = [p for p in points if all(n is not None and isfinite(n) for n in p)]
-    steps = min(len(whole), MOST_POINTS) - 1
+def _thin(points: Sequence[Sequence[float | None]], most: int = MOST_POINTS) -> list[Sequence[float]]:
+    """At most so many of those that have all their numbers, the first and the last included."""
+    whole = [cast(Sequence[float], p) for p in points if all(n is not None and isfinite(n) for n in p)]
+    steps = min(len(whole), most) - 1
     return [whole[round(i * (len(whole) - 1) / max(steps, 1))] for i in range(steps + 1)]
 
 

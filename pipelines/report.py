@@ -23,7 +23,21 @@ from pipelines.layout import HIGH, WIDE, Needs, layout
 from pipelines.lineage import graph
 from pipelines.monitor.history import courses, drifted, newest_windows
 from pipelines.plan import stages
-from pipelines.plots import base_rate, calibration, curve, deciles, histogram, performance, swarm
+from pipelines.plots import (
+    NORMS,
+    PHASES,
+    SAID,
+    base_rate,
+    calibration,
+    curve,
+    deciles,
+    gradients,
+    histogram,
+    losses,
+    performance,
+    phases,
+    swarm,
+)
 from pipelines.spec import METRICS, RATES, TASKS, Pipeline
 from pipelines.state import WAITS, Json, Record
 from pipelines.told import Quality
@@ -314,6 +328,12 @@ def _template() -> Template:
         "performance": performance,
         "card": card,
         "swarm": swarm,
+        "losses": losses,
+        "gradients": gradients,
+        "phases": phases,
+        "NORMS": NORMS,
+        "PHASES": PHASES,
+        "SAID": SAID,
         "RATES": RATES,
     }
     return page.from_string(files("pipelines").joinpath("report.html.j2").read_text("utf-8"))

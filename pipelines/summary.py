@@ -117,7 +117,9 @@ def _trained(detail: Mapping[str, Any]) -> list[str]:
     held = "" if last["held_loss"] is None else f", {last['held_loss']:.4f} on rows that do not train"
     first = f"trained {len(told['epochs'])} epochs by {told['ranks']} process{many}: loss {last['loss']:.4f}{held}"
     stopped = [f"stopped: {told['stopped']}"] if told["stopped"] else []
-    return [first, *stopped, *(f"{found['rule']}: {found['why']}" for found in told["ailments"])]
+    pieces = max(last.get("pieces") or [1])
+    cut = [f"a step did not fit into memory, and was cut into {pieces} pieces"] if pieces > 1 else []
+    return [first, *stopped, *cut, *(f"{found['rule']}: {found['why']}" for found in told["ailments"])]
 
 
 def _scores(records: Sequence[Record]) -> str:

@@ -24,6 +24,7 @@ from pipelines.errors import DataError
 
 COMMIT_STEPS = 50  # between two moments to which a crew that loses a rank goes back
 LOOK_STEPS = 10  # between two looks at the norms of gradients
+PARTS = 20  # of an epoch, of which each has a loss of its own
 PHASES = ("load", "forward", "backward", "allreduce", "update")
 
 
@@ -34,6 +35,7 @@ class Account:
         self.begun = time.perf_counter()
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.loss, self.rows, self.left_out = 0.0, 0, 0
+        self.course = np.zeros((PARTS, 2))  # loss, summed, and rows
         self.norms: list[tuple[float, float, float]] = []
         self.classes = np.zeros(max(trainee.job.design.outputs, 2) if trainee.job.design.goal != "regression" else 0)
         self.awake = torch.zeros(0 if trainee.job.design.module else sum(trainee.job.design.hidden)).double()
@@ -97,7 +99,9 @@ def _epoch(trainee: Trainee, crew: Crew, loader: Loader, pulse: Pulse, commit: C
         for number, rows in enumerate(account.timed(blocks), start):
             pulse.beat("compute", epoch, number)
             account.count(rows)
-            account.loss += trainee.learn(rows)
+            found = trainee.learn(rows)
+            account.loss += found
+            account.course[number * PARTS // loader.steps] += found, len(rows)
             pulse.beat("allreduce", epoch, number)
             begun = time.perf_counter()
             _mean(trainee, crew, spec.compression == "fp16")
@@ -145,23 +149,24 @@ def _step(trainee: Trainee, account: Account, number: int, progress: float) -> N
 def _summed(account: Account, trainee: Trainee, crew: Crew, held: Block) -> dict[str, Any]:
     """One account of all ranks."""
     own = [account.loss, account.rows, trainee.judged(held), len(held), account.left_out]
-    whole = torch.tensor([*own, *account.classes], dtype=torch.float64)
-    whole = torch.cat([whole, account.awake])
+    parts = [own, account.classes, account.course.reshape(-1), account.awake.numpy()]
+    whole = torch.from_numpy(np.concatenate(parts))
     crew.mean(whole)
-    found = (whole * crew.size).tolist()
-    classes, awake = found[5 : 5 + len(account.classes)], found[5 + len(account.classes) :]
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    found, classes, course, awake = np.split((whole * crew.size).numpy(), ends)
     seconds = time.perf_counter() - account.begun
     table = torch.zeros(crew.size, len(PHASES) + 3, dtype=torch.float64)
-    parts = [*(account.seconds[p] for p in PHASES), seconds, account.rows, trainee.pieces]
-    table[crew.rank] = torch.tensor(parts, dtype=torch.float64)
+    spent = [*(account.seconds[p] for p in PHASES), seconds, account.rows, trainee.pieces]
+    table[crew.rank] = torch.tensor(spent, dtype=torch.float64)
     crew.mean(table)
     return {
-        "loss": found[0] / max(found[1], 1),
-        "held_loss": found[2] / found[3] if found[3] else None,
+        "loss": float(found[0] / max(found[1], 1)),
+        "held_loss": float(found[2] / found[3]) if found[3] else None,
+        "course": [float(loss / rows) if rows else None for loss, rows in course.reshape(-1, 2)],
         "left_out": round(found[4] / crew.size),
         "classes": [round(n) for n in classes],
         "units": len(awake),
-        "dead": sum(n == 0 for n in awake),
+        "dead": int((awake == 0).sum()),
         "gradient": _gradient(account),
         **_times((table * crew.size).numpy()),
     }

@@ -9,6 +9,7 @@ from deep.crews import ROWS, alone, features, job, label, one, together
 from pipelines.deep import checkpoint, design, rules
 from pipelines.deep.crew import Alone
 from pipelines.deep.job import Folder, Job
+from pipelines.deep.loop import PARTS
 from pipelines.deep.net import Net, loss
 from pipelines.deep.trainee import Trainee, full, rate
 from pipelines.errors import DataError
@@ -326,3 +327,6 @@ def test_the_account_of_an_epoch_adds_up(tmp_path):
         assert sum(epoch["rows"]) == 1_900 == sum(epoch["classes"]) and epoch["units"] == 24
         assert sum(v for k, v in epoch["profile"].items()) <= epoch["seconds"] * 1.05
         assert 0 < epoch["busy"] <= 1
+        parts = [loss for loss in epoch["course"] if loss is not None]
+        assert np.mean(parts) == pytest.approx(epoch["loss"], rel=1e-6)  # 19 steps of as many rows, in 20 parts
+        assert (len(parts), len(epoch["course"])) == (19, PARTS)
