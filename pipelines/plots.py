@@ -205,8 +205,8 @@ def _dotted(points: Points, y: alt.Y, of: str, look: Mapping[str, Json]) -> list
 def _line(points: Points, y: alt.Y, look: Mapping[str, Json], of: str = "") -> alt.Chart:
     rows = [{"x": x, "y": value, "says": f"epoch {x:g}, {of}: {value:.4g}"} for x, value in points]
     x = alt.X("x:Q", title="Epoch", axis=EPOCHS)
-    chart: alt.Chart = alt.Chart(alt.InlineData(values=rows), width=600, height=260).encode(x=x, y=y)
-    return chart.mark_line(**look)
+    chart: alt.Chart = alt.Chart(alt.InlineData(values=rows), width=600, height=260).mark_line(**look)
+    return chart.encode(x=x, y=y)
 
 
 PHASES = {
