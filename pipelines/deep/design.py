@@ -8,7 +8,7 @@ given in single, so that a row has the same answer in whatever batch it comes.
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ INPUT, OUTPUT = "vector", "outputs"  # of the graph that is a team's own net
 class Design:
     """numbers: their places of the vector; categories: (place, values) of each; outputs: of the last layer.
 
+    factors: length of the vectors whose products are pairs of features; 0: no pairs.
     picture: channels, height, width; filters: of each step, which halves the sides; feature: the column of pictures.
 
     offset, scale: of a number that is learned: the label is offset + scale * output.
@@ -47,6 +48,7 @@ class Design:
     picture: tuple[int, int, int] | None = None
     filters: tuple[int, ...] = ()
     feature: str = ""
+    factors: int = 0
 
     @property
     def width(self) -> int:
@@ -95,6 +97,9 @@ class Design:
         if self.wide:
             shapes["line.weight"] = (self.outputs, len(self.numbers))
             shapes |= {f"steps.{i}.weight": (values, self.outputs) for i, (_, values) in enumerate(self.categories)}
+        if self.factors:
+            shapes |= {"slopes.weight": (self.factors, len(self.numbers)), "pairs.weight": (self.outputs, self.factors)}
+            shapes |= {f"factors.{i}.weight": (values, self.factors) for i, (_, values) in enumerate(self.categories)}
         return shapes
 
     def as_json(self) -> dict[str, Any]:
@@ -126,7 +131,23 @@ def outputs(design: Design, weights: Mapping[str, Matrix], vector: Matrix) -> Ma
     if design.wide:
         found += numbers @ weights["line.weight"].astype(np.float64).T
         found += sum(weights[f"steps.{i}.weight"].astype(np.float64)[kind] for i, kind in enumerate(kinds))
+    if design.factors:
+        found += _paired(weights, numbers, kinds)
     return found.astype(np.float32)
+
+
+def _paired(weights: Mapping[str, Matrix], numbers: Matrix, kinds: Sequence[Matrix]) -> Matrix:
+    """Each feature as a vector; the sum over all pairs of their products, place by place, weighed for each output.
+
+    Source: half of the square of the sum less the sum of squares (Rendle 2010); its places are weighed as in He and
+    Chua 2017, so that there may be several outputs.
+    """
+    slopes = weights["slopes.weight"].astype(np.float64)
+    looked = [weights[f"factors.{i}.weight"].astype(np.float64)[kind] for i, kind in enumerate(kinds)]
+    whole = sum(looked, numbers @ slopes.T)
+    squares = sum((each**2 for each in looked), numbers**2 @ (slopes**2).T)
+    found: Matrix = (whole**2 - squares) / 2 @ weights["pairs.weight"].astype(np.float64).T
+    return found
 
 
 def _layered(design: Design, weights: Mapping[str, Matrix], found: Matrix) -> Matrix:

@@ -111,7 +111,7 @@ class NetEstimator(Estimator["NetModel"]):
             sides = self.spec.channels, self.spec.size, self.spec.size
             return replace(plain, picture=sides, filters=self.spec.filters, feature=self.spec.feature)
         assert isinstance(self.spec, TabularNet)
-        return replace(plain, wide=self.spec.wide, module=self.spec.module or "")
+        return replace(plain, wide=self.spec.wide, factors=self.spec.factors, module=self.spec.module or "")
 
     def _name(self, design: Design, seen: Json) -> str:
         """The hash of all that decides the weights, but for the number of ranks."""

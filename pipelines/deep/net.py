@@ -1,5 +1,5 @@
-"""The net as torch trains it: embeddings and layers with ReLU between them, and a straight line beside it where asked;
-of pictures filters before the layers.
+"""The net as torch trains it: embeddings and layers with ReLU between them, and a straight line and pairs of features
+beside it where asked; of pictures filters before the layers.
 
 The names of its weights are those that design.py reads. It knows nothing of
 rows, ranks or Spark. A team's own takes its place by the same contract: made
@@ -31,6 +31,10 @@ class Net(nn.Module):  # type: ignore[misc]  # where torch is not installed it h
         if design.wide:
             self.line = nn.Linear(len(design.numbers), design.outputs, bias=False)
             self.steps = nn.ModuleList(nn.Embedding(values, design.outputs) for _, values in design.categories)
+        if design.factors:
+            self.slopes = nn.Linear(len(design.numbers), design.factors, bias=False)
+            self.factors = nn.ModuleList(nn.Embedding(values, design.factors) for _, values in design.categories)
+            self.pairs = nn.Linear(design.factors, design.outputs, bias=False)
         self.apply(_begin)
 
     def forward(self, vector: Tensor) -> Tensor:
@@ -49,7 +53,17 @@ class Net(nn.Module):  # type: ignore[misc]  # where torch is not installed it h
             found = found + self.line(numbers)
             for table, kind in zip(self.steps, kinds, strict=True):
                 found = found + table(kind)
+        if self.design.factors:
+            found = found + self._paired(numbers, kinds)
         return found, hidden
+
+    def _paired(self, numbers: Tensor, kinds: Sequence[Tensor]) -> Tensor:
+        """What all pairs of features add; design.py has the source."""
+        looked = [table(kind) for table, kind in zip(self.factors, kinds, strict=True)]
+        whole = sum(looked, self.slopes(numbers))
+        squares = sum((each**2 for each in looked), fn.linear(numbers**2, self.slopes.weight**2))
+        found: Tensor = self.pairs((whole**2 - squares) / 2)
+        return found
 
     def _filtered(self, vector: Tensor) -> Tensor:
         """Pictures step by step, and what the last one makes of them side by side."""

@@ -231,13 +231,17 @@ class TabularNet(Trained):
 
     kind: Literal["tabular_net"]
     wide: bool = Field(default=False, description="a linear model of the same features beside it")
+    factors: int = Field(
+        default=0, ge=0, le=256, description="all pairs of features beside it, by products of vectors so long; 0: none"
+    )
     module: Name | None = Field(default=None, description="a net of your own by its name, of the target's `extensions`")
 
     @model_validator(mode="after")
     def _of_one_make(self) -> Self:
-        if self.module and self.wide:
+        ours = "wide" if self.wide else "factors" if self.factors else ""
+        if self.module and ours:
             raise ValueError(
-                f"wide is of the net that comes with Lakeloom, and module says {self.module}; leave one out"
+                f"{ours} is of the net that comes with Lakeloom, and module says {self.module}; leave one out"
             )
         return self
 

@@ -54,7 +54,7 @@ def job(root: Path, goal: str = "binary", rows: Any = None, **options: Any) -> J
         kind="tabular_net", **{"hidden": (16, 8), "epochs": 3, "batch": 100, "learning_rate": 0.01, **options}
     )
     outputs = 3 if goal == "multiclass" else 1
-    design = Design(goal, (0, 2), ((1, 3), (3, 5)), spec.hidden, outputs, spec.wide, spec.dropout)  # type: ignore[arg-type]
+    design = Design(goal, (0, 2), ((1, 3), (3, 5)), spec.hidden, outputs, spec.wide, spec.dropout, factors=spec.factors)  # type: ignore[arg-type]
     every = round(1 / spec.holdout) if spec.holdout else 0
     return Job(Deck(path, 0, names, planning.groups(path, 0), every, 1), design, spec, 1, str(root / "folder"))
 

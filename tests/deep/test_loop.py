@@ -22,10 +22,10 @@ def bits(trainee: Trainee) -> bytes:
     return trainee.weights.data.numpy().tobytes()
 
 
-@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("beside", [{}, {"wide": True}, {"factors": 3}, {"wide": True, "factors": 3}], ids=str)
 @pytest.mark.parametrize("goal", GOALS)
-def test_numpy_answers_as_torch_does(tmp_path, goal, wide):
-    of = job(tmp_path, goal, wide=wide, epochs=1)
+def test_numpy_answers_as_torch_does(tmp_path, goal, beside):
+    of = job(tmp_path, goal, epochs=1, **beside)
     trainee = alone(of)
     x = features(500, seed=8)
 
@@ -52,6 +52,17 @@ def test_a_net_learns_what_no_straight_line_can(tmp_path, goal):
     else:
         assert np.mean(chances.argmax(axis=1) == y) > 0.9
         assert chances.sum(axis=1) == pytest.approx(np.ones(len(x)))
+
+
+def test_pairs_of_values_tell_what_a_line_and_one_unit_cannot(tmp_path):
+    x = features()
+    signs = np.array([-1, 1, -1])[x[:, 1].astype(int)] * np.array([-1, 1, 1, -1, 1])[x[:, 3].astype(int)]
+    rows = np.column_stack([x, signs > 0]).astype(np.float32)
+    beside = {"hidden": (1,), "wide": True, "epochs": 15, "weight_decay": 0.0}
+
+    without, paired = (alone(job(tmp_path / f"{k}", rows=rows, factors=k, **beside)).history[-1] for k in (0, 2))
+
+    assert without["held_loss"] > 0.3 and paired["held_loss"] < 0.05
 
 
 def test_answers_do_not_depend_on_the_batch_that_a_row_is_in(tmp_path):

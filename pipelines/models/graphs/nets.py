@@ -5,7 +5,7 @@ they are used; outputs are rounded to single precision before they become
 answers, as the model does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ Weights = dict[str, Any]
 
 
 def net(draft: Draft, stage: Stage) -> None:
-    """NetModel: embeddings, layers, and the straight line beside them."""
+    """NetModel: embeddings, layers, and the straight line and the pairs beside them."""
     design = Design.of(stage.said["design"])
     if design.picture:
         raise DataError("a net of pictures has no node in a graph: it reads files, not numbers")
@@ -66,7 +66,20 @@ def _outputs(draft: Draft, design: Design, weights: Weights) -> Tensor:
         found = draft.op("Add", found, _times(draft, numbers, weights["line.weight"])) if design.numbers else found
         for i, kind in enumerate(kinds):
             found = draft.op("Add", found, _looked_up(draft, weights[f"steps.{i}.weight"], kind))
-    return found
+    return draft.op("Add", found, _paired(draft, design, weights, numbers, kinds)) if design.factors else found
+
+
+def _paired(draft: Draft, design: Design, weights: Weights, numbers: Tensor, kinds: Sequence[Tensor]) -> Tensor:
+    """What all pairs of features add: half of the square of the sum less the sum of squares."""
+    vectors = [_looked_up(draft, weights[f"factors.{i}.weight"], kind) for i, kind in enumerate(kinds)]
+    squares = [draft.op("Mul", each, each) for each in vectors]
+    if design.numbers:
+        slopes = weights["slopes.weight"]
+        vectors.append(_times(draft, numbers, slopes))
+        squares.append(_times(draft, draft.op("Mul", numbers, numbers), slopes.astype(np.float64) ** 2))
+    whole = draft.op("Sum", *vectors)
+    apart = draft.op("Sub", draft.op("Mul", whole, whole), draft.op("Sum", *squares))
+    return _times(draft, draft.op("Mul", apart, draft.constant(0.5)), weights["pairs.weight"])
 
 
 def _places(draft: Draft, vector: Tensor, places: tuple[int, ...]) -> Tensor:
@@ -92,7 +105,8 @@ def _times(draft: Draft, x: Tensor, weight: Any) -> Tensor:
 
 
 def _wide(draft: Draft, weight: Any) -> Tensor:
-    return draft.cast(draft.constant(weight, "float"), "double")
+    """Stored as it is, single or double; used as double."""
+    return draft.cast(draft.constant(weight, "float" if weight.dtype == np.float32 else "double"), "double")
 
 
 def _rounded(draft: Draft, found: Tensor) -> Tensor:
