@@ -5,6 +5,7 @@ imported, so it works where Spark does not. To add a check, write a function
 from a Target to a Finding and name it in CHECKS.
 """
 
+import json
 import os
 import re
 import shutil
@@ -29,8 +30,15 @@ PYSPARK = "4.2.0"
 FREE_DISK_GB = 2.0
 PYTHON_MEMORY_GB = 1.5  # beside the driver's heap
 WAIT_S = 20.0  # for a program or a server to answer
+WAIT_NETS_S = 60.0  # for torch to be imported
 LOCK = files("pipelines") / "jars.lock"
 BOOTSTRAP = "scripts/bootstrap"
+BUILT = """
+import json
+import horovod.torch as hvd
+
+print(json.dumps({"Gloo": bool(hvd.gloo_built()), "NCCL": bool(hvd.nccl_built())}))
+"""
 INSTALL_JAVA = "sudo apt install openjdk-17-jre-headless"
 
 
@@ -160,12 +168,29 @@ def tracking(target: Target) -> Finding:
 
 
 def nets(_: Target) -> Finding:
-    """What nets are trained with, looked up and not imported; nothing is wrong without it."""
-    there = {name: find_spec(name) is not None for name in ("torch", "horovod")}
-    if not there["torch"]:
+    """What nets are trained with; nothing is wrong without it. Horovod is asked in a process of its own, as Java is."""
+    if find_spec("torch") is None:
         return Finding("Nets", True, f"no torch here, so tabular_net does not train; {BOOTSTRAP} deep makes .venv-deep")
-    without = "" if there["horovod"] else "; Horovod is not built, so launcher: single or torch_distributor"
-    return Finding("Nets", True, f"torch {version('torch')}{without}")
+    torch = f"torch {version('torch')}"
+    if find_spec("horovod") is None:
+        return Finding("Nets", True, f"{torch}; Horovod is not built, so launcher: single or torch_distributor")
+    return _horovod(f"{torch}, Horovod {version('horovod')}")
+
+
+def _horovod(found: str) -> Finding:
+    """Whether it loads with this torch, and by what its ranks can speak."""
+    command = [sys.executable, "-c", BUILT]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_NETS_S, check=True)
+    except subprocess.CalledProcessError as problem:
+        last = (problem.stderr.strip().splitlines() or ["no words"])[-1]
+        anew = f"uv cache clean horovod; rm -r .venv-deep; {BOOTSTRAP} deep  (it is built for one torch)"
+        return Finding("Nets", False, f"{found} does not load: {last[:200]}", anew)
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        return Finding("Nets", True, f"{found}; how it was built is not known ({_reason(problem)})")
+    built: dict[str, bool] = json.loads(said.stdout)
+    ways = ", ".join(f"{'with' if has else 'without'} {name}" for name, has in built.items())
+    return _judged("Nets", built["Gloo"], f"{found} {ways}", f"{BOOTSTRAP} deep  (ranks speak by Gloo)")
 
 
 CHECKS: tuple[Callable[[Target], Finding], ...] = (

@@ -234,3 +234,42 @@ def test_a_tracking_store_in_a_folder_that_cannot_be_written(target, tmp_path):
     tmp_path.chmod(0o500)
 
     assert doctor.tracking(target).found == f"{tmp_path} cannot be written"
+
+
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    """Stand-ins for torch 9.0 and Horovod 8.0, the latter with the given module."""
+
+    def install(module: str) -> None:
+        for name, number in (("torch", "9.0"), ("horovod", "8.0")):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "__init__.py").touch()
+            (tmp_path / f"{name}-{number}.dist-info").mkdir()
+            (tmp_path / f"{name}-{number}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {number}\n")
+        (tmp_path / "horovod" / "torch.py").write_text(module)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("module", "ok", "found"),
+    [
+        ("gloo_built = lambda: True\nnccl_built = lambda: 0", True, "with Gloo, without NCCL"),
+        ("gloo_built = lambda: True\nnccl_built = lambda: 21805", True, "with Gloo, with NCCL"),
+        ("gloo_built = lambda: False\nnccl_built = lambda: 0", False, "without Gloo, without NCCL"),
+        (
+            "raise ImportError('undefined symbol: _ZN3c10')",
+            False,
+            "does not load: ImportError: undefined symbol: _ZN3c10",
+        ),
+    ],
+)
+def test_horovod_is_named_with_how_it_was_built(target, built, module, ok, found):
+    built(module)
+
+    finding = doctor.nets(target)
+
+    assert (finding.ok, finding.found) == (ok, f"torch 9.0, Horovod 8.0 {found}")
+    assert ok or "scripts/bootstrap deep" in finding.remedy

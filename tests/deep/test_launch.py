@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,14 @@ from pipelines.deep.design import Design
 from pipelines.deep.estimator import NetModel
 from pipelines.deep.job import Folder, finished
 from pipelines.deep.launch import launch
+from pipelines.doctor import nets
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.models.base import Asked, Inputs, predict
 from pipelines.models.graphs import drawn
 from pipelines.models.learners import fit
 from pipelines.onnx import Graph
 from pipelines.run.certifying import compared
+from pipelines.spec import Target
 from pipelines.spec.candidate import TabularNet
 from pipelines.spec.task import LABEL, TARGET
 
@@ -156,6 +159,12 @@ def test_what_is_not_installed_is_said_with_what_to_type(tmp_path, monkeypatch, 
         launch(of)
 
     assert str(caught.value).startswith(sentence)
+
+
+def test_the_doctor_names_the_horovod_that_is_here():
+    found = nets(Target())
+
+    assert found.ok and found.found == f"torch {version('torch')}, Horovod {version('horovod')} with Gloo, without NCCL"
 
 
 def test_what_a_rank_refuses_is_the_drivers_sentence(tmp_path):
