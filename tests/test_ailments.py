@@ -36,7 +36,7 @@ ILL = {
         "rows that do not train have a loss of 0.6; it was 0.5 after epoch 1",
     ),
     "class_imbalance": (epochs({"classes": [9_990, 10]}), "the rarest class has 10 of 10,000 rows"),
-    "rank_skew": (epochs({"work_s": [1.0, 5.0]}), "rank 1 works 5.0 s an epoch, ranks on average 3.0 s"),
+    "rank_skew": (epochs({"work_s": [2.0, 5.0, 3.0]}), "rank 1 works 5.0 s an epoch, the others on average 2.5 s"),
     "input_starvation": (
         epochs({"profile": {**WELL["profile"], "load": 2.0}}),  # type: ignore[dict-item]
         "ranks wait for rows 50% of the time",
@@ -69,6 +69,14 @@ def test_a_rule_lets_pass_what_is_usual(rule):
 def test_nothing_ails_a_net_that_learns():
     assert rules.examined(epochs({}, {}, {}, {})) == []
     assert rules.examined(epochs({"classes": [], "units": 0, "dead": 0, "held_loss": None})) == []
+    assert rules.examined(epochs({"work_s": [5.0]})) == []
+
+
+def test_of_two_ranks_one_that_works_twice_as_long_is_told():
+    assert [found.why for found in rules.examined(epochs({"work_s": [1.5, 3.0]}))] == [
+        "rank 1 works 3.0 s an epoch, the others on average 1.5 s"
+    ]
+    assert rules.examined(epochs({"work_s": [2.2, 3.0]})) == []
 
 
 def test_each_rule_has_an_ill_case_and_a_name_in_the_spec():

@@ -17,7 +17,7 @@ LEAST_GAIN, PATIENCE = 1e-3, 3  # share of the loss, over so many epochs
 EXPLODED, VANISHED = 1e3, 1e-4  # times the usual norm; first layer against the last
 MOST_DEAD, RAREST = 0.5, 0.01  # shares of units, of rows
 WORSE = 1.02  # times the best loss of rows that did not train
-SKEWED, STARVED = 1.5, 0.3  # slowest rank against the mean; share of the time that waits for rows
+SKEWED, STARVED = 1.5, 0.3  # slowest rank against the others; share of the time that waits for rows
 LEAST_S = 1.0  # of an epoch, to judge its times
 
 
@@ -95,10 +95,10 @@ def class_imbalance(epochs: Sequence[Epoch]) -> str:
 def rank_skew(epochs: Sequence[Epoch]) -> str:
     """One rank works longer than the others, which wait."""
     work = epochs[-1]["work_s"]
-    mean = sum(work) / len(work)
     slowest = work.index(max(work))
-    skewed = epochs[-1]["seconds"] >= LEAST_S and max(work) > SKEWED * mean
-    return f"rank {slowest} works {max(work):.1f} s an epoch, ranks on average {mean:.1f} s" if skewed else ""
+    others = (sum(work) - max(work)) / max(len(work) - 1, 1)
+    skewed = len(work) > 1 and epochs[-1]["seconds"] >= LEAST_S and max(work) > SKEWED * others
+    return f"rank {slowest} works {max(work):.1f} s an epoch, the others on average {others:.1f} s" if skewed else ""
 
 
 def input_starvation(epochs: Sequence[Epoch]) -> str:

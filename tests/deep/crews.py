@@ -1,6 +1,8 @@
 """A small table as ranks read it, and ranks as threads of one process."""
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +80,27 @@ def alone(of: Job, upto: int | None = None) -> Trainee:
     return one(of, Alone(), upto)
 
 
-def one(of: Job, crew: Crew, upto: int | None = None) -> Trainee:
+Spoil = Callable[[Trainee, Loader, int], None]
+
+
+def late(doing: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+    """The same, but slow."""
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(seconds)
+        return doing(*given)
+
+    return slowly
+
+
+def one(of: Job, crew: Crew, upto: int | None = None, spoil: Spoil = lambda *_: None) -> Trainee:
+    """spoil: is done to a rank before it trains."""
     with SEEDED:
         trainee, folder = Trainee(of), Folder(of.folder)
     if found := checkpoint.newest(folder):
         trainee.restore(*found)
     loader = Loader(of.deck, crew.rank, crew.size, of.batch(crew.size))
+    spoil(trainee, loader, crew.rank)
 
     def kept() -> None:
         if crew.rank == 0:
@@ -100,7 +117,7 @@ def one(of: Job, crew: Crew, upto: int | None = None) -> Trainee:
     return trainee
 
 
-def together(of: Job, size: int) -> list[Trainee]:
+def together(of: Job, size: int, spoil: Spoil = lambda *_: None) -> list[Trainee]:
     """Some ranks, each in a thread."""
     held: list[Any] = [None] * size
     meeting = threading.Barrier(size)
@@ -108,7 +125,7 @@ def together(of: Job, size: int) -> list[Trainee]:
 
     def run(rank: int) -> None:
         try:
-            found[rank] = one(of, Thread(rank, held, meeting))
+            found[rank] = one(of, Thread(rank, held, meeting), spoil=spoil)
         except BaseException as error:
             found[rank] = error
             meeting.abort()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.numpy import load
 
-from deep.crews import ROWS, alone, features, job, label, one, together
+from deep.crews import ROWS, alone, features, job, label, late, one, together
 from pipelines.deep import checkpoint, design, rules
 from pipelines.deep.crew import Alone
 from pipelines.deep.job import Folder, Job
@@ -275,6 +275,50 @@ def test_rows_learned_by_heart_are_overfitted(tmp_path):
     found = ailing(tmp_path, rows, hidden=(128, 128), epochs=40, batch=20, holdout=0.25, weight_decay=0.0)
 
     assert "overfitting" in found
+
+
+def crew_ailing(root, spoil, **options) -> tuple[set[str], dict]:
+    """What ails two ranks that are spoiled, and the account of their last epoch."""
+    history = together(job(root, epochs=1, holdout=0.0, **options), 2, spoil)[0].history
+    return {found["rule"] for found in rules.ailments(history)}, history[-1]
+
+
+def test_a_rank_that_computes_slowly_is_a_skew_and_the_other_waits_for_it(tmp_path):
+    def slow(trainee, loader, rank):
+        trainee._loss = late(trainee._loss, 0.08 * rank)
+
+    found, account = crew_ailing(tmp_path, slow)
+
+    assert found == {"rank_skew"} and account["work_s"][1] > 1.6 > account["work_s"][0]
+    assert account["profile"]["wait"] > 0.5  # the mean of next to nothing and all that the other takes
+
+
+def test_ranks_that_are_all_slow_are_no_skew(tmp_path):
+    def slow(trainee, loader, rank):
+        trainee._loss = late(trainee._loss, 0.08)
+
+    found, account = crew_ailing(tmp_path, slow)
+
+    assert found == set() and min(account["work_s"]) > 1.6
+
+
+def test_ranks_that_read_slowly_starve(tmp_path):
+    def slow(trainee, loader, rank):
+        loader._read = late(loader._read, 0.4)
+
+    found, account = crew_ailing(tmp_path, slow)
+
+    assert found == {"input_starvation"} and account["busy"] < 0.5 < account["profile"]["load"] / account["seconds"]
+
+
+def test_ranks_that_compute_longer_than_they_read_do_not_starve(tmp_path):
+    def slow(trainee, loader, rank):
+        loader._read = late(loader._read, 0.03)
+        trainee._loss = late(trainee._loss, 0.08)
+
+    found, account = crew_ailing(tmp_path, slow)
+
+    assert found == set() and account["busy"] > 0.6
 
 
 def test_a_patience_takes_the_best_epoch_and_stops(tmp_path):
