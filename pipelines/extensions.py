@@ -1,4 +1,4 @@
-"""Code of a team's own: what the modules that a target lists hold under a register, such as NETS or ESTIMATORS.
+"""Code of a team's own: what the modules that a target lists hold under a register: NETS, ESTIMATORS, WEIGHTS.
 
 A conf names an entry of a register and never a module, so that whoever writes
 it can ask for nothing but what those who deploy have laid out.

@@ -68,6 +68,15 @@ def test_a_step_that_was_halved_is_told(pipeline: Pipeline) -> None:
     assert "A step did not fit into memory, and was cut into up to 4 pieces." in text
 
 
+def test_weights_that_a_net_began_with_are_named_with_their_hash(pipeline: Pipeline) -> None:
+    told = trained(epoch(0))
+    told["training"] |= {"pretrained": {"name": "digits", "sha256": "5f0c1d2be9a14c0f9d1c4f6a7b8c9d0e"}}
+
+    text = Page(report(pipeline, records(told))).text
+
+    assert "It began with the weights digits, SHA-256 5f0c1d2be9a1" in text
+
+
 def test_of_many_epochs_some_stand_together(pipeline: Pipeline) -> None:
     html = report(pipeline, records(trained(*(epoch(i) for i in range(200)))))
 

@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 from safetensors.numpy import load
 
 from pipelines import tables
-from pipelines.deep import pictures, planning
+from pipelines.deep import pictures, planning, pretrained
 from pipelines.deep.design import INPUT, OUTPUT, Design, Matrix, answers, outputs
 from pipelines.deep.job import Folder, Job, Json
 from pipelines.deep.launch import launch
@@ -68,7 +68,9 @@ class NetEstimator(Estimator["NetModel"]):
                 f"tabular_net: {len(self.kinds):,} places of a vector, the most is {MOST_PLACES:,}; prepare narrower"
             )
         seen = self._seen(dataset)
-        design = self.design(seen)
+        design, begun = self.design(seen), self._begun()
+        if begun:
+            seen["pretrained"] = hashlib.sha256(begun).hexdigest()
         folder = Folder(f"{self.place or mkdtemp(prefix='lakeloom-net-')}/{self._name(design, seen)}")
         rows = _laid(dataset, design)
         path = f"{folder.path}/{ROWS}"
@@ -76,11 +78,21 @@ class NetEstimator(Estimator["NetModel"]):
         every = round(1 / self.spec.holdout) if self.spec.holdout else 0
         groups = planning.groups(path, version)
         deck = Deck(path, version, tuple(rows.columns), groups, every, self.seed, design.picture)
-        told, weights = launch(Job(deck, design, self.spec, self.seed, folder.path, self.extensions))
+        sha256 = seen.get("pretrained", "")
+        if sha256:
+            folder.write(pretrained.FILE, begun)
+        told, weights = launch(Job(deck, design, self.spec, self.seed, folder.path, self.extensions, sha256))
+        if sha256:
+            told["pretrained"] = {"name": self.spec.pretrained, "sha256": sha256}
+        folder.remove(pretrained.FILE)
         folder.remove(ROWS)
         if not self.place:
             Folder(str(Path(folder.path).parent)).remove()
         return NetModel(design, weights, told)
+
+    def _begun(self) -> bytes:
+        """The weights that it begins with; none unless asked."""
+        return pretrained.opened(self.spec.pretrained, self.extensions) if self.spec.pretrained else b""
 
     def _seen(self, rows: DataFrame) -> Json:
         """How many rows there are, a checksum of them in any order, mean and spread of the label. Cost: one scan."""

@@ -33,6 +33,7 @@ class Job:
     seed: int
     folder: str
     extensions: tuple[str, ...] = ()  # modules that hold nets of a team's own
+    pretrained: str = ""  # SHA-256 of the weights to begin with, which lie in the folder
 
     def text(self) -> str:
         """To be sent to ranks."""
@@ -41,7 +42,8 @@ class Job:
             "design": self.design.as_json(),
             "spec": self.spec.model_dump(mode="json"),
         }
-        return json.dumps({**parts, "seed": self.seed, "folder": self.folder, "extensions": self.extensions})
+        plain = {"seed": self.seed, "folder": self.folder, "pretrained": self.pretrained}
+        return json.dumps({**parts, **plain, "extensions": self.extensions})
 
     @classmethod
     def of(cls, text: str) -> "Job":
@@ -49,7 +51,7 @@ class Job:
         told = json.loads(text)
         spec = SPECS[told["spec"]["kind"]].model_validate({k: v for k, v in told["spec"].items() if k != "ranges"})
         deck, design, extensions = Deck.of(told["deck"]), Design.of(told["design"]), tuple(told["extensions"])
-        return cls(deck, design, spec, told["seed"], told["folder"], extensions)
+        return cls(deck, design, spec, told["seed"], told["folder"], extensions, told["pretrained"])
 
     def batch(self, world: int) -> int:
         """Rows of a step of one rank, at most: a step of all has `spec.batch`."""

@@ -14,10 +14,11 @@ import torch
 from safetensors.numpy import save
 from torch import Tensor
 
-from pipelines.deep import exported
-from pipelines.deep.job import Job
+from pipelines.deep import exported, pretrained
+from pipelines.deep.job import Folder, Job
 from pipelines.deep.loader import Block
 from pipelines.deep.net import loss, made
+from pipelines.errors import DataError
 
 MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}  # of Adam, as checkpoints and torch call them
 Json = dict[str, Any]
@@ -30,6 +31,8 @@ class Trainee:
         torch.manual_seed(job.seed)
         self.job, self.net = job, made(job.design, job.extensions)
         self.weights, self.slope = _flattened(self.net)
+        if job.pretrained:
+            _begin(self.net, job)
         self.layers = _layers(self.net)
         options = {"lr": job.spec.learning_rate, "weight_decay": job.spec.weight_decay, "foreach": False}
         self.optimizer = torch.optim.AdamW([self.weights], **options)
@@ -152,6 +155,22 @@ def _flattened(net: torch.nn.Module) -> tuple[torch.nn.Parameter, Tensor]:
         part.data, part.grad = flat.data[place].view_as(part), slope[place].view_as(part)
         at += part.numel()
     return flat, slope
+
+
+def _begin(net: torch.nn.Module, job: Job) -> None:
+    """Give a net the backbone that was learned elsewhere: filters of ours, what BACKBONE of a team's own names.
+
+    Errors: DataError where the file is not the one that the driver read, or does not fit.
+    """
+    content, name = Folder(job.folder).read(pretrained.FILE) or b"", str(job.spec.pretrained)
+    if hashlib.sha256(content).hexdigest() != job.pretrained:
+        raise DataError(f"pretrained: the file of {name} is not the one that the driver read")
+    begins = tuple(getattr(net, "BACKBONE", ("",))) if job.design.module else pretrained.OURS
+    parts = {each: part for each, part in net.named_parameters() if each.startswith(begins)}
+    found = pretrained.fitting(name, content, {each: tuple(part.shape) for each, part in parts.items()})
+    with torch.no_grad():
+        for each, part in parts.items():
+            part.copy_(torch.from_numpy(found[each]))
 
 
 def _layers(net: torch.nn.Module) -> list[torch.nn.Parameter]:

@@ -237,7 +237,7 @@ def _net(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
 
 
 def _image(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
-    return [NetEstimator(spec, (), asked.classes, SEED, asked.scratch)]
+    return [NetEstimator(spec, (), asked.classes, SEED, asked.scratch, asked.extensions)]
 
 
 def _own(spec: Any, asked: Asked, prepared: Prepared) -> Stages:

@@ -34,6 +34,7 @@ from pipelines.state import Intent, Record, Warehouse
 from pipelines.trials import Kept
 
 INTENT = "lakeloom.intent"  # tag of a registered version: the batch that made it
+PRETRAINED = "lakeloom.pretrained"  # SHA-256 of the weights that a net began with
 VERIFY_ROWS, LARGEST_DIFFERENCE = 200, 1e-9
 
 
@@ -245,6 +246,7 @@ def _tags(ctx: Context, intent: Intent, slices: Slices, winner: tune.Trial) -> d
         "lakeloom.seed": str(SEED),
         "lakeloom.code": provenance.code(ctx.target.extensions if winner.candidate.foreign else ()),
         "lakeloom.packages": provenance.packages(),
+        **({PRETRAINED: begun["sha256"]} if (begun := winner.told.get("pretrained")) else {}),
     }
 
 

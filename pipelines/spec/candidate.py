@@ -216,6 +216,10 @@ class Trained(Learned):
         default=120, ge=1, le=86_400, description="a process that makes no step for so long is ended"
     )
     stop_on: tuple[Ailment, ...] = Field(default=("not_finite",), description="what ends a training; all is told")
+    pretrained: Name | None = Field(
+        default=None,
+        description="weights to begin with, by their name in `WEIGHTS` of a module of the target's `extensions`",
+    )
 
     @model_validator(mode="after")
     def _crewed(self) -> Self:
@@ -243,6 +247,8 @@ class TabularNet(Trained):
             raise ValueError(
                 f"{ours} is of the net that comes with Lakeloom, and module says {self.module}; leave one out"
             )
+        if self.pretrained and not self.module:
+            raise ValueError("pretrained is for a `module` of your own, or for image_net: categories differ by table")
         return self
 
     @property
@@ -267,6 +273,11 @@ class ImageNet(Trained):
         if not self.size >> len(self.filters):
             raise ValueError(f"size: {self.size} is not to be halved {len(self.filters)} times; take fewer filters")
         return self
+
+    @property
+    def foreign(self) -> bool:
+        """By what it begins with."""
+        return self.pretrained is not None
 
 
 class Own(Learned):

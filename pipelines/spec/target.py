@@ -51,7 +51,7 @@ class Target(Spec):
     extensions: tuple[Extension, ...] = Field(
         default=(),
         description="Python modules of your own, trusted like the code: "
-        "what their `NETS` and `ESTIMATORS` name a conf may ask for",
+        "what their `NETS`, `ESTIMATORS` and `WEIGHTS` name a conf may ask for",
     )
     submit: Submit | None = Field(default=None, description="how `lakeloom submit` and Airflow reach a cluster")
 

@@ -43,4 +43,11 @@ class Counted(Residual):
         self.norm = nn.BatchNorm1d(design.hidden[0])
 
 
-NETS = {"residual": Residual, "smooth": Smooth, "counted": Counted}
+class Grown(Residual):
+    """Of which one layer may begin with what others have learned."""
+
+    BACKBONE = ("turn.",)
+
+
+WEIGHTS: dict[str, str] = {}  # tests place files here
+NETS = {"grown": Grown, "residual": Residual, "smooth": Smooth, "counted": Counted}

@@ -1,5 +1,6 @@
 """A net as a stage of Spark ML: by each launcher, saved and loaded, in batches of any size; and the ends of ranks."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 from safetensors.numpy import save
 
-from deep import trials
+from deep import own, trials
 from deep.crews import alone, features, job, label, together
 from pipelines import evaluate
 from pipelines.deep import checkpoint
@@ -112,6 +113,23 @@ def test_a_teams_own_net_is_saved_as_a_graph_that_spark_and_the_models_whole_gra
     assert len(set(score)) > 500 and score == [row["score"] for row in predict(fitted.pipeline, df, answers).collect()]
     found = compared(made, Graph.opened(made.content), rows, ["score"])
     assert found.largest < 1e-12 and found.rows == 600
+
+
+def test_a_net_begins_with_the_file_that_an_extension_places_and_tells_its_hash(frames, tmp_path, monkeypatch):
+    held = {"turn.weight": np.full((16, 16), 0.1, np.float32), "turn.bias": np.zeros(16, np.float32)}
+    file = tmp_path / "begun.safetensors"
+    file.write_bytes(save(held))
+    monkeypatch.setitem(own.WEIGHTS, "begun", str(file))
+    of_table = {"module": "grown", "pretrained": "begun", "epochs": 1}
+
+    fitted, _ = learned(frames["binary"], "binary", tmp_path / "place", **of_table)
+    file.write_bytes(save({name: value + 1 for name, value in held.items()}))
+    other, _ = learned(frames["binary"], "binary", tmp_path / "place", **of_table)
+
+    hashes = [f.told["pretrained"]["sha256"] for f in (fitted, other)]
+    assert hashes[0] == hashlib.sha256(save(held)).hexdigest() != hashes[1]
+    assert fitted.told["epochs"][0]["loss"] != other.told["epochs"][0]["loss"]
+    assert not list((tmp_path / "place").glob("*/pretrained"))
 
 
 def test_weights_that_were_changed_are_not_loaded(spark, tmp_path):

@@ -52,7 +52,11 @@ def test_what_the_runtime_knows_in_single_precision_alone_is_written_so(tmp_path
 @pytest.mark.parametrize(
     ("name", "extensions", "sentence"),
     [
-        ("plain", ("deep.own",), "module: plain is in NETS of no extension; there are counted, residual, smooth"),
+        (
+            "plain",
+            ("deep.own",),
+            "module: plain is in NETS of no extension; there are counted, grown, residual, smooth",
+        ),
         ("residual", (), "module: residual is in NETS of no extension; the target names no extensions"),
         ("residual", ("deep.away",), "extensions: deep.away cannot be imported here: No module named 'deep.away'"),
         ("counted", ("deep.own",), f"module: counted has the buffer norm.running_mean, {UNTOLD}"),
