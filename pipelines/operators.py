@@ -36,6 +36,20 @@ class Report(BaseOperatorLink):
         return f"{place}/{Path(getattr(operator, 'conf_file', 'x')).stem}.html" if place else ""
 
 
+class Records(Report):
+    """The run records, in that report."""
+
+    @property
+    def name(self) -> str:
+        """On the button."""
+        return "Run records"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """'' where nothing serves reports."""
+        report = super().get_link(operator, ti_key=ti_key)
+        return f"{report}#runs" if report else ""
+
+
 class Registered(BaseOperatorLink):
     """Where LAKELOOM_MLFLOW serves MLflow: the page of the model that the task trains."""
 
@@ -57,7 +71,7 @@ class StageSubmit(SparkSubmitOperator):
     Exit codes 2, 3 and 70 are final. What it raises says the stage's own sentence.
     """
 
-    operator_extra_links = (Report(), Registered())
+    operator_extra_links = (Report(), Records(), Registered())
 
     def __init__(
         self,

@@ -139,7 +139,8 @@ def answered(shop: Running, calls: Path, option: str) -> tuple[dict[str, str], l
     found = shop.ask(f"/api/v2/dags/shop/dagRuns/{run}/taskInstances")["task_instances"]
     promoted = [line for line in calls.read_text().splitlines() if "--promote" in line]
     assert links(shop, run, "models.plain") == {
-        "Report": "http://reports:8000/shop.html", "MLflow": "http://mlflow:5000/#/models/shop.plain"
+        "Report": "http://reports:8000/shop.html", "Run records": "http://reports:8000/shop.html#runs",
+        "MLflow": "http://mlflow:5000/#/models/shop.plain"
     }  # fmt: skip
     assert not links(shop, run, "tables-features")["MLflow"]
     return {t["task_id"]: t["state"] for t in found}, promoted, asked["subject"]

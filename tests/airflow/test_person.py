@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -16,8 +17,16 @@ from typing import Any
 import pytest
 from ports import free_port
 
+from pipelines.spec import load_target
+from pipelines.state import Warehouse
+
 pytestmark = pytest.mark.airflow
 
+RIDES = """
+pipeline: rides
+sources: {days_raw: {kind: files, format: csv, path: days, schema: "day INT"}}
+tables: {days: {from: days_raw, select: "SELECT day FROM days_raw"}}
+"""
 ROOT, LIMIT_S = Path(__file__).parents[2], 300
 SAID = re.compile(r"airflow: (http\S+)   user admin; the password is in (\S+)")
 
@@ -29,16 +38,15 @@ class Pages:
     url: str
     token: str = ""
 
-    def ask(self, path: str, body: Any = None) -> Any:
+    def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
         """JSON in, JSON out; asked again until it answers."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
         until = time.monotonic() + LIMIT_S
         while True:
             try:
-                with urllib.request.urlopen(
-                    urllib.request.Request(self.url + path, data, headers), timeout=30
-                ) as answer:
+                asked = urllib.request.Request(self.url + path, data, headers, method=method)
+                with urllib.request.urlopen(asked, timeout=30) as answer:
                     return json.load(answer)
             except OSError:
                 if time.monotonic() > until:
@@ -47,13 +55,26 @@ class Pages:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the flights conf and a small one, whose rows have landed."""
+    made = tmp_path_factory.mktemp("person")
+    shutil.copytree(ROOT / "conf", made / "conf", ignore=shutil.ignore_patterns("dags.json", "tests"))
+    (made / "pipelines").symlink_to(ROOT / "pipelines")
+    (made / "conf" / "rides.yml").write_text(RIDES)
+    landed = Path(load_target(made / "conf" / "rides.yml", "submit").landing) / "days" / "1.csv"
+    landed.parent.mkdir(parents=True)
+    landed.write_text("day\n1\n2\n")
+    return made
+
+
+@pytest.fixture(scope="module")
+def pages(home: Path) -> Iterator[Pages]:
     """By the address and the password that the command names."""
-    home, port = tmp_path_factory.mktemp("person"), free_port()
+    port = free_port()
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "LAKELOOM", "PYTHONPATH", "PYSPARK"))}
     with (home / "said").open("w") as said:
         command = [ROOT / "scripts" / "airflow", str(port)]
-        env = {**kept, "AIRFLOW_HOME": str(home / "airflow")}
+        env = {**kept, "AIRFLOW_HOME": str(home / "airflow"), "LAKELOOM_HOME": str(home)}
         process = subprocess.Popen(command, env=env, stdout=said, stderr=said, start_new_session=True)
     try:
         told = _until(
@@ -93,6 +114,21 @@ def test_two_spark_applications_run_at_a_time(pages):
     assert pages.ask("/api/v2/pools/spark")["slots"] == 2
     tasks = pages.ask("/api/v2/dags/flights/tasks")["tasks"]
     assert {task["pool"] for task in tasks} == {"spark"}
+
+
+def test_a_dag_that_is_switched_on_and_triggered_publishes_what_landed(pages, home):
+    pages.ask("/api/v2/dags/rides", {"is_paused": False}, "PATCH")
+    run = pages.ask("/api/v2/dags/rides/dagRuns", {"logical_date": None})["dag_run_id"]
+
+    state = _until(lambda: _over(pages.ask(f"/api/v2/dags/rides/dagRuns/{run}")["state"]))
+
+    assert state == "success"
+    (record,) = Warehouse(load_target(home / "conf" / "rides.yml", "submit").warehouse, "rides").records()
+    assert (record.stage, record.status, record.counts["applied"]) == ("tables.days", "ok", 2)
+
+
+def _over(state: str) -> str:
+    return state if state in ("success", "failed") else ""
 
 
 def test_who_has_no_password_is_not_answered(pages):
