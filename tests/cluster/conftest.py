@@ -75,6 +75,7 @@ class Cluster:
             "SPARK_DAEMON_JAVA_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
             "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",  # it would listen on a fixed port
             "PYSPARK_PYTHON": sys.executable,
+            "TZ": "Asia/Tokyo",
         }
         command = [home / "bin" / "spark-class", f"org.apache.spark.deploy.{role}", "--host", "127.0.0.1", *options]
         output = self.stack.enter_context((self.logs / name).open("w"))

@@ -19,7 +19,7 @@ CANDIDATES = (
 )
 RIDES = """
 pipeline: rides
-airflow: {retries: 6, retry_delay: 5 seconds}
+airflow: {retries: 6, retry_delay: 5 seconds, max_active_runs: 2}
 sources:
   days_raw: {kind: files, format: csv, path: days, schema: "day INT, rides INT"}
 tables:

@@ -177,4 +177,5 @@ def _environment(home: Path, target: str, port: int) -> dict[str, str]:
         "AIRFLOW__API_AUTH__JWT_SECRET": "of-these-tests-alone-and-long-enough",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         "SPARK_LOCAL_IP": "127.0.0.1",
+        "TZ": "America/New_York",  # where nobody asked for UTC; a worker's machine is elsewhere still
     }  # fmt: skip

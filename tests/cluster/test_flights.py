@@ -5,25 +5,26 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from e2e.project import Project, apart
+from e2e.project import Project
 from postgres.server import CANARY
 
 from cluster.projects import SECRET, few_flights, next_month
-from cluster.scheduler import ROOT, Running
+from cluster.scheduler import Running
 
 pytestmark = [pytest.mark.airflow, pytest.mark.cluster]
 
 LIMIT_S = 400  # a command, on a busy machine
+HERE = "{master: null, submit: {kind: local, master: 'local[2]', sizes: {etl: {driver_memory: 1g}}}}"
 FUSED = {"tables-features": 1, "models.late_arrival": 1, "scores-monitors": 1}  # a task: its tries
 
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """By spark-submit on two local cores; the next month by `lakeloom run`."""
+    """By `lakeloom submit` to two local cores; the next month by `lakeloom run`."""
     project = few_flights(tmp_path_factory.mktemp("local"))
+    (project.root / "conf" / "targets" / "here.yml").write_text(HERE)
     kinds = ("tables", "features", "models", "scores", "monitors")
-    batch = [str(ROOT / "jobs" / "batch.py"), *kinds, str(project.conf), "--target", "local"]
-    one = apart(["spark-submit", "--master", "local[2]", *batch], LIMIT_S)
+    one = project.lakeloom_apart("submit", *kinds, "--target", "here", limit_s=LIMIT_S)
     assert one.code == 0, one.err[-3000:]
     next_month(project)
     assert project.lakeloom_apart("run", limit_s=LIMIT_S).error == ""
