@@ -1,16 +1,18 @@
 """What is alerted of a run record, in words, and how it is sent: a POST of `{"text": ...}`, as Slack's webhooks take.
 
-An alert is known by what it says of which stage: a refusal by its sentence, a decision by its verdict and the window
-that it stands on. The same is said once, however often it is found; figures that move a little make no new alert.
+An alert is known by what it says of which stage: a refusal by its sentence, a decision by its verdict, the window that
+it stands on and the promises that are broken more often. The same is said once, however often it is found; figures
+that move a little make no new alert.
 """
 
 import json
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.spec import Alerts
 
@@ -37,8 +39,14 @@ def said(record: "Record", asked: Alerts) -> Said | None:
     decision = record.detail.get("decision") if record.stage.startswith("monitors.") else None
     if record.status != "ok" or not decision or decision["verdict"] not in asked.on:
         return None
-    window = decision["reasons"][0].partition(":")[0]
-    return _said(record, decision["verdict"], window, "\n".join([*decision["reasons"], *decision.get("causes", ())]))
+    why = "\n".join([*decision["reasons"], *decision.get("causes", ())])
+    return _said(record, decision["verdict"], _known_by(decision), why)
+
+
+def _known_by(decision: Mapping[str, Any]) -> str:
+    """The window that it stands on; where promises are broken, those too, once for each window that they are in."""
+    broken = sorted(f"{b['window']}: {b['stage']}: {b['promise']}" for b in decision.get("broken", ()))
+    return "\n".join([decision["window"], *broken]) if broken else decision["reasons"][0].partition(":")[0]
 
 
 def _said(record: "Record", event: str, known_by: str, why: str) -> Said:

@@ -112,6 +112,21 @@ def test_each_is_sent_once_and_the_next_window_is_another(tmp_path, monkeypatch)
     assert [(a.run_id, a.id) for a in held.alerts()] == [("r1", got[0][0]), ("r3", got[1][0])]
 
 
+def test_a_promise_that_is_broken_more_often_is_told_once_for_each_window():
+    def broken(window: str, promise: str, share: str) -> alerts.Said | None:
+        found = decided("investigate", f"of tables.t {share} of the rows break '{promise}', 0.3% before", "nothing")
+        held = {"stage": "tables.t", "promise": promise, "window": window}
+        found["detail"]["decision"] |= {"window": "", "broken": [held]}  # type: ignore[index]
+        return alerts.said(record(**found), HOOK)
+
+    first, more, later, other = (
+        broken(*each) for each in (("May", "a", "4%"), ("May", "a", "5%"), ("June", "a", "4%"), ("May", "b", "4%"))
+    )
+
+    assert first.text.splitlines()[1] == "of tables.t 4% of the rows break 'a', 0.3% before"
+    assert first.id == more.id and len({first.id, later.id, other.id}) == 3
+
+
 @pytest.mark.parametrize(
     ("status", "why"), [(500, "HTTPError 500"), (None, "URLError")], ids=["a server that fails", "none"]
 )

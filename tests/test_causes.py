@@ -38,9 +38,11 @@ def drawn(tmp_path: Path) -> Graph:
     return graph(load(tmp_path / "p.yml"))
 
 
-def promise(label: str, day: int, rows: int | None, broken: int | None, stage: str = "tables.weather") -> Quality:
+def promise(
+    label: str, day: int, rows: int | None, broken: int | None, stage: str = "tables.weather", on_fail: str = "warn"
+) -> Quality:
     at = START + timedelta(days=day)
-    return Quality("p", stage, "r", 0, day, at, "e", label, "warn", None, "row", not broken, rows, broken, None, "")
+    return Quality("p", stage, "r", 0, day, at, "e", label, on_fail, None, "row", not broken, rows, broken, None, "")
 
 
 STEADY = [promise("place: not be null", day, 1_000, 20) for day in (1, 8, 40)]

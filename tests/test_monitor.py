@@ -23,6 +23,7 @@ from pipelines.monitor.statistics import (
     chi_squared_tail,
     jensen_shannon,
     psi,
+    same_share,
     wasserstein,
 )
 from pipelines.monitor.tallies import Totals, by_label, merged, rows_of, scored
@@ -98,6 +99,25 @@ def test_sparse_bins_are_judged_together():
 
     assert chi_squared([60, 40, 2, 2, 2], [50, 50, 3, 3, 3]) == pytest.approx((known.statistic, known.pvalue))
     assert chi_squared([900, 1], [800, 0]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ([0, 1_000], [3, 97]),
+        ([300, 99_700], [41, 959]),
+        ([1, 8], [11, 3]),
+        ([0, 8], [2, 6]),
+        ([0, 5], [0, 3]),
+        ([9_999_990, 10], [995, 5]),
+    ],
+)
+def test_a_share_of_few_rows_is_compared_as_by_scipys_exact_test(before, now):
+    assert same_share(before, now) == pytest.approx(stats.fisher_exact([before, now]).pvalue, rel=1e-4)
+
+
+def test_a_share_of_many_rows_is_compared_by_chi_squared():
+    assert same_share([30, 970], [60, 940]) == chi_squared([30, 970], [60, 940])[1]
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 11, 12, 53])

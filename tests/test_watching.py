@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
+from test_causes import promise
 
 from pipelines.evaluate.binary import BINS, roc_auc
 from pipelines.monitor.bins import Numbers
@@ -16,9 +17,10 @@ from pipelines.monitor.statistics import psi
 from pipelines.monitor.tallies import Reference, Totals
 from pipelines.run.answers import Chances, Classes
 from pipelines.run.answers import Numbers as Numerals
+from pipelines.run.replaying import came_anew
 from pipelines.run.watching import Subject, end, learned, name, watched
 from pipelines.spec.monitor import Drift, Monitor, Retrain
-from pipelines.state import History, Record
+from pipelines.state import History, Intent, Record
 
 pytestmark = pytest.mark.spark
 
@@ -525,3 +527,11 @@ def test_an_interval_of_scores_in_a_narrow_band_is_as_wide_as_by_all_their_bins(
     assert gathered(counts, 512) is counts
     assert (few.sum(axis=0) == counts.sum(axis=0)).all() and 8 < np.count_nonzero(few.any(axis=1)) <= 16
     assert roc_auc(few) == pytest.approx(roc_auc(counts), abs=0.01)
+
+
+def test_a_replay_of_the_quarantine_is_not_held_against_what_came_new():
+    kept, replayed = (promise("x: not be null", batch, 1_000, 3) for batch in (0, 1))
+    who = ("p", kept.stage, 0)
+    intents = [Intent(*who, 0, "r", "d", AT), Intent(*who, 1, "r", "d", AT, {"quarantine": {"rows": 1_000}})]
+
+    assert came_anew([kept, replayed], intents) == [kept]

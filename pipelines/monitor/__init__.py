@@ -8,5 +8,6 @@ comparing.py   all features of a window against their reference
 estimating.py  how good scores are before a label is known
 deciding.py    retrain, investigate or wait, with reasons
 causes.py      the tables behind a drift, and the promise that moved with it
+broken.py      promises that are broken more often by what came now
 history.py     what the records say of all windows
 """

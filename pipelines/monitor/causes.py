@@ -1,22 +1,27 @@
 """Where a drift comes from: the slice that moved, the tables behind a feature, the promise that moved with it. Pure.
 
 A promise has moved where the share of rows that break it is another in the refreshes that brought a window's rows than
-in those before, by the chi-squared test, adjusted for there being many promises, and by a hundredth at least. It is a
-witness and no proof: what no promise watches has none.
+in those before, by the chi-squared test (Fisher's where rows are few), adjusted for there being many promises, and by a
+hundredth at least. It is a witness and no proof: what no promise watches has none.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipelines.lineage import Graph
 from pipelines.monitor.history import newest_windows
-from pipelines.monitor.statistics import benjamini_hochberg, chi_squared
+from pipelines.monitor.statistics import benjamini_hochberg, same_share
 from pipelines.state import Json, Record
 from pipelines.told import Quality
 
 LEAST = 0.01  # of the rows: a share that moved less is none
 BY_CHANCE = 0.01  # of the promises that are said to have moved
+OF_A_BATCH = ("drop", "quarantine")  # a refresh counts the rows that it brought; of other promises the whole table
+Counts = NDArray[np.int64]  # rows that break a promise, and rows that keep it
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,11 @@ class Moved:
     now: float
     chance: float
     same_column: bool  # it is of a column that the feature is made of
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        return f"of {self.stage} {self.now:.1%} of the rows break '{self.promise}', {self.before:.1%} before"
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class Cause:
             )
         if not m:
             return f"{made}; no promise moved with it"
-        return f"{made}; of {m.stage} {m.now:.1%} of the rows break '{m.promise}', {m.before:.1%} before"
+        return f"{made}; {m.sentence}"
 
 
 def causes(
@@ -69,39 +79,65 @@ def causes(
     for feature in drifted:
         behind = tuple(_behind(graph, f"{features}.{feature}"))
         tables = {stage for stage, _ in behind if stage.startswith("tables.")}
-        moved = _moved([q for q in quality if q.stage in tables], since) if since else []
+        theirs = [q for q in quality if q.stage in tables]
         columns = tuple(f"{stage}.{column}" for stage, column in behind)
-        found.append(Cause(feature, columns, _likeliest(moved, behind)))
+        told = moved(theirs, dict.fromkeys(tables, since)) if since else []
+        found.append(Cause(feature, columns, _likeliest(told, behind)))
     return tuple(found)
 
 
 def _behind(graph: Graph, node: str) -> Iterator[tuple[str, str]]:
-    """(stage or source, column) of all that a column is made of, breadth first, each once."""
+    """(stage or source, column) of all that a column is made of."""
+    for each in above(graph.columns, node):
+        stage, _, column = each.rpartition(".")
+        yield stage, column
+
+
+def above(needs: Mapping[str, Sequence[str]], node: str) -> Iterator[str]:
+    """All that a node is made of, breadth first, each once."""
     met, level = {node}, [node]
     while level:
-        level = list(dict.fromkeys(n for at in level for n in graph.columns.get(at, ()) if n not in met))
+        level = list(dict.fromkeys(n for at in level for n in needs.get(at, ()) if n not in met))
         met |= set(level)
-        for each in level:
-            stage, _, column = each.rpartition(".")
-            yield stage, column
+        yield from level
 
 
-def _moved(quality: Sequence[Quality], since: datetime) -> list[Moved]:
-    """Promises of which rows were counted before and since, and whose share of broken ones moved."""
-    sides: dict[tuple[str, str], list[list[int]]] = {}
+def moved(quality: Sequence[Quality], since: Mapping[str, datetime]) -> list[Moved]:
+    """Promises of which rows were counted before and since, and whose share of broken ones moved.
+
+    quality: oldest first. since: of each stage, after which its refreshes are held against those before.
+    """
+    of: dict[tuple[str, str, bool], list[Quality]] = {}
     for q in quality:
-        if q.element_count and q.unexpected_count is not None:
-            side = sides.setdefault((q.stage, q.label), [[0, 0], [0, 0]])[q.at > since]
-            side[0] += q.unexpected_count
-            side[1] += q.element_count - q.unexpected_count
-    both = {k: (before, now) for k, (before, now) in sides.items() if sum(before) and sum(now) and before[0] + now[0]}
-    chances = benjamini_hochberg([chi_squared(*side)[1] for side in both.values()])
+        if q.element_count and q.unexpected_count is not None and q.stage in since:
+            of.setdefault((q.stage, q.label, q.on_fail in OF_A_BATCH), []).append(q)
+    sides = {key: _sides(found, since[key[0]]) for key, found in of.items()}
+    both = {k: (before, now) for k, (before, now) in sides.items() if before.any() and now.any() and before[0] + now[0]}
+    chances = benjamini_hochberg([same_share(before.tolist(), now.tolist()) for before, now in both.values()])
     found = []
-    for ((stage, label), (before, now)), chance in zip(both.items(), chances, strict=True):
-        shares = before[0] / sum(before), now[0] / sum(now)
-        if chance <= BY_CHANCE and abs(shares[1] - shares[0]) >= LEAST:
-            found.append(Moved(stage, label, round(shares[0], 6), round(shares[1], 6), chance, False))
+    for ((stage, label, _), sides_of), chance in zip(both.items(), chances, strict=True):
+        before, now = (float(side[0] / side.sum()) for side in sides_of)
+        if chance <= BY_CHANCE and abs(now - before) >= LEAST:
+            found.append(Moved(stage, label, round(before, 6), round(now, 6), chance, False))
     return found
+
+
+def _sides(refreshes: Sequence[Quality], since: datetime) -> tuple[Counts, Counts]:
+    """Of one promise, the rows that came until then and those that came since; zeros where none were counted.
+
+    A promise that is judged on the whole table says of new rows what it came to since; where rows went or changed, so
+    that this says nothing, the whole table is held against the whole.
+    """
+    before, now = (np.array([_counts(q) for q in refreshes if (q.at > since) == side] or [(0, 0)]) for side in (0, 1))
+    if refreshes[0].on_fail in OF_A_BATCH:
+        return before.sum(axis=0), now.sum(axis=0)
+    came = now[-1] - before[-1]
+    return before[-1], came if came.min() >= 0 and came.any() else now[-1]
+
+
+def _counts(q: Quality) -> tuple[int, int]:
+    assert q.element_count is not None and q.unexpected_count is not None
+    return q.unexpected_count, q.element_count - q.unexpected_count
 
 
 def _likeliest(moved: Sequence[Moved], behind: Collection[tuple[str, str]]) -> Moved | None:
@@ -125,7 +161,7 @@ def with_causes(
     """
     windows, said = [], {w["name"]: _told(w) for w in newest_windows(records)}
     for window in detail["windows"]:
-        since, where = _since(records, window), window.get("where", {})
+        since, where = since_window(records, window), window.get("where", {})
         found = [
             replace(c, where=where.get(c.feature)) for c in causes(window["drifted"], graph, features, quality, since)
         ]
@@ -141,7 +177,7 @@ def _told(window: Mapping[str, Json]) -> list[str]:
     return [cause.sentence for cause in held]
 
 
-def _since(records: Sequence[Record], window: Mapping[str, Json]) -> datetime | None:
+def since_window(records: Sequence[Record], window: Mapping[str, Json]) -> datetime | None:
     """When the last batch of the monitor began that had not seen the window; None where there is none."""
     key = window["window"], window["model_version"]
     without = []

@@ -72,6 +72,29 @@ def chi_squared(before: Rows, now: Rows) -> tuple[float, float]:
     return statistic, chi_squared_tail(statistic, table.shape[1] - 1)
 
 
+def same_share(before: Rows, now: Rows) -> float:
+    """p that two counts of two kinds have the same share: by chi-squared, with fewer than 5 expected rows by counting.
+
+    Source: Fisher (1922), the exact test; so that what never was is seen in a small sample, too.
+    """
+    table = np.array([before, now], float)
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    return chi_squared(before, now)[1] if expected.min() >= FEWEST else _exact(*map(round, (*before, *now)))
+
+
+def _exact(a: int, b: int, c: int, d: int) -> float:
+    """The chance of all tables of these margins that are no likelier than this one."""
+    first, second, whole = a + b, a + c, a + b + c + d
+    held = [_log_choose(first, k) + _log_choose(whole - first, second - k)
+            for k in range(max(0, first + second - whole), min(first, second) + 1)]  # fmt: skip
+    this, every = _log_choose(first, a) + _log_choose(whole - first, c), _log_choose(whole, second)
+    return min(sum(exp(each - every) for each in held if each <= this + 1e-7), 1.0)
+
+
+def _log_choose(n: int, k: int) -> float:
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+
+
 def chi_squared_tail(x: float, degrees: int) -> float:
     """The chance that a chi-squared variable is above x. Source: Abramowitz and Stegun (1964), 26.4.4 and 26.4.5."""
     if x <= 0:

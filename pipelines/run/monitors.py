@@ -13,6 +13,7 @@ from pipelines import crash, log, tables
 from pipelines.errors import DataError
 from pipelines.lineage import graph
 from pipelines.monitor import counting
+from pipelines.monitor.broken import with_broken
 from pipelines.monitor.causes import with_causes
 from pipelines.monitor.deciding import MOST_NAMED
 from pipelines.monitor.tallies import Key, Totals
@@ -21,6 +22,7 @@ from pipelines.run import scratch
 from pipelines.run.attributing import Attributed, attributed
 from pipelines.run.context import Context
 from pipelines.run.locating import located
+from pipelines.run.replaying import came_anew
 from pipelines.run.tallying import NEXT, VERSION, Watched, counted, label_known_at, learned_rows, new_rows, within
 from pipelines.run.watching import Hang, Subject, watched
 from pipelines.spending import prediction, priced
@@ -50,7 +52,9 @@ def watch(ctx: Context) -> Record:
     judged = watched(ctx.history, subject, totals, touched, hang)
     earlier = [r for r in ctx.history.records if r.stage == ctx.stage.id and r.status == "ok"]
     judged["windows"] = [_with_slices(ctx, seen, intent, totals, window) for window in judged["windows"]]
-    detail = with_causes(judged, earlier, graph(ctx.pipeline), seen.features, ctx.warehouse.quality())
+    drawn, quality = graph(ctx.pipeline), came_anew(ctx.warehouse.quality(), ctx.history.intents)
+    detail = with_causes(judged, earlier, drawn, seen.features, quality)
+    detail = with_broken(detail, earlier, drawn, seen.scores, quality)
     read = intent.inputs[seen.scores]
     counts = {"rows_in": new_rows(ctx, seen.scores, read), "windows": len(detail["windows"]), "columns": len(found)}
     return ctx.record(intent, counts=counts, detail={**detail, NEXT: next_label})

@@ -7,7 +7,7 @@ as left, so that sums over all batches stay true.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from pipelines.run.context import Context
 from pipelines.run.order import Replay
 from pipelines.spec import Files, Kafka, Source
 from pipelines.state import Intent
+from pipelines.told import Quality
 
 REPLAY = "quarantine"  # among an intent's inputs: the batch is read from there
 MOST_REPAIRED = 1_000  # rows; more are repaired where they come from
@@ -51,6 +52,12 @@ def asked(ctx: Context, ask: Replay) -> dict[str, Any]:
         )
     columns = brought(ctx.history.taken(ctx.stage.id, str(table.source)))
     return {"upto": version, "rows": rows, "repaired": dict(ask.repaired), **({"added": columns} if columns else {})}
+
+
+def came_anew(quality: Iterable[Quality], intents: Iterable[Intent]) -> list[Quality]:
+    """What was found of promises but by replays, all of whose rows broke one before."""
+    replays = {(i.stage, i.generation, i.batch) for i in intents if REPLAY in i.inputs}
+    return [q for q in quality if (q.stage, q.generation, q.batch) not in replays]
 
 
 def reading(ctx: Context, source: Source, intent: Intent) -> Reading:

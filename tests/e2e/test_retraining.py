@@ -1,6 +1,6 @@
 """The loop closed: what drifted is seen, trained upon, gated, promoted; and what comes next is answered by it.
 
-From May on x says the opposite of what it said before.
+From May on x says the opposite of what it said before. In April one row of nine breaks a promise, and nothing drifts.
 """
 
 import json
@@ -13,7 +13,12 @@ from e2e.test_monitors import CONF, PERIOD, land, month, window
 
 pytestmark = pytest.mark.spark
 
-ASKED = {**CONF, "monitors": {"watch": {"scores": "daily", "rows": 50, "retrain": {"cooldown": "7 days"}}}}
+NAMED = {"expect_column_values_to_match_regex": {"column": "id", "regex": "^[0-9]"}, "on_fail": "quarantine"}
+ASKED = {
+    **CONF,
+    "tables": {"orders": {**CONF["tables"]["orders"], "expect": [NAMED]}},
+    "monitors": {"watch": {"scores": "daily", "rows": 50, "retrain": {"cooldown": "7 days"}}},
+}
 MANY = 4_000  # rows of the month of the turn, so that what is new weighs more than what was
 
 
@@ -30,6 +35,7 @@ def test_a_model_that_was_retrained_as_its_monitor_asked_wins_and_answers_what_c
         return plan
 
     run((1, False, 300), (2, False, 300), (3, False, 300))
+    land(made, "unnamed", [{**row, "id": "?"} for row in month(4)[:40]])
     run((4, False, 300))
     run((5, True, MANY), (6, True, 200))
     asked = run()
@@ -44,6 +50,10 @@ def test_a_model_that_was_retrained_as_its_monitor_asked_wins_and_answers_what_c
     assert asked["models.returns"].startswith("watch asks to retrain: May 2024: roc_auc 0.")
     assert trained == [(1, "ok"), (2, "ok")] and made.models()[1]["champion"] == 2
     assert by_month == {PERIOD.format(5): {1}, PERIOD.format(7): {2}}
+    calm, unnamed, turned, _ = (r.detail["decision"] for r in made.records("monitors.watch"))
+    told = "of tables.orders 11.8% of the rows break 'id: match regex (regex ^[0-9])', 0.0% before"
+    assert (calm["verdict"], unnamed["verdict"], unnamed["reasons"][0]) == ("wait", "investigate", told)
+    assert (turned["verdict"], turned["broken"]) == ("retrain", [])
     may, july = window(shown, 5), window(shown, 7)
     assert may["verdict"] == "retrain" and may["performance"]["true"][0] < 0.4
     assert july["verdict"] != "retrain" and july["performance"]["true"][0] > 0.7
