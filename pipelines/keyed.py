@@ -1,12 +1,14 @@
 """The newest features of each key, in one file: what a request that names keys alone is answered with. No engine.
 
 SQLite, read by its page cache in some ten microseconds. The file is written whole and never changed: newer features are
-another file. A key is the text of its values, in the order of the feature table's keys.
+another file, and so are those without a person who is forgotten. A key is the text of its values, in the order of the
+feature table's keys.
 """
 
 import json
+import shutil
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,20 @@ def write(file: Path, keys: Sequence[str], rows: Iterable[tuple[Row, Held]]) -> 
         made.executemany(f"INSERT INTO held VALUES (?, ?, ?) {newest} WHERE excluded.as_of > as_of", lines)
         found: int = made.execute("SELECT count(*) FROM held").fetchone()[0]
     return found
+
+
+def erase(file: Path, keys: Collection[str]) -> None:
+    """Write the file anew without some keys. Who has it open goes on with the old one, until that is closed."""
+    part = file.with_name(f".{file.name}")
+    part.unlink(missing_ok=True)
+    with closing(_connected(file)) as old, closing(sqlite3.connect(part, isolation_level=None)) as made:
+        old.backup(made)
+        made.execute("PRAGMA journal_mode = OFF")  # which would hold what goes
+        made.execute("PRAGMA secure_delete = OFF")  # not everywhere there, and VACUUM does without
+        made.executemany("DELETE FROM held WHERE key = ?", [(key,) for key in keys])
+        made.execute("VACUUM")  # a row that is deleted lies in the file until then
+    shutil.copymode(file, part)
+    part.replace(file)
 
 
 def newest(keys: Sequence[str], rows: Iterable[tuple[Row, Held]]) -> dict[str, Held]:
@@ -72,11 +88,26 @@ class Keyed:
     def opened(cls, file: Path) -> "Keyed":
         """Errors: PlatformError where it is no such file."""
         try:
-            connection = sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+            connection = _connected(file)
             names = connection.execute("SELECT names FROM names").fetchone()[0]
         except sqlite3.Error as error:
             raise PlatformError(f"{file}: cannot be read: {error}") from error
         return cls(tuple(json.loads(names)), connection)
+
+    @property
+    def count(self) -> int:
+        """How many keys there are."""
+        found: int = self.connection.execute("SELECT count(*) FROM held").fetchone()[0]
+        return found
+
+    def there(self, keys: Iterable[str]) -> list[str]:
+        """Those keys of which something is held."""
+        asked = "SELECT 1 FROM held WHERE key = ?"
+        return [key for key in keys if self.connection.execute(asked, (key,)).fetchone()]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
 
     def rows(self, asked: Sequence[Any]) -> list[Held]:
         """What is held of each. Errors: DataError for what names no key, UnknownKeyError."""
@@ -88,6 +119,10 @@ class Keyed:
         if held is None:
             raise UnknownKeyError.of(place, asked)
         return Held(held[0], json.loads(held[1]))
+
+
+def _connected(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True, check_same_thread=False)
 
 
 class UnknownKeyError(DataError):

@@ -1,13 +1,14 @@
 """The newest features of each key in Redis, which several endpoints share: the same rows as the file of keyed.py.
 
 A snapshot is one hash, written under another name and then renamed, so that it is there whole or not at all; it never
-changes. Its name says which version reads it and of which features it is, so the second endpoint finds it there. The
-two newest of a version are kept, for an endpoint goes on with its own until it has fetched the next.
+changes, but for a person who is forgotten. Its name says which version reads it and of which features it is, so the
+second endpoint finds it there. The two newest of a version are kept, for an endpoint goes on with its own until it has
+fetched the next.
 """
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -67,6 +68,29 @@ def _forget(server: Any, of: str, name: str) -> None:
     for old in server.lrange(of, KEPT, -1):
         server.unlink(old)
     server.ltrim(of, 0, KEPT - 1)
+
+
+def erase(pipeline: str, keys: Mapping[tuple[str, ...], Collection[str]], dry: bool = False) -> dict[str, int]:
+    """Snapshot of a pipeline's models -> how many of a person's keys it holds; they are taken out. dry: only counted.
+
+    keys: by the columns that they are of. Errors: PlatformError where Redis does not answer.
+    """
+    server = client()
+    try:
+        names = sorted(name.decode() for name in server.scan_iter(f"lakeloom:{pipeline}.*:*", AT_ONCE, "hash"))
+        found = {name: _erased(server, name, keys, dry) for name in names}
+    except redis.RedisError as error:
+        raise PlatformError(f"Redis may still hold features of a person: {_first(error)}") from None
+    return {name: count for name, count in found.items() if count}
+
+
+def _erased(server: Any, name: str, keys: Mapping[tuple[str, ...], Collection[str]], dry: bool) -> int:
+    asked = list(keys.get(tuple(json.loads(server.hget(name, NAMES) or "[]")), ()))
+    parts = [asked[i : i + AT_ONCE] for i in range(0, len(asked), AT_ONCE)]
+    held = [[key for key, row in zip(part, server.hmget(name, part), strict=True) if row] for part in parts]
+    for part in (part for part in held if part and not dry):
+        server.hdel(name, *part)
+    return sum(map(len, held))
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from online import ADMIN, ROW, exported, serving
 
 from pipelines import remote
 from pipelines.errors import PlatformError
-from pipelines.keyed import REMOTE, Held
+from pipelines.keyed import REMOTE, Held, key_of
 from pipelines.replies import METADATA
+from pipelines.run import exported as exported_features
+from pipelines.spec import Target
 
 PASSWORD = "a-password-of-a-test"
 KEYS = ("sender", "day")
@@ -102,6 +104,25 @@ def test_newer_features_are_another_snapshot_and_the_one_before_is_kept(server, 
     assert (first / REMOTE).read_text() == (again / REMOTE).read_text()  # what is there is not written again
     assert held[0] == 200 and one == pytest.approx(1 / (1 + 2.718281828459045**-0.1))
     assert gone[0] == 503 and gone[1]["error"].startswith("the features that this version reads are no longer held")
+
+
+def test_a_person_who_is_forgotten_leaves_every_snapshot_of_the_pipeline(server, tmp_path):
+    folder, _ = folder_of(tmp_path / "v1", 1, 7, FIRST)
+    folder_of(tmp_path / "v2", 2, 7, FIRST)
+    remote.write("other.late@1", 7, KEYS, FIRST)
+    who = {KEYS: {key_of(KEYS, {"sender": s, "day": 1}) for s in ("a", "nobody")}}
+    said = {"lakeloom:flights.late@1:7": 1, "lakeloom:flights.late@2:7": 1}
+
+    with serving(["-m", "pipelines.serve", str(folder)]) as running:
+        counted, before = remote.erase("flights", who, dry=True), running.score({"keys": [{"sender": "a", "day": 1}]})
+        done, again = remote.erase("flights", who), remote.erase("flights", who)
+        after, other = (running.score({"keys": [{"sender": s, "day": d}]})[0] for s, d in (("a", 1), ("b", 2)))
+
+    assert (counted, done, again) == (said, said, {})
+    assert (before[0], after, other) == (200, 404, 200)
+    found = exported_features.erase("other", Target(exports=str(tmp_path)), who)
+    assert found == {"features by key in Redis, lakeloom:other.late@1:7": 1}
+    assert remote.erase("other", who, dry=True) == {}
 
 
 def test_a_server_that_is_not_there_is_one_sentence(monkeypatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,7 +15,10 @@ LOOK_UP_S = 120  # MLflow takes seconds; under load a machine takes its time
 
 
 def fetcher(folder: Path, command: list[str]) -> Callable[[], Awaitable[Path]]:
-    """Each call exports into a folder of its own, in a process that may import MLflow; ours never does."""
+    """Each call exports into a folder of its own, in a process that may import MLflow; ours never does.
+
+    The folder before it goes: who still answers by its files has them open.
+    """
     made = 0
 
     async def fetch() -> Path:
@@ -32,6 +36,8 @@ def fetcher(folder: Path, command: list[str]) -> Callable[[], Awaitable[Path]]:
             raise PlatformError(f"the version was not found within {LOOK_UP_S} s") from None
         if child.returncode:
             raise _error(child.returncode, said.decode())
+        for former in (each for each in folder.glob("version-*") if each != to):  # may hold who is forgotten by now
+            shutil.rmtree(former, ignore_errors=True)
         return to
 
     return fetch

@@ -42,17 +42,18 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _text(said: Mapping[str, Any]) -> str:
-    head = f"{'table':<40}{'rows':>10}{'old files':>11}{'MB':>9}"
+    head = f"{'table':<46}{'rows':>10}{'old files':>11}{'MB':>9}"
     lines = [
-        f"{x['table']:<40}{x['rows']:>10,}{x['old_files']:>11,}{x['old_bytes'] / 1e6:>9.1f}" for x in said["tables"]
+        f"{x['table']:<46}{x['rows']:>10,}{x['old_files']:>11,}{x['old_bytes'] / 1e6:>9.1f}" for x in said["tables"]
     ]
     return "\n".join([head, *lines, *_rest(said)])
 
 
 def _done_text(said: Mapping[str, Any]) -> str:
-    head = f"{'table':<40}{'erased':>10}{'left':>7}{'old files':>11}{'commits that name':>19}"
+    head = f"{'table':<46}{'erased':>10}{'left':>7}{'read':>7}{'removed':>9}{'old files':>11}{'commits that name':>19}"
     lines = [
-        f"{name:<40}{x['erased']:>10,}{x['rows_left']:>7,}{x['old_files']:>11,}{x['commits_that_name']:>19,}"
+        f"{name:<46}{x['erased']:>10,}{x['rows_left']:>7,}{x['files_read']:>7,}{x['files_removed']:>9,}"
+        f"{x['old_files']:>11,}{x['commits_that_name']:>19,}"
         for name, x in said["tables"].items()
     ]
     return "\n".join([head, *lines, *_rest(said)])

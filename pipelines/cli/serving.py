@@ -45,9 +45,9 @@ def export(
     if lookup and format != "onnx":
         raise SpecError(f"--lookup goes with --format onnx, got {format}")
     _refuse_redis(lookup, redis)
-    pipeline = checked(conf)
+    pipeline, place = checked(conf), target_of(conf, target)
     asked, which = named(pipeline, name)
-    shelf = Shelf(pipeline, target_of(conf, target), asked)
+    shelf = Shelf(pipeline, place, asked)
     content, told = shelf.exported(which)
     if quantised is not None:
         content, told["quantised"] = _quantised(shelf, which, content, quantised)
@@ -58,6 +58,8 @@ def export(
             beside = {file.name: file.read_bytes()}
         files = write(to, format, content, told, beside)
     err.print(f"{told['model']} version {told['version']}: {', '.join(files)} in {to}")
+    if lookup and not redis and not to.resolve().is_relative_to(place.exports):
+        err.print(f"it lies outside {place.exports}, the target's `exports`, so `lakeloom forget` will not find it")
 
 
 def _quantised(shelf: Any, which: str, full: bytes, allowed: float) -> tuple[bytes, dict[str, Any]]:

@@ -1,11 +1,12 @@
 """A person is forgotten: what would be erased where, then the erasure, what follows from it, and the proof.
 
-Scores go before features and features before tables, so that after a kill at any moment the rows by which others are
-found are still there, and the same command goes on. Old versions keep erased rows until their files are gone: VACUUM
-comes last, once every stage has read what changed, and leaves nothing but the newest version of each table.
+What endpoints look up goes first, then scores before features and features before tables, so that after a kill at any
+moment the rows by which others are found are still there, and the same command goes on. Old versions keep erased rows
+until their files are gone: VACUUM comes last, once every stage has read what changed, and leaves nothing but the newest
+version of each table.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,10 +19,11 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from pipelines import locks, log, pii, requestlog
+from pipelines import keyed, locks, log, pii, requestlog
 from pipelines.deferring import warehouse_of
 from pipelines.errors import ConflictError, DataError, SpecError
 from pipelines.plan import Stage, following, stages
+from pipelines.run import exported
 from pipelines.run.order import Forget, Order
 from pipelines.run.pipeline import run
 from pipelines.run.waiting import cut_off
@@ -32,6 +34,7 @@ from pipelines.told import Forgotten
 
 Tell = Callable[[Stage, str], None]
 REQUESTS = "requests in "  # a folder of the landing folder
+OF_A_TABLE = ("files_read", "old_files", "commits_that_name", "files_removed")  # of what is none, 0
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ def found(subject: Subject) -> dict[str, Any]:
                 for part in parts(stage):
                     lines += _line(subject.warehouse, stage, part, partial(_joined, keys=keys))
             models |= _models(subject, feature, keys)
-    lines += [{"table": name, "rows": rows, "old_files": 0, "old_bytes": 0} for name, rows in _asked(subject).items()]
+    beside = _asked(subject) | _looked_up(subject, _named(subject, _by_feature(subject)))
+    lines += [{"table": name, "rows": rows, "old_files": 0, "old_bytes": 0} for name, rows in beside.items()]
     return {"tables": lines, "models": models, "unsearched": _unsearched(subject)}
 
 
@@ -94,6 +98,32 @@ def _asked(subject: Subject, dry: bool = True) -> dict[str, int]:
             wanted = {field: subject.keys[key] for field, key in fields.items()}
             rows = requestlog.erase(Path(root) / path, wanted, dry)
             found |= {f"{REQUESTS}{path}": rows} if rows else {}
+    return found
+
+
+def _looked_up(subject: Subject, keys: exported.Keys, dry: bool = True) -> dict[str, int]:
+    """What endpoints look up by key -> the person's keys in it; taken out unless it is a dry run."""
+    return exported.erase(subject.pipeline.pipeline, subject.target, keys, dry)
+
+
+def _by_feature(subject: Subject) -> dict[str, pa.Table]:
+    """Feature table -> the keys of the person's rows."""
+    found = {}
+    for each in subject.tables:
+        wanted = subject.wanted(each.columns)
+        for name in each.features:
+            found[name] = _keys(subject, f"tables.{each.table}", wanted, subject.pipeline.features[name].keys)
+    return found
+
+
+def _named(subject: Subject, rows: Mapping[str, pa.Table]) -> dict[tuple[str, ...], set[str]]:
+    """What endpoints look the person up by, by its columns: keys of those rows, and as the person was named."""
+    given = [subject.wanted(each.columns) for each in subject.tables]
+    found: dict[tuple[str, ...], set[str]] = {}
+    for name, theirs in rows.items():
+        keys = subject.pipeline.features[name].keys
+        every = [*theirs.to_pylist(), *(wanted for wanted in given if set(keys) <= set(wanted))]
+        found.setdefault(keys, set()).update(keyed.key_of(keys, row) for row in every)
     return found
 
 
@@ -166,14 +196,20 @@ def forget(subject: Subject, tell: Tell) -> dict[str, Any]:
     for each in subject.tables:
         for stage in each.stages:
             _refuse_unsettled(subject, history, stage)
+    rows = _by_feature(subject)  # while there are any
+    keys = _named(subject, rows)
+    _looked_up(subject, keys, dry=False)
     for each in subject.tables:
         _erase(subject, each, before, tell)
     _asked(subject, dry=False)
     affected = _affected(subject)
     _run(subject, Order(tuple(s for s in affected if s not in {f"tables.{e.table}" for e in subject.tables})), tell)
     _refuse_unread(subject, affected)
-    _vacuum(subject, affected)
-    return _recorded(subject, before, affected)
+    removed = _vacuum(subject, affected)
+    _looked_up(subject, keys, dry=False)  # of an endpoint that fetched its features meanwhile
+    left = {named(*at): {**_left(subject, at, rows), "files_removed": count} for at, count in removed.items()}
+    beside = _asked(subject) | _looked_up(subject, keys)
+    return _recorded(subject, before, left, beside)
 
 
 def _refuse_unsettled(subject: Subject, history: History, stage: str) -> None:
@@ -233,26 +269,39 @@ def _paths(subject: Subject, affected: tuple[str, ...]) -> Iterator[tuple[str, s
                 yield stage, part
 
 
-def _vacuum(subject: Subject, affected: tuple[str, ...]) -> None:
+def _vacuum(subject: Subject, affected: tuple[str, ...]) -> dict[tuple[str, str], int]:
+    """(stage, part) -> Parquet files that are gone."""
     from pipelines import tables
     from pipelines.spark import session
 
+    removed = {}
     with session(subject.target, subject.pipeline.pipeline) as spark:
         for stage, part in _paths(subject, affected):
             with locks.held(subject.warehouse.lock(stage), "forget"):
+                there = len(_parquet(*_place(subject, stage, part)))
                 tables.vacuum(spark, subject.warehouse.path(stage, part), 0)
+                removed[stage, part] = there - len(_parquet(*_place(subject, stage, part)))
+    return removed
 
 
-def _recorded(subject: Subject, before: Mapping[str, Any], affected: tuple[str, ...]) -> dict[str, Any]:
-    """The proof: what any file that is left on disk still holds. Errors: DataError where that is not nothing."""
+def _place(subject: Subject, stage: str, part: str) -> tuple[pafs.FileSystem, str]:
+    table = subject.warehouse.delta(stage, part)
+    assert table
+    system, place = pafs.FileSystem.from_uri(table.table_uri)
+    return system, place
+
+
+def _recorded(
+    subject: Subject, before: Mapping[str, Any], left: Mapping[str, dict[str, Json]], beside: Mapping[str, int]
+) -> dict[str, Any]:
+    """The proof: what any file that is left on disk still holds. Errors: DataError where that is not nothing.
+
+    left: of tables. beside: rows in request logs and in what endpoints look up.
+    """
     rows = {line["table"]: line["rows"] for line in before["tables"]}
-    erased = {}
-    for stage, part in _paths(subject, affected):
-        name = named(stage, part)
-        erased[name] = {"erased": rows.get(name, 0), **_left(subject, stage, part)}
-    left = _asked(subject)
-    for name in (name for name in rows if name.startswith(REQUESTS)):
-        erased[name] = {"erased": rows[name], "rows_left": left.get(name, 0), "old_files": 0, "commits_that_name": 0}
+    erased = {name: {"erased": rows.get(name, 0), **said} for name, said in left.items()}
+    for name in (name for name in rows if name.startswith((REQUESTS, exported.WHERE))):
+        erased[name] = {"erased": rows[name], "rows_left": beside.get(name, 0), **dict.fromkeys(OF_A_TABLE, 0)}
     tokens = {column: token for each in subject.tables for column, token in subject.tokens(each.columns).items()}
     warehouse = subject.warehouse
     last = max((r for r in warehouse.records()), key=lambda r: r.started_at)
@@ -266,16 +315,21 @@ def _recorded(subject: Subject, before: Mapping[str, Any], affected: tuple[str, 
     return {"tokens": tokens, "tables": erased, "models": before["models"], "unsearched": before["unsearched"]}
 
 
-def _left(subject: Subject, stage: str, part: str) -> dict[str, Json]:
-    """Of one table: rows in any Parquet file of its folder, files of old versions, commits whose text names a token."""
-    table = subject.warehouse.delta(stage, part)
+def _left(subject: Subject, at: tuple[str, str], rows: Mapping[str, pa.Table]) -> dict[str, Json]:
+    """Of one table: rows in any Parquet file of its folder, files of old versions, commits whose text names a token.
+
+    rows: keys of the person's feature rows, by which features and scores are searched; files_read: how many were.
+    """
+    table = subject.warehouse.delta(*at)
     wanted = {c: text for each in subject.tables for c, text in subject.wanted(each.columns).items()}
     assert table
-    system, place = pafs.FileSystem.from_uri(table.table_uri)
+    system, place = _place(subject, *at)
     texts = [f for f in system.get_file_info(pafs.FileSelector(f"{place}/_delta_log")) if f.path.endswith(".json")]
     naming = sum(any(w[:32] in _text(system, f.path) for w in wanted.values()) for f in texts)
-    rows = sum(_in_file(system, path, wanted) for path in _parquet(system, place))
-    return {"rows_left": rows, "old_files": len(_old(table)), "commits_that_name": naming}
+    keys = [theirs for name, theirs in rows.items() if theirs.num_rows and _of(subject, at[0], name)]
+    found = [n for path in _parquet(system, place) if (n := _in_file(system, path, wanted, keys)) is not None]
+    said = {"rows_left": sum(found), "files_read": len(found), "old_files": len(_old(table))}
+    return {**said, "commits_that_name": naming}
 
 
 def _text(system: pafs.FileSystem, path: str) -> str:
@@ -288,10 +342,16 @@ def _parquet(system: pafs.FileSystem, place: str) -> list[str]:
     return [f.path for f in files if f.path.endswith(".parquet") and "/_delta_log/" not in f.path]
 
 
-def _in_file(system: pafs.FileSystem, path: str, wanted: Mapping[str, str]) -> int:
-    columns = [c for c in wanted if c in pq.read_schema(path, filesystem=system).names]
-    rows = pq.read_table(path, filesystem=system, columns=columns, partitioning=None) if columns else pa.table({})
-    return int(pc.sum(_is(rows, wanted)).as_py() or 0)
+def _in_file(system: pafs.FileSystem, path: str, wanted: Mapping[str, str], keys: Sequence[pa.Table]) -> int | None:
+    """The person's rows, by value or by key; None where it has the columns of neither."""
+    there = set(pq.read_schema(path, filesystem=system).names)
+    known = [each for each in keys if set(each.column_names) <= there]
+    columns = {*(c for c in wanted if c in there), *(c for each in known for c in each.column_names)}
+    if not columns:
+        return None
+    rows = pq.read_table(path, filesystem=system, columns=sorted(columns), partitioning=None)
+    by_key = [int(rows.join(each, each.column_names, join_type="left semi").num_rows) for each in known]
+    return max(int(pc.sum(_is(rows, wanted)).as_py() or 0), *by_key, 0)
 
 
 def _old(table: DeltaTable) -> dict[str, int]:

@@ -122,7 +122,7 @@ def _target(conf: Path, name: str) -> tuple[Target, Lines]:
 
 
 def _rooted(target: Target, root: Path) -> Target:
-    places = {k: _absolute(getattr(target, k), root) for k in ("warehouse", "landing", "artifacts")}
+    places = {k: _absolute(getattr(target, k), root) for k in ("warehouse", "landing", "artifacts", "exports")}
     scheme, _, rest = target.tracking.partition(":///")
     tracking = f"{scheme}:///{_absolute(rest, root)}" if scheme == "sqlite" else target.tracking
     if isinstance(target.lineage, LineageFile):

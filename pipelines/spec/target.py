@@ -40,6 +40,10 @@ class Target(Spec):
     landing: str = Field(default=".lakeloom/landing", description="root of all file and Delta sources")
     tracking: str = Field(default="sqlite:///.lakeloom/mlflow.db", description="MLflow tracking and registry URI")
     artifacts: str = Field(default=".lakeloom/artifacts", description="root of model artifacts")
+    exports: str = Field(
+        default=".lakeloom/exports",
+        description="folder in which `forget` looks for models exported with features by key",
+    )
     defer_to: str | None = Field(  # once loaded, the warehouse of that target
         default=None,
         description="a target whose published tables and features stand for those that this one has not made itself",

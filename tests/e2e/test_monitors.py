@@ -19,6 +19,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 from test_alerts import webhook
 
 from e2e.project import TARGET, Project, Said, apart, project
+from pipelines.keyed import FILE, Keyed
 from pipelines.outline import HANDED_ON
 from pipelines.told import Tally
 from pipelines.upkeep import LEAST_HOURS
@@ -292,6 +293,9 @@ def test_an_order_that_is_forgotten_leaves_features_and_scores_and_the_models_th
     made, key = story.project, ("--key", "id=2-5")  # of the training slice
     monkeypatch.setenv("LAKELOOM_PII_KEY", "0123456789abcdef0123456789abcdef")
     assert made.lakeloom("forget", "--key", "id=4-5", "--erase").error == ""
+    exported = made.root / ".lakeloom" / "exports" / "returns"
+    assert made.lakeloom("export", "@1", "--lookup", "--to", str(exported)).error == ""
+    assert b'["2-5"]' in (exported / FILE).read_bytes()
 
     said = made.lakeloom("forget", *key, "--erase", "--format", "json")
 
@@ -304,7 +308,13 @@ def test_an_order_that_is_forgotten_leaves_features_and_scores_and_the_models_th
     assert len(held["tables.orders"]) == len(held["features.placed"]) == 6 * ROWS - 298 - 2
     assert {name: (x["erased"], x["rows_left"], x["old_files"]) for name, x in done["tables"].items()} == {
         "tables.orders": (1, 0, 0), "features.placed": (1, 0, 0), "scores.daily": (0, 0, 0),
+        "features by key in returns/features.sqlite": (1, 0, 0),
     }  # fmt: skip
+    proof = {name: done["tables"][name] for name in held}
+    assert all(x["files_read"] > 0 for x in proof.values())  # scores by the keys of the rows that were there
+    assert proof["tables.orders"]["files_removed"] > 0 and proof["features.placed"]["files_removed"] > 0
+    assert b'["2-5"]' not in (exported / FILE).read_bytes()
+    assert Keyed.opened(exported / FILE).count == len(held["features.placed"])
     assert done["models"] == {"models.returns version 1": 1, "models.returns version 2": None}  # whose rows are gone
     again = made.lakeloom("run")
     assert (again.error, "nothing to do" in again.out) == ("", True)

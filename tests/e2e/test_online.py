@@ -10,6 +10,7 @@ from online import ADMIN, ROW, exported, serving
 from test_readme import ROOT, blocks, walk
 
 from e2e.project import project
+from pipelines.keyed import FILE, Keyed
 from pipelines.run.certifying import GATE
 
 pytestmark = pytest.mark.spark
@@ -77,6 +78,26 @@ def test_the_endpoint_answers_as_spark_did_at_training(flown, example):
     assert reply["answer"] == {"score": pytest.approx(expected["score"], abs=1e-6), "predicted": expected["predicted"]}
     assert looked == (200, {"version": 1, "changed": False})
     assert ended == 0
+
+
+def test_an_endpoint_that_looks_keys_up_has_one_file_of_them_however_often_it_fetches(flown, tmp_path):
+    command = ["-m", "pipelines.cli", "serve", str(flown.conf), "--lookup", "--poll-seconds", "0"]
+    with serving(command, TMPDIR=str(tmp_path)) as running:
+        looked = running.ask("POST", "/reload", Authorization=f"Bearer {ADMIN}")[0]
+        (file,) = tmp_path.rglob(FILE)
+        opened = Keyed.opened(file)
+        (text,) = opened.connection.execute("SELECT key FROM held LIMIT 1").fetchone()
+        status, reply = running.score({"keys": [dict(zip(opened.keys, json.loads(text), strict=True))]})
+
+    assert (looked, status) == (200, 200)
+    assert file.parent.name == "version-2" and 0 <= reply["answers"][0]["score"] <= 1
+
+
+def test_features_by_key_outside_the_place_of_exports_are_told_of(flown, tmp_path):
+    said = flown.lakeloom("export", "late_arrival", "--lookup", "--to", str(tmp_path / "late"))
+
+    assert said.error == ""
+    assert "the target's `exports`, so `lakeloom forget` will not find it" in " ".join(said.err.split())
 
 
 def test_the_serverless_function_answers_with_numpy_and_onnxruntime_alone(flown, example, tmp_path):

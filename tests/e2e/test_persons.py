@@ -58,6 +58,12 @@ def few(most: int) -> list[dict[str, object]]:
     return [{"expect_column_values_to_be_between": between, "on_fail": "quarantine"}]
 
 
+def parquet(made: Project) -> set[str]:
+    """Data files of all tables, by the disk alone."""
+    root = Path(made.warehouse.path("tables.people")).parent
+    return {str(p) for p in root.rglob("*.parquet") if "_delta_log" not in p.parts}
+
+
 def conf(made: Project) -> None:
     made.write(
         sources={"people_raw": PEOPLE, "visits_raw": VISITS, "asked_raw": ASKED},
@@ -91,6 +97,7 @@ class Story:
     found: dict[str, Any]
     killed: Said
     restored: list[str]
+    gone: set[str]
     forgotten: Said
     evidence: dict[str, Any]
     again: Said
@@ -143,14 +150,16 @@ def _end(made: Project) -> dict[str, Any]:
     run = made.records("tables.people")[0].run_id
     assert made.lakeloom("restore", "tables.people", "--to", run).error == ""
     restored = [r["email"] for r in made.published("tables.people")]
+    there = parquet(made)
     forgotten = made.lakeloom("forget", *ANN, "--erase", "--format", "json")
+    gone = there - parquet(made)
     evidence = json.loads(forgotten.out) if not forgotten.code else {}
     made.land("people/3.json", f"{person('ann', at=3)}\n{person('cay')}\n")
     made.land("visits/3.csv", "visitor,pages,at\nann@example.org,9000,2024-01-02 10:00:00\n")
     again = made.lakeloom("run", "--full-refresh", "tables.people", "--full-refresh", "tables.asked")
     too_late = made.lakeloom("restore", "tables.people", "--to", run)
-    return {"found": found, "killed": killed, "restored": restored, "forgotten": forgotten, "evidence": evidence,
-            "again": again, "too_late": too_late}  # fmt: skip
+    return {"found": found, "killed": killed, "restored": restored, "gone": gone, "forgotten": forgotten,
+            "evidence": evidence, "again": again, "too_late": too_late}  # fmt: skip
 
 
 def test_a_person_has_one_token_in_every_table_and_joins_hold(story):
@@ -212,6 +221,14 @@ def test_an_erasure_that_was_cut_off_is_obeyed_by_a_restore_and_ended_by_the_sam
     left = {(name, x["rows_left"], x["old_files"]) for name, x in story.evidence["tables"].items()}
     tables = {f"tables.{name}" for name in ("people", "visits", "visits_quarantine", "asked", "active")}
     assert left == {(name, 0, 0) for name in (*tables, "requests in asked")}
+
+
+def test_files_of_old_versions_are_really_removed_and_files_that_are_left_are_really_read(story):
+    said = {name: (x["files_removed"], x["files_read"]) for name, x in story.evidence["tables"].items()}
+
+    assert all(said[f"tables.{name}"][1] > 0 for name in ("people", "visits", "asked"))  # they have the column
+    assert 0 < len(story.gone) <= sum(removed for removed, _ in said.values())
+    assert {path.split("/tables/")[1].split("/")[0] for path in story.gone} >= {"people", "visits", "asked"}
 
 
 def test_what_the_endpoint_wrote_down_of_a_person_is_erased_and_no_file_of_it_is_read_again(story):
