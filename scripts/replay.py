@@ -4,7 +4,8 @@
 
 All three are trained on January to March, then each month lands, is scored by each, and is held against what happened.
 The table at the end has for each month ROC AUC by labels and, in brackets, as it was estimated without them; and what
-the monitor of the frozen model said of the month.
+the monitor of the frozen model said of the month. The three furthest features are the seasons'; how far those of storms
+are stands beside them, near or not.
 """
 
 import argparse
@@ -27,6 +28,7 @@ CONF = Path(__file__).resolve().parent.parent / "conf" / "flights.yml"
 ARMS = ("frozen", "monthly", "watched")
 FIRST = 3  # months that all are trained on
 MOST_NAMED = 3  # features in a cell
+STORMS = {"rain": "weather_precip", "visibility": "weather_visib", "wind": "weather_wind", "delays": "_delay_avg_"}
 CANDIDATE = {"kind": "xgboost", "rounds": 100, "depth": 6, "learning_rate": 0.1}
 
 
@@ -97,8 +99,12 @@ def _tell(stage: Stage, text: str) -> None:
 
 def table(found: list[dict[str, Any]]) -> Iterator[str]:
     """A Markdown table: a line for each month after those that all were trained on."""
-    yield "| month | " + " | ".join(f"{arm} (estimated), version" for arm in ARMS) + " | frozen: drifted | verdict |"
-    yield "| --- |" + " --- |" * (len(ARMS) + 2)
+    yield (
+        "| month | "
+        + " | ".join(f"{arm} (estimated), version" for arm in ARMS)
+        + " | frozen: drifted | storms: psi | verdict |"
+    )
+    yield "| --- |" + " --- |" * (len(ARMS) + 3)
     by = {m["monitor"]: {w["name"]: w for w in m["windows"] if w["labelled"] > w["rows"] / 2} for m in found}
     for name in [name for name in by["frozen"] if all(name in by[arm] for arm in ARMS)]:
         yield f"| {name} | " + " | ".join(_cell(by[arm][name]) for arm in ARMS) + f" | {_drift(by['frozen'][name])} |"
@@ -111,7 +117,16 @@ def _cell(window: dict[str, Any]) -> str:
 
 def _drift(window: dict[str, Any]) -> str:
     named = f": {', '.join(window['drifted'][:MOST_NAMED])}" if window["drifted"] else ""
-    return f"{drifted(window)}{named} | {window['verdict']}"
+    return f"{drifted(window)}{named} | {', '.join(_storms(window))} | {window['verdict']}"
+
+
+def _storms(window: dict[str, Any]) -> Iterator[str]:
+    """Of each kind the feature that is furthest from the reference, by psi; a star where it drifted."""
+    for name, part in STORMS.items():
+        mine = [f for f in window["features"] if part in f["feature"]]
+        furthest = max(mine, key=lambda f: f["psi"], default=None)
+        if furthest:
+            yield f"{name} {furthest['psi']:.2f}{'*' * furthest['drifted']}"
 
 
 def _parser() -> argparse.ArgumentParser:

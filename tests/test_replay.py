@@ -1,5 +1,6 @@
 """The replay's conf has no flaw, its table says what the monitors found, and two months of it are replayed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,14 @@ pytestmark = pytest.mark.spark
 
 def window(name: str, version: int, true: float | None) -> dict[str, object]:
     found = {"true": [true, 0, 1] if true else None, "estimated": 0.68}
-    said = {"features": ["x", "y"], "drifted": ["x"], "verdict": "wait"}
+    psis = {
+        "weather_temp": 0.9,
+        "weather_precip": 0.034,
+        "origin_arr_delay_avg_1h": 0.1,
+        "origin_arr_delay_avg_6h": 0.31,
+    }
+    features = [{"feature": name, "psi": psi, "drifted": psi > 0.2} for name, psi in psis.items()]
+    said = {"features": features, "drifted": [f["feature"] for f in features if f["drifted"]], "verdict": "wait"}
     return {"name": name, "model_version": version, "rows": 10, "labelled": 9, "performance": found, **said}
 
 
@@ -34,7 +42,8 @@ def test_a_month_has_a_line_once_every_arm_has_scored_it():
     found[0]["windows"].append(window("May 2013", 1, 0.6))  # type: ignore[attr-defined]
 
     assert list(replay.table(found))[2:] == [
-        "| April 2013 | 0.7000 (0.6800), v1 | 0.6900 (0.6800), v2 | 0.6800 (0.6800), v3 | 1 of 2: x | wait |"
+        "| April 2013 | 0.7000 (0.6800), v1 | 0.6900 (0.6800), v2 | 0.6800 (0.6800), v3 "
+        "| 2 of 4: weather_temp, origin_arr_delay_avg_6h | rain 0.03, delays 0.31* | wait |"
     ]
 
 
@@ -52,4 +61,7 @@ def test_every_arm_scores_each_month_and_the_one_that_is_trained_anew_has_a_newe
     assert [version for _, _, version in may["frozen"]] == [1]
     assert may["monthly"][-1][2] == 2
     assert {sum(rows for _, rows, _ in shown) for shown in may.values()} == {may["frozen"][0][1]}
-    assert [line.split("|")[1].strip() for line in replay.table(found)][-2:] == ["April 2013", "May 2013"]
+    lines = list(replay.table(found))
+    assert [line.split("|")[1].strip() for line in lines][-2:] == ["April 2013", "May 2013"]
+    storms = re.compile(r"rain \d\.\d\d\*?, visibility \d\.\d\d\*?, wind \d\.\d\d\*?, delays \d\.\d\d\*?")
+    assert [storms.fullmatch(line.split("|")[6].strip()) is not None for line in lines[-2:]] == [True, True]
