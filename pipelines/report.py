@@ -44,7 +44,7 @@ from pipelines.told import Quality
 
 FATES = ("applied", "superseded", "deleted", "quarantined", "dropped")  # of a row that came in; they add up to rows_in
 KINDS = ("sources", "tables", "features", "models", "scores", "monitors")
-WORDS = {"ok": "published", "refused": "refused", "failed": "failed", "none": "not run"}
+WORDS = {"ok": "published", "refused": "refused", "failed": "failed", "none": "not run", "raised": "wants a look"}
 MOST_REFRESHES = 60  # of a trend, the newest
 
 
@@ -302,7 +302,9 @@ def _node(pipeline: Pipeline, node: str, at: tuple[int, int], pasts: Mapping[str
     if not past.good:
         return Node(kind, name, *at, WORDS[past.state], past.state)
     if kind == "monitors":
-        return Node(kind, name, *at, past.good.detail.get("decision", {}).get("verdict", ""), past.state)
+        verdict = past.good.detail["decision"]["verdict"]
+        state = "raised" if past.state == "ok" and verdict != "wait" else past.state
+        return Node(kind, name, *at, verdict, state)
     if kind == "models":
         return Node(kind, name, *at, f"v{past.good.model_version} champion", past.state)
     held = past.good.detail.get("rows", past.total("applied"))  # of the whole table, where the record says it

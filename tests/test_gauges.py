@@ -90,5 +90,20 @@ def test_a_monitor_has_its_verdict_its_drift_in_limits_and_the_newest_performanc
     }
 
 
+def test_a_window_that_is_unchecked_has_no_figure_and_no_good_verdict():
+    how = {"metric": "roc_auc", "true": None, "estimated": None}
+    window = {"window": AT.isoformat(), "model_version": 1, "features": [], "performance": how}
+    decision = {"verdict": "unchecked", "reasons": ["March: nothing is checked"], "asks": False}
+
+    found = samples([record("monitors.w", detail={"windows": [window], "decision": decision})])
+
+    assert {k: v for k, v in found.items() if "monitor_" in k} == {
+        "lakeloom_monitor_verdict{'monitor': 'w', 'verdict': 'wait'}": 0.0,
+        "lakeloom_monitor_verdict{'monitor': 'w', 'verdict': 'investigate'}": 0.0,
+        "lakeloom_monitor_verdict{'monitor': 'w', 'verdict': 'unchecked'}": 1.0,
+        "lakeloom_monitor_verdict{'monitor': 'w', 'verdict': 'retrain'}": 0.0,
+    }
+
+
 def test_what_never_ran_has_no_gauge():
     assert prometheus(PIPELINE, [], (), None) == ""

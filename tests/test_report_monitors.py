@@ -124,6 +124,32 @@ def test_a_monitor_that_never_ran_is_shown_as_such(pipeline: Pipeline) -> None:
     assert "No window was counted yet." in page.text
 
 
+def unchecked() -> dict[str, Any]:
+    """Of a week's rows there were 9."""
+    none = {"metric": "roc_auc", "before": 0.704, "true": None, "estimated": None, "calibration_error": None}
+    said = {"rows": 9, "labelled": 9, "features": [], "drifted": [], "performance": none}
+    return {**window(5), **said, "verdict": "unchecked", "reasons": ["nothing is checked: 9 rows, 100 are needed"]}
+
+
+def test_a_window_that_is_unchecked_is_never_shown_as_good(pipeline: Pipeline) -> None:
+    page = Page(report(pipeline, [record(0, [window(4), unchecked()], "unchecked")]))
+
+    assert "watch ? unchecked" in page.text
+    assert "May 2013 v1 9 100.0 % — — — — ? unchecked nothing is checked: 9 rows, 100 are needed" in page.text
+    (node,) = [g for g in page.of("g", "node") if "monitors" in g["aria-label"]]
+    assert (node["aria-label"], node["class"]) == ("monitors watch: unchecked, wants a look", "node raised")
+
+
+@pytest.mark.parametrize(("verdict", "state"), [("wait", "ok"), ("investigate", "raised"), ("retrain", "raised")])
+def test_a_monitor_has_a_tick_in_the_graph_where_nothing_is_to_be_done(
+    pipeline: Pipeline, verdict: str, state: str
+) -> None:
+    page = Page(report(pipeline, [record(0, [window(4)], verdict)]))
+
+    (node,) = [g for g in page.of("g", "node") if "monitors" in g["aria-label"]]
+    assert node["class"] == f"node {state}"
+
+
 def test_words_of_a_monitor_are_escaped(pipeline: Pipeline) -> None:
     bad = "<script>alert(1)</script>"
     said = {**window(3), "name": bad, "reasons": [bad], "features": [feature(bad, 0.5)]}

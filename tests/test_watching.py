@@ -304,6 +304,31 @@ def test_without_a_reference_nothing_is_called_well():
     )
 
 
+@pytest.mark.parametrize("counts", [WELL, {"x": rows(9), "": score(5, 4)}])
+def test_without_a_reference_there_is_no_calm_before_a_window_is_over(counts):
+    found = judged(totals(counts, reference=False))["decision"]
+
+    said = "no reference: no run that is recorded here trained version 1, or its training slice cannot be read"
+    assert (found["verdict"], found["reasons"][0]) == ("investigate", said)
+    assert found["reasons"][1] == "nothing is decided: no window after the model's training is over"
+
+
+def test_of_a_window_that_is_unchecked_no_figure_is_told_which_could_look_good():
+    few = {"x": rows(40, slot=4), "": score(20, 20, auc=1.0)}
+    made, hang = totals(WELL, few, few), {"ndcg": 0.99, "features": []}
+    subject = Subject("monitors.w", Monitor(scores="s", attribution={}), "m", "features.f")
+
+    said = watched(HISTORY, subject, made, set(made.windows), dict.fromkeys(made.windows, hang))
+
+    well, unchecked, _ = said["windows"]
+    told = ("verdict", "features", "drifted", "attribution")
+    assert [unchecked[k] for k in told] == ["unchecked", [], [], None]
+    assert (unchecked["performance"]["true"], unchecked["performance"]["estimated"]) == (None, None)
+    assert well["performance"]["true"] and well["attribution"] == hang
+    assert said["decision"]["verdict"] == "unchecked"
+    assert said["decision"]["reasons"] == ["February 2024: nothing is checked: 40 rows, 100 are needed"]
+
+
 def test_without_a_record_of_the_training_there_is_nothing_to_hold_it_against():
     (found,) = judged(totals(WELL), History((), ()))["windows"]
 

@@ -20,8 +20,12 @@ def newest_windows(records: Sequence[Record]) -> list[dict[str, Json]]:
 
 
 def drifted(window: Window) -> str:
-    """'7 of 24': features that the conf ignores are shown and do not count."""
-    return f"{len(window['drifted'])} of {sum(not f.get('ignored') for f in window['features'])}"
+    """'7 of 24': features that the conf ignores are shown and do not count; '-' where none was compared."""
+    return (
+        "-"
+        if not window["features"]
+        else f"{len(window['drifted'])} of {sum(not f.get('ignored') for f in window['features'])}"
+    )
 
 
 @dataclass(frozen=True)

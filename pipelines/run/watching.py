@@ -58,9 +58,18 @@ def watched(
     watch = _Watch(monitor, ANSWERS[subject.task], totals, made, {**hung, **(hang or {})})
     found = dict(_judged(watch, held, {*touched, *missing}))
     said = deciding.decide(_closed(subject, {**held, **found}), monitor.retrain, learned(history, model), subject.usd)
+    said = _unless_without_reference(said, totals)
     asks = monitor.retrain is not None
     decision = {"verdict": said.verdict, "reasons": list(said.reasons), "window": said.window, "asks": asks}
     return {"model": model, "windows": [found[key] for key in sorted(found)], "decision": decision}
+
+
+def _unless_without_reference(said: Said, totals: Totals) -> Said:
+    """No calm is said of a version that nothing can be held against, though none of its windows is over yet."""
+    version = max((v for _, v in totals.windows), default=None)
+    if version is None or version in totals.references or said.verdict in ("investigate", "retrain"):
+        return said
+    return Said("investigate", (f"no reference: {UNRECORDED.format(version)}", *said.reasons), said.window)
 
 
 def _judged(
@@ -195,7 +204,7 @@ class _Watch:
             "performance": performance,
             "slice": worst,
             "errors": errors.as_json() if errors else None,
-            "attribution": self.hang.get(key),
+            "attribution": None if self._few(key) else self.hang.get(key),
             "verdict": said.verdict,
             "reasons": list(said.reasons),
         }
@@ -214,13 +223,17 @@ class _Watch:
 
     def _compared(self, key: Key) -> tuple[Compared, ...]:
         reference, counts = self.totals.references.get(key[1], Reference()), self._counts(key)
-        if self.answers.rows(self._scores(key)) < self.monitor.rows:
+        if self._few(key):
             return ()
         held: Mapping[Since, Mapping[str, Any]] = {
             "training": reference.counts,
             "previous": self._counts(self._before(key)),
         }
         return compare(self.monitor.drift, reference.bins, {r: held[r] for r in self.monitor.references}, counts)
+
+    def _few(self, key: Key) -> bool:
+        """Too few rows to be checked: no figure of such a window is told, for it could look good."""
+        return self.answers.rows(self._scores(key)) < self.monitor.rows
 
     def performance(self, key: Key) -> dict[str, Any]:
         """The metric by what happened, by estimate, and what both are held against; None for what is not known.
@@ -229,14 +242,15 @@ class _Watch:
         """
         metric, made, scores = self.monitor.performance.metric, self.made.get(key[1]), self._scores(key)
         assert metric
+        before, previous = self._held_against(key, metric)
+        found = {"metric": metric, "before": before, "previous": previous}
+        if self._few(key):
+            return {**found, **dict.fromkeys(("true", "estimated", "off", "calibration_error"))}
         estimated, error = self.answers.estimated(scores, metric, made)
         true = self.answers.true(scores, metric, made)
-        before, previous = self._held_against(key, metric)
         told = deciding.suffice(self.monitor, self.answers.labelled(scores), self.answers.rows(scores))
         return {
-            "metric": metric,
-            "before": before,
-            "previous": previous,
+            **found,
             "true": true,
             "estimated": estimated,
             "off": round(estimated - true[0], 6) if told and true and estimated is not None else None,
@@ -244,7 +258,7 @@ class _Watch:
         }
 
     def _weakest(self, key: Key) -> dict[str, Any] | None:
-        if self.answers.rows(self._scores(key)) < self.monitor.rows:
+        if self._few(key):
             return None
         return weakest(self.monitor, self.answers, by_slice(self._counts(key)), self.made.get(key[1]))
 

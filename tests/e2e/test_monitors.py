@@ -267,6 +267,7 @@ def test_a_window_is_shown_with_its_figures_and_its_verdict(story):
         ["March", "2024", "v1"], ["April", "2024", "v1"], ["May", "2024", "v1"], ["June", "2024", "v1"],
     ]  # fmt: skip
     assert "nothing is checked" not in text[3]
+    assert text[5].split()[3:] == ["2", "2", "not", "known", "-", "-", "-", "unchecked"]  # a metric of two rows looks good
     none = story.project.lakeloom("monitor", "wathc")
     assert (none.code, none.error) == (2, "no monitor 'wathc'; there is watch")
 
@@ -318,6 +319,13 @@ def test_an_order_that_is_forgotten_leaves_features_and_scores_and_the_models_th
     assert done["models"] == {"models.returns version 1": 1, "models.returns version 2": None}  # whose rows are gone
     again = made.lakeloom("run")
     assert (again.error, "nothing to do" in again.out) == ("", True)
+    learned = {t.model_version for t in made.warehouse.tallies("monitors.watch") if t.window is None}
+    anew = made.lakeloom("run", "--full-refresh", "monitors.watch")
+    shown = json.loads(made.lakeloom("monitor", "--format", "json").out)
+    gone = "no reference: no run that is recorded here trained version 1, or its training slice cannot be read"
+    assert (learned, anew.code, shown[0]["decision"]["verdict"]) == ({1}, 0, "investigate")
+    assert shown[0]["decision"]["reasons"][0] == gone
+    assert gone in window(shown, 4)["reasons"] and window(shown, 4)["verdict"] == "investigate"
     refused = made.lakeloom("reproduce", "returns@1")
     assert (refused.code, refused.error) == (
         3,

@@ -4,11 +4,12 @@ From May on x says the opposite of what it said before. In April one row of nine
 """
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from e2e.project import project
+from e2e.project import TARGET, project
 from e2e.test_monitors import CONF, PERIOD, land, month, window
 
 pytestmark = pytest.mark.spark
@@ -17,7 +18,7 @@ NAMED = {"expect_column_values_to_match_regex": {"column": "id", "regex": "^[0-9
 ASKED = {
     **CONF,
     "tables": {"orders": {**CONF["tables"]["orders"], "expect": [NAMED]}},
-    "monitors": {"watch": {"scores": "daily", "rows": 50, "retrain": {"cooldown": "7 days"}}},
+    "monitors": {"watch": {"scores": "daily", "rows": 50, "retrain": {"cooldown": "7 days", "budget_usd": "0.000001"}}},
 }
 MANY = 4_000  # rows of the month of the turn, so that what is new weighs more than what was
 
@@ -25,6 +26,7 @@ MANY = 4_000  # rows of the month of the turn, so that what is new weighs more t
 def test_a_model_that_was_retrained_as_its_monitor_asked_wins_and_answers_what_comes(spark, tmp_path):
     made, said = project(tmp_path, "shop"), list[tuple[int, str]]()
     made.write(**ASKED)
+    made.target.write_text(TARGET.replace("}", ", prices: {usd_core_hour: 1}}"))
 
     def run(*months: tuple[int, bool, int]) -> Any:
         for number, flipped, rows in months:
@@ -38,6 +40,9 @@ def test_a_model_that_was_retrained_as_its_monitor_asked_wins_and_answers_what_c
     land(made, "unnamed", [{**row, "id": "?"} for row in month(4)[:40]])
     run((4, False, 300))
     run((5, True, MANY), (6, True, 200))
+    dear = json.loads(made.lakeloom("plan", "--format", "json").out)
+    made.change(lambda conf: conf["monitors"]["watch"]["retrain"].update(budget_usd="10"))
+    run()
     asked = run()
     run((7, True, 300), (8, True, 2))
     quiet = json.loads(made.lakeloom("plan", "--format", "json").out)
@@ -46,14 +51,18 @@ def test_a_model_that_was_retrained_as_its_monitor_asked_wins_and_answers_what_c
     by_month = {PERIOD.format(n): {r["model_version"] for r in made.rows("scores.daily") if r["at"].month == n}
                 for n in (5, 7)}  # fmt: skip
     shown = json.loads(made.lakeloom("monitor", "--format", "json").out)
-    assert said == [(0, "")] * 5
+    assert said == [(0, "")] * 6
     assert asked["models.returns"].startswith("watch asks to retrain: May 2024: roc_auc 0.")
     assert trained == [(1, "ok"), (2, "ok")] and made.models()[1]["champion"] == 2
     assert by_month == {PERIOD.format(5): {1}, PERIOD.format(7): {2}}
-    calm, unnamed, turned, _ = (r.detail["decision"] for r in made.records("monitors.watch"))
+    calm, unnamed, refused, turned, _ = (r.detail["decision"] for r in made.records("monitors.watch"))
     told = "of tables.orders 11.8% of the rows break 'id: match regex (regex ^[0-9])', 0.0% before"
     assert (calm["verdict"], unnamed["verdict"], unnamed["reasons"][0]) == ("wait", "investigate", told)
     assert (turned["verdict"], turned["broken"]) == ("retrain", [])
+    usd = r"May 2024: a training would cost about 0\.\d{4} USD, budget_usd is 0\.000001"
+    assert refused["verdict"] == "investigate" and re.fullmatch(usd, refused["reasons"][0])
+    assert refused["reasons"][1] == turned["reasons"][0].removeprefix("May 2024: ")
+    assert not [p for p in dear if p["stage"] == "models.returns" and p["run"]]
     may, july = window(shown, 5), window(shown, 7)
     assert may["verdict"] == "retrain" and may["performance"]["true"][0] < 0.4
     assert july["verdict"] != "retrain" and july["performance"]["true"][0] > 0.7
