@@ -2,13 +2,18 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import replay
 from e2e.project import Project, land_flights
+from playwright.sync_api import sync_playwright
+from test_report import CHROMIUM
 
 from pipelines.check import check
-from pipelines.spec import load_lines
+from pipelines.report import report
+from pipelines.spec import load, load_lines
+from pipelines.state import Warehouse
 
 pytestmark = pytest.mark.spark
 
@@ -47,14 +52,22 @@ def test_a_month_has_a_line_once_every_arm_has_scored_it():
     ]
 
 
-def test_every_arm_scores_each_month_and_the_one_that_is_trained_anew_has_a_newer_version(spark, tmp_path: Path):
-    made = Project(tmp_path, "flights")
+@pytest.fixture(scope="module")
+def replayed(spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """Where five months were replayed, three days of each, and what the monitors found."""
+    root = tmp_path_factory.mktemp("replayed")
+    made = Project(root, "flights")
 
     def arrive(landing: Path, month: int) -> None:
         assert landing == made.landing
         land_flights(made, months=range(1, month + 1), days=(1, 2, 3))
 
-    found = replay.replay(tmp_path / ".lakeloom", 5, {"kind": "logistic_regression", "iterations": 5}, arrive)
+    to = root / ".lakeloom"
+    return to, replay.replay(to, 5, {"kind": "logistic_regression", "iterations": 5}, arrive)
+
+
+def test_every_arm_scores_each_month_and_the_one_that_is_trained_anew_has_a_newer_version(replayed):
+    _, found = replayed
 
     windows = {m["monitor"]: [(w["name"], w["rows"], w["model_version"]) for w in m["windows"]] for m in found}
     may = {arm: [w for w in shown if w[0] == "May 2013"] for arm, shown in windows.items()}
@@ -65,3 +78,26 @@ def test_every_arm_scores_each_month_and_the_one_that_is_trained_anew_has_a_newe
     assert [line.split("|")[1].strip() for line in lines][-2:] == ["April 2013", "May 2013"]
     storms = re.compile(r"rain \d\.\d\d\*?, visibility \d\.\d\d\*?, wind \d\.\d\d\*?, delays \d\.\d\d\*?")
     assert [storms.fullmatch(line.split("|")[6].strip()) is not None for line in lines[-2:]] == [True, True]
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_browser_shows_the_replay_s_page_whole_with_a_line_for_each_window(replayed, tmp_path: Path, width: int):
+    to, found = replayed
+    warehouse, file = Warehouse(str(to / "warehouse"), "flights"), tmp_path / "report.html"
+    file.write_text(report(load(to / "flights.yml"), warehouse.records(), warehouse.quality()))
+    said: list[str] = []
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.on("console", lambda message: said.append(message.text))
+        page.goto(file.as_uri())
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        rows = page.locator("#monitors table.windows tbody tr").count()
+        drawn = page.locator("#monitors figure svg").count()
+        browser.close()
+
+    assert (said, overflow) == ([], 0)
+    assert (rows, drawn) == (sum(len(m["windows"]) for m in found), len(replay.ARMS))
