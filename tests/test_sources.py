@@ -163,6 +163,20 @@ def test_a_batch_of_a_delta_table_is_so_many_versions_as_hold_its_records(tmp_pa
     assert delta.news(replace(of, taken=tuple(taken[:1]))) == f"versions 1 to 5 of raw{part}"
 
 
+def test_a_type_that_does_not_hold_what_a_delta_table_has_is_refused_before_anything_is_read(tmp_path):
+    columns = {"id": pa.array([2**40], pa.int64()), "at": pa.array([1], pa.timestamp("us", "UTC")), "n": [1.5]}
+    write_deltalake(f"{tmp_path}/t", pa.table(columns))
+
+    def taken(schema: str):
+        pipeline = load(conf(tmp_path, f"{{kind: delta, path: t, schema: '{schema}'}}"))
+        given = pipeline.tables["t"], "raw", pipeline.sources["raw"], Target(landing=str(tmp_path))
+        return delta.take(Asked("tables.t", *given))
+
+    assert taken("id BIGINT, at TIMESTAMP, n DOUBLE")["upto"] == 0
+    sentence = f"sources.raw: {tmp_path}/t has id as BIGINT, which is not read as INT; declare it so"
+    assert said(lambda: taken("n DOUBLE, id INT")) == f"{sentence}, and cast it in the select"
+
+
 @pytest.mark.parametrize(
     "shop",
     [

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from pipelines import footer
 from pipelines.columns import ddl, near
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.intake.base import Asked, Counted, Reading, counted, losses, shape
@@ -134,10 +136,16 @@ def _table(asked: Asked) -> DeltaTable:
 
 
 def _refuse_columns(asked: Asked, table: DeltaTable) -> None:
-    held = [f.name for f in table.schema().fields]
-    for column in ddl(_source(asked).ddl):
+    held = {field.name: field.type for field in pa.schema(table.schema().to_arrow())}
+    for column, wanted in ddl(_source(asked).ddl).items():
         if column not in held:
-            raise SpecError(f"sources.{asked.name}: {_path(asked)} has no column '{column}'{near(column, held)}")
+            raise SpecError(f"sources.{asked.name}: {_path(asked)} has no column '{column}'{near(column, list(held))}")
+        if not _feeds(asked) and not footer.reads(held[column], wanted):  # files are read as they are declared
+            kind = footer.in_words(held[column])
+            raise SpecError(
+                f"sources.{asked.name}: {_path(asked)} has {column} as {kind}, which is not read as {wanted}; "
+                "declare it so, and cast it in the select"
+            )
     settings = table.metadata().configuration
     if _feeds(asked) and settings.get("delta.enableChangeDataFeed") != "true":
         raise SpecError(
