@@ -267,7 +267,7 @@ def test_a_window_is_shown_with_its_figures_and_its_verdict(story):
         ["March", "2024", "v1"], ["April", "2024", "v1"], ["May", "2024", "v1"], ["June", "2024", "v1"],
     ]  # fmt: skip
     assert "nothing is checked" not in text[3]
-    assert text[5].split()[3:] == ["2", "2", "not", "known", "-", "-", "-", "unchecked"]  # a metric of two rows looks good
+    assert " ".join(text[5].split()[3:]) == "2 2 not known - - - unchecked"  # a metric of two rows looks good
     none = story.project.lakeloom("monitor", "wathc")
     assert (none.code, none.error) == (2, "no monitor 'wathc'; there is watch")
 
