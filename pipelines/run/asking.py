@@ -7,6 +7,7 @@ the block ends.
 import http.client
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -27,15 +28,16 @@ def listening(served: Served) -> Iterator[Post]:
     server = server_of(Endpoint(served, _other, Settings(port=0, tokens=dict.fromkeys(TOKENS, token))))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
+    until = time.monotonic() + LIMIT_S
     try:
         while not server.started:
-            if not thread.is_alive():
+            if not thread.is_alive() or time.monotonic() > until:
                 raise PlatformError(f"{HOST} cannot be listened on")
             thread.join(0.01)
         yield partial(_posted, port(server), token)
     finally:
         server.should_exit = True
-        thread.join()
+        thread.join(LIMIT_S)  # a training does not wait for ever
 
 
 async def _other() -> Path:
