@@ -92,7 +92,7 @@ def ways(spark: SparkSession, scratch: Path) -> tuple[Way, Way, Way]:
 
 
 def _ours(spark: SparkSession, source: Path, graph: bytes, task: evaluate.Binary, to: Path) -> None:
-    scorer = Scorer(by_graph(graph, task), task, 1, ("id",), "at")
+    scorer = Scorer(by_graph(graph), task, 1, ("id",), "at")
     rows = spark.read.parquet(str(source)).withColumn("at", F.lit(NOW))
     scorer.score(rows, NOW).write.parquet(str(to))
 
