@@ -428,7 +428,7 @@ def test_classes_are_watched_by_those_that_came(spark, tmp_path, monkeypatch):
     made.lakeloom("report")
     assert "Accuracy over windows" in (made.root / ".lakeloom" / "shop.html").read_text()
 
-    soon, july = datetime.now() + timedelta(hours=1), month(7)
+    soon, july = datetime.now() + timedelta(hours=1), month(7, flipped=True)
     lost = [None if i % 10 == 0 else row["x"] for i, row in enumerate(july)]
     land(made, "july", [{**row, "x": x, "known": soon} for row, x in zip(july, lost, strict=True)])
     assert made.lakeloom("run").error == ""
@@ -441,6 +441,9 @@ def test_classes_are_watched_by_those_that_came(spark, tmp_path, monkeypatch):
     counted = [t for t in made.warehouse.tallies("monitors.watch") if t.batch == last.batch]
     assert (early["labelled"], early["verdict"]) == (0, "investigate")  # in May the estimates proved wrong
     assert "estimates were off by" in early["reasons"][0]
-    assert [(w["name"], w["labelled"], w["verdict"]) for w in last.detail["windows"]] == [("July 2024", ROWS, "wait")]
+    assert [(w["name"], w["labelled"], w["verdict"]) for w in last.detail["windows"]] == [
+        ("July 2024", ROWS, "retrain")
+    ]
+    assert last.detail["windows"][0]["reasons"][0].startswith("accuracy 0.")
     assert {t.window.month for t in counted if t.window} == {7}
     assert "x" in last.detail["windows"][0]["drifted"]  # and is looked for in slices, of which shop is no feature
