@@ -37,8 +37,8 @@ class Slices:
         """Each row once for the whole and once for each slice that it is in, which PART says."""
         if not self.known:
             return rows
-        parts = F.array_compact(F.array(F.lit(0), *map(self._number, self.columns)))
-        return rows.withColumn(PART, F.explode(parts))
+        parts = F.array(F.lit(0), *map(self._number, self.columns))
+        return rows.withColumn(PART, F.explode(parts)).where(F.col(PART).isNotNull())  # array_compact is interpreted
 
     def _number(self, column: str) -> Column:
         mine = {i: value for i, (c, value) in enumerate(self.known, 1) if c == column}
