@@ -118,6 +118,19 @@ def test_a_number_is_shown_in_its_own_metrics_and_the_large_shortened():
     ]
 
 
+def test_a_nets_training_is_told_with_what_ailed_it_and_that_its_steps_were_cut():
+    epoch = {"loss": 0.4, "held_loss": None, "pieces": [1, 4]}
+    ill = {"rule": "dead_units", "why": "40 of 64 hidden units answer 0"}
+    told = {"epochs": [epoch], "ranks": 2, "stopped": "", "ailments": [ill]}
+    detail = {**MODEL.record.detail, "training": told}
+
+    text = summary(PIPELINE, TARGET, "conf/delays.yml", [outcome("models", "late_arrival", detail=detail)])
+
+    assert "trained 1 epochs by 2 processes: loss 0.4000" in text
+    assert "a step did not fit into memory, and was cut into 4 pieces" in text
+    assert "dead_units: 40 of 64 hidden units answer 0" in text
+
+
 def test_a_move_by_hand_says_whose_it_was():
     moved = {"who": "ana", "reason": "complaints", "back": True}
     record = replace(MODEL.record, model_version=3, detail={**MODEL.record.detail, "moved": moved})

@@ -36,6 +36,8 @@ class Net(nn.Module):  # type: ignore[misc]  # where torch is not installed it h
             self.factors = nn.ModuleList(nn.Embedding(values, design.factors) for _, values in design.categories)
             self.pairs = nn.Linear(design.factors, design.outputs, bias=False)
         self.apply(_begin)
+        if design.factors:  # as small as those of categories: great ones drown what pairs of these have to learn
+            nn.init.normal_(self.slopes.weight, std=UNWEIGHTED)
 
     def forward(self, vector: Tensor) -> Tensor:
         """The outputs of the last layer."""
