@@ -6,7 +6,7 @@ The label and the feature table are checked where all names are (check.py).
 from collections.abc import Collection, Iterator
 
 from pipelines.columns import near
-from pipelines.spec import METRICS, TASKS, Gate, ImageNet, Isotonic, Lda, Model, learners
+from pipelines.spec import METRICS, TASKS, Gate, ImageNet, Isotonic, Lda, Model, TabularNet, learners
 
 Found = Iterator[tuple[tuple[str | int, ...], str]]  # (keys within the model, sentence)
 
@@ -92,6 +92,10 @@ def _named(model: Model) -> Found:
     """What has to be a feature."""
     asked = ((i, c) for i, c in enumerate(model.candidates) if isinstance(c, ImageNet | Isotonic | Lda))
     yield from ((("candidates", i, "feature"), c.feature) for i, c in asked)
+    nets = ((i, c) for i, c in enumerate(model.candidates) if isinstance(c, TabularNet))
+    for i, net in nets:
+        told = ((j, k, column) for j, sequence in enumerate(net.sequences) for k, column in enumerate(sequence))
+        yield from ((("candidates", i, "sequences", j, k), column) for j, k, column in told)
     yield from ((("prepare", column), column) for column in model.prepare)
 
 

@@ -45,12 +45,13 @@ PREPARE = {
     "sent": how.Time(kind="time", parts=("hour", "weekday", "day", "month")),
     "note": how.Text(kind="text", buckets=32),
 }
+SEQUENCES = (("wind", "heat", "price", "seats"), ("price", "wind", "seats", "heat"))
 BRIEF = {
     "logistic_regression": {"iterations": 20}, "linear_svc": {"iterations": 8}, "random_forest": {"trees": 5},
     "gbt": {"rounds": 5, "depth": 3}, "xgboost": {"rounds": 20, "depth": 4}, "mlp": {"hidden": (4, 3), "iterations": 8},
     "factorization_machines": {"factors": 2, "iterations": 10}, "isotonic": {"feature": "wind"},
     "generalized_linear_regression": {"family": "poisson", "regularization": 1e-2},
-    "tabular_net": {"hidden": (16, 8), "wide": True, "factors": 3},
+    "tabular_net": {"hidden": (16, 8), "wide": True, "factors": 3, "sequences": SEQUENCES},
     "kmeans": {"k": 3}, "gaussian_mixture": {"k": 2, "starts": 1, "iterations": 5},
 }  # fmt: skip
 ROUGH = {"xgboost": 1e-6, "naive_bayes": 1e-6}  # single precision; variances of almost nothing

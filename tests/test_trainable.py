@@ -244,6 +244,11 @@ def test_a_forecast_is_held_against_the_past_and_explained(tmp_path):
             "models.late_arrival.candidates.0.feature: departures has no feature 'distanse'; did you mean 'distance'?",
         ),
         (
+            [*NUMBER, ("linear_regression}", "tabular_net, sequences: [[distance, distanse, weather_temp]]}")],
+            "models.late_arrival.candidates.0.sequences.0.1: departures has no feature 'distanse'; "
+            "did you mean 'distance'?",
+        ),
+        (
             [*NUMBER, ("    gates:", "    split: {by: stratified}\n    gates:")],
             "models.late_arrival.split.by: a task regression has no classes to stratify by; take time, random or group",
         ),

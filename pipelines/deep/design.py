@@ -28,6 +28,7 @@ INPUT, OUTPUT = "vector", "outputs"  # of the graph that is a team's own net
 class Design:
     """numbers: their places of the vector; categories: (place, values) of each; outputs: of the last layer.
 
+    sequences: numbers by their places, the oldest first; filters: then one number, of those that read them.
     factors: length of the vectors whose products are pairs of features; 0: no pairs.
     picture: channels, height, width; filters: of each step, which halves the sides; feature: the column of pictures.
 
@@ -49,6 +50,7 @@ class Design:
     filters: tuple[int, ...] = ()
     feature: str = ""
     factors: int = 0
+    sequences: tuple[tuple[int, ...], ...] = ()
 
     @property
     def width(self) -> int:
@@ -73,7 +75,14 @@ class Design:
         if self.picture:
             _, height, width = (side >> len(self.filters) for side in self.picture)
             return self.filters[-1] * height * width
-        return len(self.numbers) + sum(width for _, width in self.embeddings)
+        read = 2 * sum(self.filters) if self.sequences else 0  # the most that each found, and what it found last
+        return len(self.numbers) + sum(width for _, width in self.embeddings) + read
+
+    @property
+    def glances(self) -> tuple[tuple[int, ...], ...]:
+        """The places of each three neighbouring steps, of all sequences."""
+        steps = list(zip(*self.sequences, strict=True))
+        return tuple(sum(steps[i : i + SIDE], ()) for i in range(len(steps) - SIDE + 1))
 
     @property
     def kernels(self) -> tuple[tuple[int, int], ...]:
@@ -97,6 +106,9 @@ class Design:
         if self.wide:
             shapes["line.weight"] = (self.outputs, len(self.numbers))
             shapes |= {f"steps.{i}.weight": (values, self.outputs) for i, (_, values) in enumerate(self.categories)}
+        if self.sequences:
+            (filters,), seen = self.filters, len(self.glances[0])
+            shapes |= {"glance.weight": (filters, seen), "glance.bias": (filters,)}
         if self.factors:
             shapes |= {"slopes.weight": (self.factors, len(self.numbers)), "pairs.weight": (self.outputs, self.factors)}
             shapes |= {f"factors.{i}.weight": (values, self.factors) for i, (_, values) in enumerate(self.categories)}
@@ -112,6 +124,7 @@ class Design:
         lists = {name: tuple(told.get(name, ())) for name in ("numbers", "hidden", "filters")}
         categories = tuple((place, values) for place, values in told["categories"])
         picture = tuple(told["picture"]) if told.get("picture") else None
+        lists["sequences"] = tuple(tuple(places) for places in told.get("sequences", ()))
         return cls(**{**told, **lists, "categories": categories, "picture": picture})
 
 
@@ -127,13 +140,22 @@ def outputs(design: Design, weights: Mapping[str, Matrix], vector: Matrix) -> Ma
     numbers = vector[:, list(design.numbers)].astype(np.float64)
     kinds = [np.clip(vector[:, at].astype(np.int64), 0, values - 1) for at, values in design.categories]
     embedded = [weights[f"embeddings.{i}.weight"].astype(np.float64)[kind] for i, kind in enumerate(kinds)]
-    found = _layered(design, weights, np.concatenate([numbers, *embedded], axis=1))
+    read = [_read(design, weights, vector)] if design.sequences else []
+    found = _layered(design, weights, np.concatenate([numbers, *embedded, *read], axis=1))
     if design.wide:
         found += numbers @ weights["line.weight"].astype(np.float64).T
         found += sum(weights[f"steps.{i}.weight"].astype(np.float64)[kind] for i, kind in enumerate(kinds))
     if design.factors:
         found += _paired(weights, numbers, kinds)
     return found.astype(np.float32)
+
+
+def _read(design: Design, weights: Mapping[str, Matrix], vector: Matrix) -> Matrix:
+    """Of the sequences what each filter finds: the most over all three neighbouring steps, and the last."""
+    seen = vector[:, np.array(design.glances)].astype(np.float64)
+    found = np.maximum(seen @ weights["glance.weight"].astype(np.float64).T + weights["glance.bias"], 0.0)
+    made: Matrix = np.concatenate([found.max(axis=1), found[:, -1]], axis=1)
+    return made
 
 
 def _paired(weights: Mapping[str, Matrix], numbers: Matrix, kinds: Sequence[Matrix]) -> Matrix:

@@ -9,7 +9,7 @@ file, and scores with numpy where its rows are.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -46,19 +46,20 @@ DECIDES = {"hidden", "wide", "epochs", "batch", "learning_rate", "weight_decay",
 
 
 class NetEstimator(Estimator["NetModel"]):
-    """kinds: for each place of the vector the values of a category that stands there as an index, 0 for a number."""
+    """places: of the vector by name, with the values of a category that stands there as an index, 0 of a number."""
 
     def __init__(
         self,
         spec: Trained,
-        kinds: Sequence[int],
+        places: Mapping[str, int],
         classes: int,
         seed: int,
         place: str,
         extensions: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
-        self.spec, self.kinds, self.classes, self.seed, self.place = spec, tuple(kinds), classes, seed, place
+        self.spec, self.classes, self.seed, self.place = spec, classes, seed, place
+        self.names, self.kinds = list(places), tuple(places.values())
         self.extensions = extensions
 
     def _fit(self, dataset: DataFrame) -> "NetModel":
@@ -123,7 +124,17 @@ class NetEstimator(Estimator["NetModel"]):
             sides = self.spec.channels, self.spec.size, self.spec.size
             return replace(plain, picture=sides, filters=self.spec.filters, feature=self.spec.feature)
         assert isinstance(self.spec, TabularNet)
-        return replace(plain, wide=self.spec.wide, factors=self.spec.factors, module=self.spec.module or "")
+        made = replace(plain, wide=self.spec.wide, factors=self.spec.factors, module=self.spec.module or "")
+        if not self.spec.sequences:
+            return made
+        return replace(made, sequences=self._sequences(self.spec), filters=(self.spec.filters,))
+
+    def _sequences(self, spec: TabularNet) -> tuple[tuple[int, ...], ...]:
+        """By places. Errors: SpecError for a feature that is no number, or the same in every row."""
+        for name in (name for sequence in spec.sequences for name in sequence):
+            if name not in self.names:
+                raise SpecError(f"sequences: {name} is no number that varies among the training rows; leave it out")
+        return tuple(tuple(self.names.index(name) for name in sequence) for sequence in spec.sequences)
 
     def _name(self, design: Design, seen: Json) -> str:
         """The hash of all that decides the weights, but for the number of ranks."""

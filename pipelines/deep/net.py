@@ -1,5 +1,5 @@
 """The net as torch trains it: embeddings and layers with ReLU between them, and a straight line and pairs of features
-beside it where asked; of pictures filters before the layers.
+beside it where asked; filters of sequences, and of pictures, before the layers.
 
 The names of its weights are those that design.py reads. It knows nothing of
 rows, ranks or Spark. A team's own takes its place by the same contract: made
@@ -31,6 +31,8 @@ class Net(nn.Module):  # type: ignore[misc]  # where torch is not installed it h
         if design.wide:
             self.line = nn.Linear(len(design.numbers), design.outputs, bias=False)
             self.steps = nn.ModuleList(nn.Embedding(values, design.outputs) for _, values in design.categories)
+        if design.sequences:
+            self.glance = nn.Linear(len(design.glances[0]), *design.filters)
         if design.factors:
             self.slopes = nn.Linear(len(design.numbers), design.factors, bias=False)
             self.factors = nn.ModuleList(nn.Embedding(values, design.factors) for _, values in design.categories)
@@ -49,8 +51,9 @@ class Net(nn.Module):  # type: ignore[misc]  # where torch is not installed it h
             return self._layered(self._filtered(vector))
         numbers = vector[:, list(self.design.numbers)]
         kinds = [vector[:, at].long().clamp(0, values - 1) for at, values in self.design.categories]
-        found = torch.cat([numbers, *(table(k) for table, k in zip(self.embeddings, kinds, strict=True))], dim=1)
-        found, hidden = self._layered(found)
+        embedded = [table(kind) for table, kind in zip(self.embeddings, kinds, strict=True)]
+        read = [self._read(vector)] if self.design.sequences else []
+        found, hidden = self._layered(torch.cat([numbers, *embedded, *read], dim=1))
         if self.design.wide:
             found = found + self.line(numbers)
             for table, kind in zip(self.steps, kinds, strict=True):
@@ -58,6 +61,11 @@ class Net(nn.Module):  # type: ignore[misc]  # where torch is not installed it h
         if self.design.factors:
             found = found + self._paired(numbers, kinds)
         return found, hidden
+
+    def _read(self, vector: Tensor) -> Tensor:
+        """Of the sequences what each filter finds: the most over all three neighbouring steps, and the last."""
+        found = fn.relu(self.glance(vector[:, torch.tensor(self.design.glances)]))
+        return torch.cat([found.amax(dim=1), found[:, -1]], dim=1)
 
     def _paired(self, numbers: Tensor, kinds: Sequence[Tensor]) -> Tensor:
         """What all pairs of features add; design.py has the source."""

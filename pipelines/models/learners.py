@@ -232,12 +232,19 @@ def _xgboost(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
 
 def _net(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
     """Indexes become embeddings, all else is a number."""
-    kinds = [values for b in prepared.blocks for values in ([b.values] if b.values else [0] * b.width)]
-    return [NetEstimator(spec, kinds, asked.classes, SEED, asked.scratch, asked.extensions)]
+    places = {name: b.values for b in prepared.blocks for name in _places(b)}
+    return [NetEstimator(spec, places, asked.classes, SEED, asked.scratch, asked.extensions)]
+
+
+def _places(block: Block) -> list[str]:
+    """A number goes by its feature, what else a feature fills by the column and where in it."""
+    if block.column == f"__v_{block.feature}" and block.width == 1 and not block.values:
+        return [block.feature]
+    return [f"{block.column}[{i}]" for i in range(block.width)]
 
 
 def _image(spec: Any, asked: Asked, prepared: Prepared) -> Stages:
-    return [NetEstimator(spec, (), asked.classes, SEED, asked.scratch, asked.extensions)]
+    return [NetEstimator(spec, {}, asked.classes, SEED, asked.scratch, asked.extensions)]
 
 
 def _own(spec: Any, asked: Asked, prepared: Prepared) -> Stages:

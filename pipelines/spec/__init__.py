@@ -11,6 +11,7 @@ from pipelines.spec.candidate import (
     LogisticRegression,
     Own,
     Survival,
+    TabularNet,
     Xgboost,
     learners,
 )
@@ -53,7 +54,7 @@ __all__ = [
     "Fairness", "Feature", "Files", "Freshness", "Gate", "ImageNet", "Isotonic", "Jdbc", "Kafka", "KafkaBrokers",
     "KafkaSink", "Kubernetes", "Lda", "LineageFile", "LineageHttp", "Lines", "Local", "LogisticRegression", "Metric",
     "Model", "Monitor", "Own", "Pipeline", "Postgres", "Prices", "Range", "Score", "Search", "Size", "Source", "Spec",
-    "Split", "Standalone", "Submit", "Survival", "Table", "Target", "Task", "Volume", "Window", "Workload", "Xgboost",
-    "Yarn", "learners", "length_text", "length_words", "load", "load_cases", "load_lines", "load_target", "reach_text",
-    "smaller_is_better",
+    "Split", "Standalone", "Submit", "Survival", "Table", "TabularNet", "Target", "Task", "Volume", "Window",
+    "Workload", "Xgboost", "Yarn", "learners", "length_text", "length_words", "load", "load_cases", "load_lines",
+    "load_target", "reach_text", "smaller_is_better",
 ]  # fmt: skip

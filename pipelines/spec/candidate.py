@@ -183,6 +183,9 @@ Hidden = Annotated[
     tuple[Annotated[int, Field(gt=0, le=8_192)], ...],
     Field(min_length=1, max_length=16, description="widths of the layers before the answer"),
 ]
+Steps = Annotated[
+    tuple[Column, ...], Field(min_length=3, max_length=64, description="features that are numbers, the oldest first")
+]
 Launcher = Literal["single", "horovod", "horovod_elastic", "torch_distributor"]
 Ailment = Literal[
     "not_finite", "not_learning", "exploding_gradients", "vanishing_gradients", "dead_units", "overfitting",
@@ -238,17 +241,29 @@ class TabularNet(Trained):
     factors: int = Field(
         default=0, ge=0, le=256, description="all pairs of features beside it, by products of vectors so long; 0: none"
     )
+    sequences: tuple[Steps, ...] = Field(
+        default=(),
+        max_length=64,
+        description="numbers of the past, read in order; each has as many features: [[delay_3, delay_2, delay_1]]",
+    )
+    filters: int = Field(default=16, gt=0, le=1_024, description="of sequences, over three neighbours of each")
     module: Name | None = Field(default=None, description="a net of your own by its name, of the target's `extensions`")
 
     @model_validator(mode="after")
     def _of_one_make(self) -> Self:
-        ours = "wide" if self.wide else "factors" if self.factors else ""
+        ours = next((name for name in ("wide", "factors", "sequences") if getattr(self, name)), "")
         if self.module and ours:
             raise ValueError(
                 f"{ours} is of the net that comes with Lakeloom, and module says {self.module}; leave one out"
             )
         if self.pretrained and not self.module:
             raise ValueError("pretrained is for a `module` of your own, or for image_net: categories differ by table")
+        return self
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> Self:
+        if len(lengths := {len(sequence) for sequence in self.sequences}) > 1:
+            raise ValueError(f"sequences: one has {min(lengths)} steps, another {max(lengths)}; each needs as many")
         return self
 
     @property

@@ -104,7 +104,7 @@ class Searched(Spec):
         if "ranges" in given:
             raise ValueError("ranges: no such key; a range stands in place of a value, such as depth: [3, 8]")
         found = {name: _range(name, given[name]) for name in cls.SEARCHED if _is_range(given.get(name))}
-        rest = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if name not in found}
+        rest = {name: _tuples(v) for name, v in given.items() if name not in found}
         low = {name: cls._typed(name, r.low) for name, r in found.items()}
         return {**rest, **low, **({"ranges": found} if found else {})}
 
@@ -127,6 +127,11 @@ class Searched(Spec):
             said = {k: options[name].pop(k) for k in ("default", "description", "title") if k in options[name]}
             options[name] = {"anyOf": [options[name], LENGTHS, ranged], **said}
         return reference
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, within each other too."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _is_range(value: object) -> bool:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ def job(root: Path, goal: str = "binary", rows: Any = None, **options: Any) -> J
     )
     outputs = 3 if goal == "multiclass" else 1
     design = Design(goal, (0, 2), ((1, 3), (3, 5)), spec.hidden, outputs, spec.wide, spec.dropout, factors=spec.factors)  # type: ignore[arg-type]
+    if spec.sequences:
+        places = tuple(tuple(names.index(name) for name in sequence) for sequence in spec.sequences)
+        design = replace(design, sequences=places, filters=(spec.filters,))
     every = round(1 / spec.holdout) if spec.holdout else 0
     return Job(Deck(path, 0, names, planning.groups(path, 0), every, 1), design, spec, 1, str(root / "folder"))
 

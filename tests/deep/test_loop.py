@@ -1,19 +1,26 @@
 """The one loop, with ranks as threads: what it learns, that it repeats to the bit, how it goes on, what it refuses."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from deltalake import write_deltalake
 from safetensors.numpy import load
 
 from deep.crews import ROWS, alone, features, job, label, late, one, together
-from pipelines.deep import checkpoint, design, rules
+from pipelines.deep import checkpoint, design, planning, rules
 from pipelines.deep.crew import Alone
+from pipelines.deep.design import Design
 from pipelines.deep.job import Folder, Job
+from pipelines.deep.loader import Deck
 from pipelines.deep.loop import PARTS
 from pipelines.deep.net import Net, loss
 from pipelines.deep.trainee import Trainee, full, rate
 from pipelines.errors import DataError
 
+SEQUENCES = (("x0", "x2", "x0", "x2"), ("x2", "x2", "x0", "x0"))
 GOALS = ("binary", "multiclass", "regression")
 torch.set_num_threads(1)
 
@@ -22,7 +29,9 @@ def bits(trainee: Trainee) -> bytes:
     return trainee.weights.data.numpy().tobytes()
 
 
-@pytest.mark.parametrize("beside", [{}, {"wide": True}, {"factors": 3}, {"wide": True, "factors": 3}], ids=str)
+@pytest.mark.parametrize(
+    "beside", [{}, {"wide": True}, {"factors": 3}, {"wide": True, "factors": 3, "sequences": SEQUENCES}], ids=str
+)
 @pytest.mark.parametrize("goal", GOALS)
 def test_numpy_answers_as_torch_does(tmp_path, goal, beside):
     of = job(tmp_path, goal, epochs=1, **beside)
@@ -63,6 +72,27 @@ def test_pairs_of_values_tell_what_a_line_and_one_unit_cannot(tmp_path):
     without, paired = (alone(job(tmp_path / f"{k}", rows=rows, factors=k, **beside)).history[-1] for k in (0, 2))
 
     assert without["held_loss"] > 0.3 and paired["held_loss"] < 0.05
+
+
+def over_time(root, **options) -> Job:
+    """Twelve steps of noise, and whether any three neighbours are all above the usual."""
+    x = np.random.default_rng(5).standard_normal((4_000, 12)).astype(np.float32)
+    runs = np.lib.stride_tricks.sliding_window_view(x > 0.2, 3, axis=1).all(axis=2).any(axis=1)
+    names = (*(f"x{i}" for i in range(12)), "y")
+    columns = np.column_stack([x, runs]).astype(np.float32).T
+    table = pa.table(dict(zip(names, columns, strict=True)))
+    write_deltalake(str(root / "rows"), table)
+    of, path = job(root / "other", epochs=12, batch=100, hidden=(16,)), str(root / "rows")
+    design = Design("binary", tuple(range(12)), (), (16,), 1, **options)
+    return replace(of, deck=Deck(path, 0, names, planning.groups(path, 0), 20, 1), design=design)
+
+
+def test_a_net_that_reads_steps_in_order_finds_a_pattern_wherever_it_stands(tmp_path):
+    plain = alone(over_time(tmp_path / "a")).history[-1]
+
+    read = alone(over_time(tmp_path / "b", sequences=(tuple(range(12)),), filters=(16,))).history[-1]
+
+    assert read["held_loss"] < 0.8 * plain["held_loss"]
 
 
 def test_answers_do_not_depend_on_the_batch_that_a_row_is_in(tmp_path):

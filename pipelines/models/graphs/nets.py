@@ -56,7 +56,8 @@ def _outputs(draft: Draft, design: Design, weights: Weights) -> Tensor:
     kinds = [_kind(draft, vector, at, values) for at, values in design.categories]
     embedded = [_looked_up(draft, weights[f"embeddings.{i}.weight"], kind) for i, kind in enumerate(kinds)]
     made = Tensor("", "double", design.layers[0][0])
-    found = draft.op("Concat", *([numbers] if design.numbers else []), *embedded, made=made, axis=1)
+    read = _read(draft, design, weights, vector) if design.sequences else []
+    found = draft.op("Concat", *([numbers] if design.numbers else []), *embedded, *read, made=made, axis=1)
     last = len(design.layers) - 1
     for i in range(last + 1):
         found = _times(draft, found, weights[f"layers.{i}.weight"])
@@ -67,6 +68,15 @@ def _outputs(draft: Draft, design: Design, weights: Weights) -> Tensor:
         for i, kind in enumerate(kinds):
             found = draft.op("Add", found, _looked_up(draft, weights[f"steps.{i}.weight"], kind))
     return draft.op("Add", found, _paired(draft, design, weights, numbers, kinds)) if design.factors else found
+
+
+def _read(draft: Draft, design: Design, weights: Weights, vector: Tensor) -> list[Tensor]:
+    """Of the sequences what each filter finds: the most, and the last."""
+    bias, found = _wide(draft, weights["glance.bias"]), []
+    for places in design.glances:
+        seen = _times(draft, _places(draft, vector, places), weights["glance.weight"])
+        found.append(draft.op("Relu", draft.op("Add", seen, bias)))
+    return [draft.op("Max", *found), found[-1]]
 
 
 def _paired(draft: Draft, design: Design, weights: Weights, numbers: Tensor, kinds: Sequence[Tensor]) -> Tensor:
