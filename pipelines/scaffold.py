@@ -62,7 +62,7 @@ def scaffold(path: Path, name: str) -> str:
     found = profiled(blocks(files, kind))
     if not found or not found[0].rows:
         raise SpecError(f"{files[0]}: has no rows to look at")
-    columns = [_column(profile, i) for i, profile in enumerate(found)]
+    columns = [_column(profile, i, kind) for i, profile in enumerate(found)]
     _distinct(files[0], columns)
     folder = path.name if path.is_dir() else path.parent.resolve().name
     return _text(_word(name), "delta" if delta else kind, _folder(folder), columns, _null(files[0], kind))
@@ -136,9 +136,9 @@ def _null(file: Path, kind: str) -> str:
     return most if counts[most] else ""
 
 
-def _column(seen: Profile, position: int) -> Column:
+def _column(seen: Profile, position: int, kind: str) -> Column:
     clean = _clean(seen.name, position)
-    return Column(seen.name, clean, _ddl(seen), not seen.nulls, seen.unique, tuple(suggestions(clean, seen)))
+    return Column(seen.name, clean, _ddl(seen, kind), not seen.nulls, seen.unique, tuple(suggestions(clean, seen)))
 
 
 def _clean(name: str, position: int) -> str:
@@ -148,8 +148,9 @@ def _clean(name: str, position: int) -> str:
     return f"_{word}" if word[0].isdigit() else word
 
 
-def _ddl(seen: Profile) -> str:
-    if pa.types.is_int64(seen.type) and seen.least is not None:
+def _ddl(seen: Profile, kind: str) -> str:
+    """The narrowest integer that holds what a text says; what has types of its own is read by no other."""
+    if kind != "parquet" and pa.types.is_int64(seen.type) and seen.least is not None:
         return "INT" if -(2**31) <= seen.least and seen.greatest < 2**31 else "BIGINT"
     return _of(seen.type)
 

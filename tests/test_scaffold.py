@@ -101,7 +101,7 @@ def test_parquet_gives_its_own_types(conf, tmp_path):
 
     source = conf(tmp_path / "p.parquet").sources["orders_raw"]
 
-    assert ddl(source.ddl) == {"id": "INT", "price": "DECIMAL(3,2)", "at": "TIMESTAMP", "day": "DATE"}
+    assert ddl(source.ddl) == {"id": "BIGINT", "price": "DECIMAL(3,2)", "at": "TIMESTAMP", "day": "DATE"}
 
 
 @pytest.mark.parametrize("name", ["Orders 2024", "2024", "../../x", "", "Größe; DROP", "a" * 90])
