@@ -55,7 +55,7 @@ class Shelf:
     @property
     def name(self) -> str:
         """As the registry has it."""
-        return f"{self.pipeline.pipeline}.{self.model}"
+        return self.target.registered(self.pipeline.pipeline, self.model)
 
     def version(self, which: str) -> Version:
         """By number or alias; the champion where none is named. Errors: SpecError, DataError where there is none."""

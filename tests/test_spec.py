@@ -356,7 +356,11 @@ def test_a_version_keeps_how_it_was_split_decided_and_judged():
     [
         ("{warehouse: prod, defer_to: prod}", "'prod' has the same warehouse: what runs here would be written there"),
         ("{warehouse: prod/, defer_to: prod}", "'prod' has the same warehouse"),
-        ("{warehouse: dev, defer_to: prod}", "'prod' has the same tracking"),
+        (
+            "{warehouse: dev, defer_to: prod}",
+            "'prod' has the same tracking: .*; give this target a `namespace` or its own",
+        ),
+        ("{warehouse: dev, namespace: dev, defer_to: prod}", "'prod' has the same artifacts"),
         ("{warehouse: dev, tracking: http://dev, defer_to: prod}", "'prod' has the same artifacts"),
         ("{warehouse: dev, tracking: http://dev, defer_to: nightly}", "'nightly' defers to another itself"),
         ("{warehouse: dev, defer_to: nowhere}", "target 'nowhere': no file"),

@@ -37,7 +37,7 @@ class Attributed:
         """None where its training did not say what stands where. Cost: loads the model."""
         registry = Registry(ctx.target)
         try:
-            version = registry.version(f"{ctx.pipeline.pipeline}.{model}", str(number))
+            version = registry.version(ctx.target.registered(ctx.pipeline.pipeline, model), str(number))
             places = registry.detail(version).get("blocks", ())
             fitted = registry.load_version(version) if places else None
         except DataError as error:

@@ -70,7 +70,7 @@ def train(ctx: Context) -> Record:
 
 
 def _name(ctx: Context) -> str:
-    return f"{ctx.pipeline.pipeline}.{ctx.stage.name}"
+    return ctx.target.registered(ctx.pipeline.pipeline, ctx.stage.name)
 
 
 def _intend(ctx: Context, model: Model, feature: Feature) -> Intent:
@@ -166,7 +166,8 @@ def _registered(
     """The winner logged, loaded again and compared, certified, with its evidence beside it; then a version."""
     feature = ctx.pipeline.features[ctx.pipeline.models[ctx.stage.name].features]
     run = _run(ctx, intent, detail, winner)
-    logged = registry.log(ctx.pipeline.pipeline, winner.fitted, slices.train.select(*feature.outputs()), run)
+    experiment, example = ctx.target.registered(ctx.pipeline.pipeline), slices.train.select(*feature.outputs())
+    logged = registry.log(experiment, winner.fitted, example, run)
     crash.point("after the model is logged", ctx.stage.id)
     detail["gates"].append(_verify(registry, logged, winner, slices.test))
     tags = _tags(ctx, intent, slices, winner)

@@ -110,7 +110,7 @@ def _prove(ctx: Context, version: Version) -> proving.Proof:
 
 
 def _name(ctx: Context) -> str:
-    return f"{ctx.pipeline.pipeline}.{ctx.stage.name}"
+    return ctx.target.registered(ctx.pipeline.pipeline, ctx.stage.name)
 
 
 def _counts(detail: dict[str, Any]) -> dict[str, int]:

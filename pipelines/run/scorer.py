@@ -21,7 +21,7 @@ def champion(pipeline: Pipeline, target: Target, model: str, loaded: Loaded | No
     loaded: what the caller keeps. The alias is asked each time; a version that is there is not loaded again.
     """
     registry, held = Registry(target), {} if loaded is None else loaded
-    version = registry.champion(f"{pipeline.pipeline}.{model}")
+    version = registry.champion(target.registered(pipeline.pipeline, model))
     if version is None:
         raise DataError(f"{model} has no champion: no candidate has passed its gates yet")
     return _loaded(pipeline, registry, (model, CHAMPION), version, held)
@@ -29,7 +29,7 @@ def champion(pipeline: Pipeline, target: Target, model: str, loaded: Loaded | No
 
 def challenger(pipeline: Pipeline, target: Target, model: str, loaded: Loaded) -> tuple[Scorer, Version] | None:
     """The model's challenger, likewise; None where there is none."""
-    registry, name = Registry(target), f"{pipeline.pipeline}.{model}"
+    registry, name = Registry(target), target.registered(pipeline.pipeline, model)
     number = registry.aliases(name).get(CHALLENGER)
     if number is None:
         return None
@@ -39,7 +39,7 @@ def challenger(pipeline: Pipeline, target: Target, model: str, loaded: Loaded) -
 def registered(pipeline: Pipeline, target: Target, model: str, which: str, loaded: Loaded) -> Scorer:
     """One version of the model, by number or alias. Errors: SpecError for an unknown one, DataError if damaged."""
     registry = Registry(target)
-    version = registry.version(f"{pipeline.pipeline}.{model}", which)
+    version = registry.version(target.registered(pipeline.pipeline, model), which)
     return _loaded(pipeline, registry, (model, which), version, loaded)[0]
 
 

@@ -102,10 +102,12 @@ def _no_lender(target: Target, lender: Target) -> str:
     """Why a target cannot defer to another; '' where it can."""
     if lender.defer_to:
         return "defers to another itself; name that one"
-    for key in ("warehouse", "tracking", "artifacts"):
+    apart = () if target.namespace != lender.namespace else ("tracking",)
+    for key in ("warehouse", *apart, "artifacts"):
         one, other = (getattr(t, key).removeprefix("file://").rstrip("/") for t in (target, lender))
         if one == other:
-            return f"has the same {key}: what runs here would be written there; give this target its own"
+            own = "a `namespace` or its own" if key == "tracking" else "its own"
+            return f"has the same {key}: what runs here would be written there; give this target {own}"
     return ""
 
 

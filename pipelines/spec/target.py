@@ -40,6 +40,9 @@ class Target(Spec):
     landing: str = Field(default=".lakeloom/landing", description="root of all file and Delta sources")
     tracking: str = Field(default="sqlite:///.lakeloom/mlflow.db", description="MLflow tracking and registry URI")
     artifacts: str = Field(default=".lakeloom/artifacts", description="root of model artifacts")
+    namespace: Name | None = Field(
+        default=None, description="before each model's name in MLflow, where a branch shares a server with others"
+    )
     exports: str = Field(
         default=".lakeloom/exports",
         description="folder in which `forget` looks for models exported with features by key",
@@ -68,6 +71,10 @@ class Target(Spec):
         if self.submit and self.master is not None:
             raise ValueError(f"master: should be null where `submit` says who runs it, got '{self.master}'")
         return self
+
+    def registered(self, pipeline: str, model: str = "") -> str:
+        """A model's name in MLflow; without one that of the pipeline's experiment."""
+        return ".".join(filter(None, (self.namespace, pipeline, model)))
 
     def secrets(self) -> tuple[str, ...]:
         """The environment variables that its connections and options name, in order."""

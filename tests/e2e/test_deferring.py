@@ -1,5 +1,7 @@
 """A branch on a target that defers to another: it reads what the other published, and writes nothing there."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,14 @@ driver_memory: 1g
 warehouse: .lakeloom/dev/warehouse
 tracking: sqlite:///.lakeloom/dev/mlflow.db
 artifacts: .lakeloom/dev/artifacts
+defer_to: local
+"""
+NAMED = """
+master: local[2]
+driver_memory: 1g
+warehouse: .lakeloom/named/warehouse
+artifacts: .lakeloom/named/artifacts
+namespace: named
 defer_to: local
 """
 ROWS = A_DAY * DAYS
@@ -132,6 +142,25 @@ def test_a_merge_and_a_run_bring_production_to_where_the_branch_is(branch):
         assert checksum(there, WHEN_AND_WHERE) == checksum(own, WHEN_AND_WHERE)
     assert branch.made.models() == (2, {"champion": 2})
     assert len({row["parcel"] for row in branch.made.rows("scores.daily")}) == branch.scored_there() > ROWS
+
+
+def test_a_branch_that_shares_the_server_has_models_by_names_of_its_own(branch):
+    (branch.made.root / "conf" / "targets" / "named.yml").write_text(NAMED)
+    before = aliases(branch.made)
+
+    assert branch.made.lakeloom("run", "--target", "named").error == ""
+
+    assert aliases(branch.made) == {**before, "named.parcels.late": ("champion", 1)}
+    assert branch.made.lakeloom("model show", "late", "--target", "named").out.startswith("late@1")
+
+
+def aliases(made: Project) -> dict[str, tuple[str, int]]:
+    """By model."""
+    with closing(sqlite3.connect(made.root / ".lakeloom" / "mlflow.db")) as registry:
+        experiments = {name for (name,) in registry.execute("SELECT name FROM experiments")}
+        found = registry.execute("SELECT name, alias, version FROM registered_model_aliases").fetchall()
+    assert {name.rpartition(".")[0] for name, _, _ in found} <= experiments
+    return {name: (alias, version) for name, alias, version in found}
 
 
 def test_a_champion_whose_feature_is_gone_is_said_in_one_sentence_and_answers_nothing(branch):
