@@ -21,6 +21,7 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
+from pipelines import held
 from pipelines.told import Alert, Epoch, Forgotten, Quality, Tally
 
 SHADOW = "shadow"  # the part beside scores that a challenger answers into
@@ -95,7 +96,6 @@ class Record:
 Row = Intent | Record | Quality | Tally | Epoch | Alert | Forgotten
 Known = TypeVar("Known", Intent, Record)
 Lent = TypeVar("Lent", Intent, Record, Quality)
-FILE = "__filename"  # the name under which pyarrow tells where a row lies
 _LOGS: dict[type[Row], str] = {
     Intent: "_intents", Record: "_runs", Quality: "_quality", Tally: "_metrics", Epoch: "_epochs",
     Alert: "_alerts", Forgotten: "_forgotten",
@@ -254,34 +254,12 @@ class Warehouse:
             yield _parsed(row, kind)
 
     def _held_rows(self, kind: type[Known]) -> Iterator[Known]:
-        """All rows of a small log, in no order. A file of it is read once in a process, for no file ever changes."""
-        try:
-            rows = dataset(DeltaTable(self._log(kind)))
-        except TableNotFoundError:
-            return
-        parts, known = list(rows.get_fragments()), _READ.get(self._log(kind), {})
-        new = _by_file(rows, [part for part in parts if part.path not in known])
-        read = {name: [kind(**_parsed(row, kind)) for row in found] for name, found in new.items()}
-        _READ[self._log(kind)] = {part.path: known.get(part.path) or read.get(part.path, []) for part in parts}
-        for found in _READ[self._log(kind)].values():
-            yield from found
-
-
-_READ: dict[str, dict[str, list[Any]]] = {}  # rows of `_runs` and `_intents`: log -> file -> rows
-
-
-def _by_file(rows: pads.Dataset, parts: Sequence[pads.Fragment]) -> dict[str, list[dict[str, Json]]]:
-    """The rows of some files, read at once."""
-    found: dict[str, list[dict[str, Json]]] = {part.path: [] for part in parts}
-    some = pads.FileSystemDataset(parts, rows.schema, rows.format, rows.filesystem)
-    for row in some.to_table(columns=[*rows.schema.names, FILE]).to_pylist() if parts else ():
-        found[row.pop(FILE)].append(row)
-    return found
+        return held.rows(self._log(kind), lambda row: kind(**_parsed(row, kind)))
 
 
 def _parsed(row: Mapping[str, Json], kind: type[Row]) -> dict[str, Json]:
-    held = {f.name for f in fields(kind) if get_origin(f.type) is dict}
-    return {k: json.loads(v) if k in held else v for k, v in row.items()}
+    texts = {f.name for f in fields(kind) if get_origin(f.type) is dict}
+    return {k: json.loads(v) if k in texts else v for k, v in row.items()}
 
 
 def moment(value: date) -> datetime:

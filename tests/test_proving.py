@@ -1,14 +1,21 @@
 """What counts as the same answer; and a process that cannot answer is told from a model that answers wrong."""
 
+import json
+import os
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from zipfile import ZipFile
 
 import pytest
 
 from pipelines.errors import PlatformError
-from pipelines.run import proving
-from pipelines.run.proving import Asked, Proof, alike, alone, compared, environment, prove
+from pipelines.run import prover, proving
+from pipelines.run.prover import environment
+from pipelines.run.proving import Asked, Proof, alike, alone, compared, prove
 from pipelines.spec import Prices, Standalone, Target
 
 ASKED = Asked("flights.late", 1, ("id",), "at")
@@ -43,21 +50,96 @@ def test_a_row_that_differs_is_named():
     assert compared([ROW], []) == Proof(False, "it answered 0 rows of 1")
 
 
-def test_a_process_that_cannot_start_is_the_platforms_fault(monkeypatch):
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+@pytest.fixture
+def python(monkeypatch, tmp_path) -> Iterator[Callable[[str], None]]:
+    """Has a script of the shell's stand for the Python that is started."""
+
+    def stands(script: str) -> None:
+        (tmp_path / "python").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "python").chmod(0o755)
+
+    prover.end()
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    yield stands
+    prover.end()
+
+
+def says(passed: str) -> str:
+    """A script that answers each question, with its process id."""
+    return f"""read settings; while read question; do echo '{{"passed": {passed}, "why": "'$$'"}}'; done"""
+
+
+def test_a_process_that_cannot_start_is_the_platforms_fault(python):
+    python("exit 1")
 
     with pytest.raises(PlatformError, match=r"flights\.late@1: a clean process ended with 1: said nothing"):
         prove(Target(), ASKED)
 
 
-def test_a_process_that_does_not_answer_in_time_is_no_proof(monkeypatch, tmp_path):
-    sleeper = tmp_path / "python"
-    sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
-    sleeper.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(sleeper))
+def test_a_process_that_does_not_answer_in_time_is_no_proof(python, monkeypatch):
+    python("exec sleep 60")
     monkeypatch.setattr(proving, "LIMIT_S", 0.2)
 
     assert prove(Target(), ASKED) == Proof(False, "it did not answer within 0.2 s")
+
+
+def test_one_process_serves_until_it_ends_or_a_session_is_to_be_another(python):
+    python(says("true"))
+
+    first = prove(Target(), ASKED)
+
+    assert first.passed
+    assert prove(Target(warehouse="/lake"), ASKED) == first
+    other = prove(Target(driver_memory="3g"), ASKED)
+    assert other != first
+    os.kill(int(other.why), signal.SIGKILL)
+    assert prove(Target(driver_memory="3g"), ASKED) not in (first, other)
+
+
+def test_code_of_a_teams_own_is_loaded_by_one_process_once(python):
+    python(says("true"))
+    own = Target(extensions=("a_module",))
+
+    assert prove(own, ASKED) != prove(own, ASKED)
+
+
+def test_what_a_used_process_refuses_a_new_one_has_to_refuse_too(python, tmp_path):
+    well, badly, used = (json.dumps({"passed": p, "why": why}) for p, why in ((True, ""), (False, "new"), (False, "")))
+    python(f"""mkdir '{tmp_path}/first' && said='{well}' || said='{badly}'
+read settings; read question; echo "$said"; read question; echo '{used}'""")
+
+    assert prove(Target(), ASKED).passed
+    assert prove(Target(), ASKED) == Proof(False, "new")
+
+
+def test_a_used_process_that_dies_is_no_refusal(python, tmp_path):
+    python("""read settings; read question; echo '{"passed": true, "why": "'$$'"}'; read question; exit 1""")
+
+    first, second = prove(Target(), ASKED), prove(Target(), ASKED)
+
+    assert (first.passed, second.passed, first == second) == (True, True, False)
+
+
+def test_it_ends_with_its_parent(tmp_path):
+    """Whatever ends it: nothing is told to the process."""
+    (tmp_path / "python").write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid; {says('true')}; echo > {tmp_path}/ended\n")
+    (tmp_path / "python").chmod(0o755)
+    code = f"""
+import os, signal, sys
+from pipelines.run.proving import begin
+from pipelines.spec import Target
+sys.executable = "{tmp_path}/python"
+begin(Target())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+
+    assert done.returncode == -signal.SIGKILL
+    limit = time.monotonic() + 10
+    while not (tmp_path / "ended").exists():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
 
 
 def test_a_target_with_a_cluster_reaches_the_clean_process_whole():

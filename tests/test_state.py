@@ -1,5 +1,9 @@
 """The warehouse without a JVM: what was intended, what was done, and what follows from both."""
 
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,6 +17,7 @@ from pipelines.told import Quality
 
 FIRST = datetime(2013, 12, 1, 5, tzinfo=UTC)
 FLIGHTS = "tables.flights"
+ROOT = Path(__file__).parents[1]
 
 
 def intent(batch: int = 0, generation: int = 0, stage: str = FLIGHTS, **inputs: object) -> Intent:
@@ -60,10 +65,29 @@ def test_a_file_of_the_records_is_read_once_and_the_same_is_told_when_they_were_
     warehouse.write(second)
 
     assert warehouse.records() == (first, second)
+    (commit := Path(warehouse.root, "flights", "_runs", "_delta_log", f"{0:020}.json")).rename(f"{commit}.away")
+    assert warehouse.records() == (first, second)
+    Path(f"{commit}.away").rename(commit)
 
     file.write_bytes(whole)
     warehouse.compact()
     assert warehouse.records() == (first, second)
+
+
+def test_what_another_process_writes_and_removes_is_seen(warehouse):
+    warehouse.write(record(0))
+    assert warehouse.records() == (record(0),)
+    code = f"""if True:
+        from tests import test_state
+        from pipelines.state import Warehouse
+        Warehouse({warehouse.root!r}, "flights").write(test_state.record(1))"""
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/tests"})
+    assert warehouse.records() == (record(0), record(1))
+
+    shutil.rmtree(Path(warehouse.root, "flights", "_runs"))
+    assert warehouse.records() == ()
+    warehouse.write(record(2))
+    assert warehouse.records() == (record(2),)
 
 
 def found(batch: int, label: str, unexpected: int, stage: str = FLIGHTS) -> Quality:

@@ -167,6 +167,8 @@ def _registered(
     feature = ctx.pipeline.features[ctx.pipeline.models[ctx.stage.name].features]
     run = _run(ctx, intent, detail, winner)
     experiment, example = ctx.target.registered(ctx.pipeline.pipeline), slices.train.select(*feature.outputs())
+    if all(g["passed"] for g in detail["gates"]):
+        promoting.expect(ctx)
     logged = registry.log(experiment, winner.fitted, example, run)
     crash.point("after the model is logged", ctx.stage.id)
     detail["gates"].append(_verify(registry, logged, winner, slices.test))

@@ -102,10 +102,15 @@ def _version(ctx: Context, registry: Registry, number: int) -> Version:
     return registry.version(_name(ctx), str(number))
 
 
+def expect(ctx: Context) -> None:
+    """A proof will be asked for: its process begins, while the model is logged."""
+    yield_memory()  # two Javas at once are the most that a run holds
+    proving.begin(ctx.target)
+
+
 def _prove(ctx: Context, version: Version) -> proving.Proof:
     feature = ctx.pipeline.features[ctx.pipeline.models[ctx.stage.name].features]
     asked = proving.Asked(version.name, version.number, feature.keys, feature.as_of_time)
-    yield_memory()  # two Javas at once are the most that a run holds
     return proving.prove(ctx.target, asked)
 
 

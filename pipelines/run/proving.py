@@ -5,26 +5,24 @@ that another may lack. So a Python of its own, with a session of its own on one
 core, loads the version by its number, as the next run will, and scores the
 example that was stored at training; every answer has to be the stored one.
 
-Cost: 10 to 20 s, nearly all of it the start of Java and Python. It therefore runs
-once, for a version that passed its other gates, just before the alias moves.
+Cost: 10 to 20 s, nearly all of it the start of Java and Python, which `begin` does while the model is
+logged. It runs for a version that passed its other gates, just before the alias moves.
 """
 
 import json
 import math
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from pipelines.errors import LakeloomError, PlatformError
+from pipelines.run import prover
 from pipelines.spec import Target
 
 LIMIT_S = 180  # for all of it; a machine under load takes its time
 LARGEST_DIFFERENCE = 1e-9  # of a number
-INHERITED = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET", "PYSPARK_SUBMIT_ARGS")  # would lead to our own Java
 GATE = "loads and scores in a clean process"
 
 
@@ -50,19 +48,45 @@ class Proof:
         return {"gate": GATE, "passed": self.passed, "why": self.why}
 
 
-def prove(target: Target, asked: Asked) -> Proof:
-    """Load and score a version in a process of its own. Errors: PlatformError where the process itself fails."""
+def begin(target: Target) -> None:
+    """Start the process that will be asked for a proof. Does not wait."""
     place = alone(target)
-    given = json.dumps({"target": place.model_dump_json(), "asked": asdict(asked)})
-    command = [sys.executable, "-m", "pipelines.run.proving"]
+    prover.begin("pipelines.run.proving", place.model_dump_json(include={"master", "driver_memory", "spark"}))
+
+
+def prove(target: Target, asked: Asked) -> Proof:
+    """Load and score a version in a clean process. Errors: PlatformError where the process itself fails.
+
+    What is refused by one that has answered before, a new one has to refuse too; and none serves twice that loads code
+    of the target's own.
+    """
+    begin(target)
     try:
-        done = subprocess.run(command, input=given, env=environment(), capture_output=True, text=True, timeout=LIMIT_S)
-    except subprocess.TimeoutExpired:
+        return _proof(target, asked, prover.used())
+    finally:
+        if target.extensions:
+            prover.end()
+
+
+def _proof(target: Target, asked: Asked, used: bool) -> Proof:
+    if used:
+        with suppress(PlatformError):
+            proof = _answer(target, asked)
+            if proof.passed:
+                return proof
+        prover.end()
+        begin(target)
+    return _answer(target, asked)
+
+
+def _answer(target: Target, asked: Asked) -> Proof:
+    question = json.dumps({"target": alone(target).model_dump_json(), "asked": asdict(asked)})
+    try:
+        return Proof(**json.loads(prover.ask(question, LIMIT_S)))
+    except TimeoutError:
         return Proof(False, f"it did not answer within {LIMIT_S} s")
-    said = done.stdout.splitlines()
-    if done.returncode or not said:
-        raise PlatformError(f"{asked.name}@{asked.number}: a clean process {_died(done.returncode, done.stderr)}")
-    return Proof(**json.loads(said[-1]))
+    except PlatformError as error:
+        raise PlatformError(f"{asked.name}@{asked.number}: {error}") from None
 
 
 def alone(target: Target) -> Target:
@@ -70,32 +94,18 @@ def alone(target: Target) -> Target:
     return target.model_copy(update={"master": "local[1]", "submit": None})
 
 
-def environment() -> dict[str, str]:
-    """Of the clean process: it imports what this one does, and finds Spark.
-
-    A container of YARN's has no SPARK_HOME, and pyspark as a zip without Java's part before that of its environment.
-    """
-    clean = {k: v for k, v in os.environ.items() if k not in INHERITED}
-    clean["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)  # what spark-submit has added is in no variable
-    homes = [home for p in sys.path if (home := Path(p, "pyspark")).joinpath("bin", "spark-submit").exists()]
-    return {**({"SPARK_HOME": str(homes[0])} if homes else {}), **clean}
-
-
-def _died(code: int, said: str) -> str:
-    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "said nothing")
-    return f"ended with {code}: {last[:300]}"
-
-
 def main() -> None:
-    """The clean process: what to prove comes on stdin, the proof goes to stdout as a line of JSON."""
-    from pipelines.spark import session
+    """The clean process: a target comes first, then questions, each answered by the proof as a line of JSON."""
+    from pipelines.spark import start
 
-    given = json.loads(sys.stdin.read())
-    target = Target.model_validate_json(given["target"])
-    asked = Asked(**{**given["asked"], "keys": tuple(given["asked"]["keys"])})
-    with session(target, f"proof {asked.name}", brief=True):
-        proof = proved(target, asked)
-    sys.stdout.write(json.dumps(asdict(proof)) + "\n")
+    answers, questions = prover.answers(), prover.questions()
+    for settings in questions:
+        start(Target.model_validate_json(settings), "proof", brief=True)
+        for question in questions:
+            given = json.loads(question)
+            asked = Asked(**{**given["asked"], "keys": tuple(given["asked"]["keys"])})
+            answers.write(json.dumps(asdict(proved(Target.model_validate_json(given["target"]), asked))) + "\n")
+    os._exit(0)  # its Java ends with it
 
 
 def proved(target: Target, asked: Asked) -> Proof:
