@@ -13,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pipelines import aliases, keyed
+from pipelines import aliases, keyed, traffic
 from pipelines.deferring import warehouse_of
 from pipelines.errors import DataError, SpecError
 from pipelines.keyed import Held
@@ -142,9 +142,13 @@ class Shelf:
         file.write_text(json.dumps(told), encoding="utf-8")
         return {**said, "held": count}
 
-    def compared(self, one: str, other: str) -> Json:
-        """Two versions side by side; figures are of the same rows only where `same_rows` says so."""
+    def compared(self, one: str, other: str, log: Path | None = None) -> Json:
+        """Two versions side by side; figures are of the same rows only where `same_rows` says so.
+
+        log: folder of an endpoint's sample of requests, that both answered.
+        """
         versions = [self.version(which) for which in (one, other)]
+        numbers = versions[0].number, versions[1].number
         details = [self.registry.detail(v) for v in versions]
         tested = [d.get("tested") for d in details]
         held = self.registry.aliases(self.name)
@@ -153,7 +157,8 @@ class Shelf:
             "versions": [self._line(v, d, held) for v, d in zip(versions, details, strict=True)],
             "same_rows": tested[0] is not None and tested[0] == tested[1],
             "metrics": {m: [d["test"][m] for d in details] for m in both},
-            "shadow": self._shadows((versions[0].number, versions[1].number)),
+            "shadow": self._shadows(numbers),
+            **({"asked": traffic.beside(log, self.name, numbers)} if log else {}),
         }
 
     def _shadows(self, versions: tuple[int, int]) -> list[Json]:

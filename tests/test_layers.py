@@ -41,7 +41,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "tune search score sinks intake",
         "explain",
         "run",
-        "card shadows",
+        "card shadows traffic",
         "report gauges summary scaffold doctor show lake cases registered export vitals",
         "cli",
     )

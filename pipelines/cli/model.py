@@ -48,13 +48,20 @@ def show(
 
 
 @app.command()
-def compare(conf: Conf, one: Needed, other: Needed, target: TargetName = "local", format: Format = "text") -> None:
+def compare(
+    conf: Conf,
+    one: Needed,
+    other: Needed,
+    target: TargetName = "local",
+    log: Annotated[Path | None, typer.Option(help="where `serve --log-to` keeps requests, which both answered")] = None,
+    format: Format = "text",
+) -> None:
     """Two versions of a model side by side, and whether they were tested on the same rows."""
     shelf, which = _shelf(conf, target, one)
     model, _, versus = other.partition("@")
     if model not in ("", shelf.model):
         raise SpecError(f"compares two versions of one model, got {shelf.model} and {model}")
-    show_data(format, shelf.compared(which, versus), _compared_text)
+    show_data(format, shelf.compared(which, versus, log), _compared_text)
 
 
 @app.command()
@@ -229,7 +236,24 @@ def _compared_text(found: dict[str, Any]) -> str:
         *[f"{m:<28}{_interval(a):<30}{_interval(b)}" for m, (a, b) in found["metrics"].items()],
         f"judged on {rows}",
         *[_shadow_text(each) for each in found["shadow"]],
+        *(_asked_text(found["asked"]) if "asked" in found else []),
     ])  # fmt: skip
+
+
+def _asked_text(found: dict[str, Any]) -> list[str]:
+    one, other = found["versions"]
+    decided = sorted({*one["decided"], *other["decided"]})
+    shares = [(f"decided {d}", *(f"{v['decided'].get(d, 0):.1%}" for v in (one, other))) for d in decided]
+    lines = [
+        ("rows (requests)", *(f"{v['rows']:,} ({v['requests']:,})" for v in (one, other))),
+        ("mean score", *("-" if v["score"] is None else f"{v['score']:.4f}" for v in (one, other))),
+        *shares,
+    ]
+    apart = "too few rows to say how far mean scores are apart"
+    if found["apart"]:
+        apart = "mean scores are {:+.4f} apart, 95 % interval {:+.4f} to {:+.4f}".format(*found["apart"])
+    return [f"answered over HTTP, from the sample in {found['folder']}", *[f"  {n:<26}{a:<30}{b}" for n, a, b in lines],
+            f"  {apart}"]  # fmt: skip
 
 
 def _shadow_text(found: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from e2e.parcels import arrive, parcels
 from e2e.project import LIMIT_S, Project, Said, apart
 from pipelines.crash import VARIABLE
 from pipelines.outline import HANDED_ON
+from pipelines.requestlog import RequestLog
 from pipelines.spark import session
 from pipelines.spec import Target
 
@@ -69,6 +70,7 @@ def chapters(project: Project) -> Iterator[tuple[str, Said]]:
     yield "show", project.lakeloom("model show", "late@1", "--format", "json")
     yield "conf", project.lakeloom("model show", "--conf")
     yield "compare", project.lakeloom("model compare", "late@1", "@2", "--format", "json")
+    yield "asked", project.lakeloom("model compare", "late@1", "@2", "--log", str(_asked(project)))
     yield "reproduced", project.lakeloom("reproduce", "late@1", "--format", "json")
     _touch(project)
     yield "touched", project.lakeloom("model promote", "late@2", "--yes")
@@ -93,6 +95,16 @@ def _explained(conf: Any) -> None:
 
 def _by_hand(conf: Any) -> None:
     conf["models"]["late"] |= {"gates": [], "promotion": "by_hand"}
+
+
+def _asked(project: Project) -> Path:
+    """A sample of requests, that both versions answered."""
+    log = RequestLog(project.root / "asked", 1.0)
+    for version, scores in ((1, (0.25, 0.75)), (2, (0.125, 0.25, 0.375))):
+        answers = [{"score": score, "predicted": score >= 0.5} for score in scores]
+        log.add([{}] * len(scores), {"model": f"{project.name}.late", "version": version, "answers": answers})
+    log.write()
+    return log.folder
 
 
 def _touch(project: Project) -> None:
@@ -277,6 +289,14 @@ def test_two_versions_of_the_same_rows_say_so(story):
     assert found["same_rows"] is True
     assert [v["version"] for v in found["versions"]] == [1, 2]
     assert found["metrics"]["roc_auc"][0] == story.json("list")[1]["test"]["roc_auc"]
+
+
+def test_two_versions_that_an_endpoint_asked_are_told_apart(story):
+    shown = [line.split() for line in story.said["asked"].out.splitlines()]
+
+    assert ["rows", "(requests)", "2", "(1)", "3", "(1)"] in shown
+    assert ["mean", "score", "0.5000", "0.2500"] in shown
+    assert ["decided", "true", "50.0%", "0.0%"] in shown
 
 
 def test_a_version_is_made_once_more_to_the_last_bit(story):
