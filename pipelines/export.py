@@ -127,6 +127,6 @@ def _context(model: Mapping[str, bytes]) -> dict[str, bytes]:
     files = {"Dockerfile": DOCKERFILE.encode(), "requirements.txt": _locked(SERVICE)}
     return (
         files
-        | _modules((*ANSWERING, "requestlog", "serve"))
+        | _modules((*ANSWERING, "openapi", "requestlog", "serve"))
         | {f"model/{name}": found for name, found in model.items()}
     )

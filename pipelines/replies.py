@@ -20,17 +20,13 @@ from pipelines.errors import DataError, LakeloomError, PlatformError
 from pipelines.keyed import FILE, REMOTE, Held, Keyed, UnknownKeyError
 from pipelines.onnx import Column, Graph
 from pipelines.shap import CONTRIBUTIONS, VECTOR, Shap
-from pipelines.signature import Feature, Signature
+from pipelines.signature import Signature
 
 GRAPH, METADATA = "model.onnx", "metadata.json"
 MOST_BYTES, MOST_ROWS = 10 << 20, 10_000
 MOST_WARNED = 20  # sentences about categories that were not seen
 WARM_UP = 20  # calls before the first request
 OK, NOT_FOUND, TOO_LARGE, UNSUPPORTED, UNPROCESSABLE, UNAVAILABLE = 200, 404, 413, 415, 422, 503
-REFUSED = {  # in an OpenAPI document
-    401: "no token, or an unknown one", 404: "an unknown key", 413: "too large", 415: "not JSON", 422: "no row",
-    503: "the features do not answer",
-}  # fmt: skip
 STATUSES: dict[type[LakeloomError], int] = {UnknownKeyError: NOT_FOUND, PlatformError: UNAVAILABLE}
 Json = dict[str, Any]
 
@@ -184,42 +180,3 @@ def _refuse(rows: Sequence[Any]) -> None:
             raise DataError(f"row {place}: should be an object, got {type(row).__name__}")
         if endless := next((k for k, v in row.items() if isinstance(v, float) and abs(v) == float("inf")), None):
             raise DataError(f"row {place}: {endless} is no finite number; a missing value is null")
-
-
-def described(metadata: Mapping[str, Any], signature: Signature) -> Json:
-    """An OpenAPI document of the endpoint, with the model's own example."""
-    row = {"type": "object", "properties": {f.name: _schema(f) for f in signature.features},
-           "required": [f.name for f in signature.features]}  # fmt: skip
-    batch = {"type": "object", "properties": {"rows": {"type": "array", "items": row, "maxItems": MOST_ROWS}}}
-    forms = [row, batch, *([_keys(metadata["lookup"]["keys"])] if "lookup" in metadata else [])]
-    content = {"application/json": {"schema": {"oneOf": forms}, "example": metadata.get("example", {})}}
-    sentence = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
-    replies: Json = {"200": {"description": "scored"}}
-    for status, why in REFUSED.items():
-        replies[str(status)] = {"description": why, **sentence}
-    error = {"type": "object", "properties": {"error": {"type": "string"}}}
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": metadata["model"], "version": str(metadata["version"])},
-        "security": [{"bearer": []}],
-        "paths": {"/score": {"post": {"requestBody": {"required": True, "content": content}, "responses": replies}}},
-        "components": {
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
-            "schemas": {"Error": error},
-        },
-    }
-
-
-def _keys(names: Sequence[str]) -> Json:
-    key = {"type": "object", "properties": {name: {} for name in names}, "required": list(names)}
-    return {"type": "object", "properties": {"keys": {"type": "array", "items": key, "maxItems": MOST_ROWS}}}
-
-
-def _schema(feature: Feature) -> Json:
-    if feature.kind == "number":
-        return {"type": ["number", "null"]}
-    if feature.type == "boolean":
-        return {"type": ["boolean", "null"]}
-    if feature.kind == "time":
-        return {"type": ["string", "null"], "format": "date" if feature.type == "date" else "date-time"}
-    return {"type": ["string", "null"] if feature.type in ("string", "date") else ["integer", "null"]}

@@ -33,7 +33,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pipelines.errors import LakeloomError, PlatformError, SpecError
-from pipelines.replies import MOST_BYTES, Reply, Served, described, place, too_large
+from pipelines.openapi import described
+from pipelines.replies import MOST_BYTES, Reply, Served, place, too_large
 from pipelines.requestlog import EVERY_S, RequestLog
 
 HOST, PORT = "127.0.0.1", 8080
@@ -220,7 +221,7 @@ class Endpoint:
         return JSONResponse({**self.served.metadata, **self.served.signature.as_json()})
 
     async def _openapi(self, request: Request) -> Response:
-        return JSONResponse(described(self.served.metadata, self.served.signature))
+        return JSONResponse(described(self.served))
 
     async def _metrics(self, request: Request) -> Response:
         return Response(generate_latest(self.metrics.all), media_type="text/plain; version=0.0.4")

@@ -34,6 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "dag deferring",
         "adopt trials aliases spending remote vintage",
         "replies",
+        "openapi",
         "tables",
         "versions",
         "deep",

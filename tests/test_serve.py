@@ -12,8 +12,10 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from online import ADMIN, LIMIT_S, ROW, SCORE, exported, serving
 
 from pipelines.keyed import FILE, Held, write
@@ -257,6 +259,30 @@ def test_what_it_says_of_itself_is_the_models_own(endpoint):
     assert endpoint.score(example)[0] == 200
     assert "lakeloom_model_version 1.0" in figures
     assert 'lakeloom_requests_total{status="200"}' in figures
+
+
+def schema(document: dict[str, Any], path: str, verb: str, status: str = "") -> Draft202012Validator:
+    """Of what a route is asked, or answers; an OpenAPI document is one of JSON schema too."""
+    route = document["paths"][path][verb]
+    content = (route["responses"][status] if status else route["requestBody"])["content"]["application/json"]
+    return Draft202012Validator({**document, **content["schema"]})
+
+
+def test_what_is_asked_and_answered_is_as_its_document_says(endpoint):
+    _, document = endpoint.ask("GET", "/openapi.json")
+    asked = schema(document, "/score", "post")
+
+    for body in (ROW, {"rows": [ROW, {**ROW, "wind": None}]}):
+        asked.validate(body)
+        schema(document, "/score", "post", "200").validate(endpoint.score(body)[1])
+    for bad in ({**ROW, "wind": "strong"}, {"wind": 1.0}, {"rows": []}):
+        assert not asked.is_valid(bad)
+        status, reply = endpoint.score(bad)
+        schema(document, "/score", "post", str(status)).validate(reply)
+    for path in set(document["paths"]) - {"/score", "/reload", "/metrics"}:
+        status, reply = endpoint.ask("GET", path)
+        schema(document, path, "get", str(status)).validate(reply)
+    assert not schema(document, "/ready", "get", "200").is_valid({"ready": "yes", "version": 1})
 
 
 def test_the_process_has_neither_java_nor_mlflow_nor_pandas(folder, tmp_path):
