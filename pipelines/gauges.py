@@ -57,9 +57,16 @@ def _stages(pipeline: Pipeline, records: Sequence[Record], prices: Prices | None
 
 
 def _promises(quality: Iterable[Quality]) -> Iterator[Sample]:
-    newest = {(q.stage, q.label): q for q in quality}
-    for (stage, label), q in newest.items():
-        yield "promise_kept", {"stage": stage, "promise": label}, float(q.success)
+    newest: dict[str, dict[str, Quality]] = {}
+    batch: dict[str, tuple[int, int]] = {}
+    for q in quality:
+        if batch.get(q.stage) != (q.generation, q.batch):  # what an earlier one promised may be promised no more
+            batch[q.stage], newest[q.stage] = (q.generation, q.batch), {}
+        newest[q.stage][q.label] = q
+    for stage, found in newest.items():
+        yield from (
+            ("promise_kept", {"stage": stage, "promise": label}, float(q.success)) for label, q in found.items()
+        )
 
 
 def _monitors(pipeline: Pipeline, records: Sequence[Record]) -> Iterator[Sample]:

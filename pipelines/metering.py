@@ -5,6 +5,7 @@ it. No listener of ours hears each task, which Python would slow down. In a loca
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,8 @@ def reading(spark: "SparkSession") -> Reading | None:
     if context is None:
         return None
     inside = context()
-    inside.listenerBus().waitUntilEmpty(WAIT_MS)
+    with suppress(Exception):  # a bus that is late: what it has told so far is what there is
+        inside.listenerBus().waitUntilEmpty(WAIT_MS)
     listed = inside.statusStore().executorList(False)
     found = [listed.apply(i) for i in range(listed.size())]
     local = str(spark.sparkContext.master).startswith("local")

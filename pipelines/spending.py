@@ -48,7 +48,7 @@ def _stage(stage: str, records: Sequence[Record], prices: Prices, warehouse: War
         "usd": usd,
         "parts": parts(whole, prices),
         "last_usd": cost(mine[-1][1], prices) if mine else None,
-        "next_usd": predicted([u for _, u in mine], prices),
+        "next_usd": predicted([u for r, u in mine if r.status == "ok"], prices),
         "usd_a_thousand": a_thousand(usd, scored),
         "core_hours": round(whole.core_ms / 3_600_000, 6),
         "idle": whole.idle,

@@ -69,6 +69,39 @@ def says(passed: str) -> str:
     return f"""read settings; while read question; do echo '{{"passed": {passed}, "why": "'$$'"}}'; done"""
 
 
+def test_what_came_before_the_process_read_is_answered(monkeypatch, tmp_path):
+    """A Python that starts slowly finds the settings and the question at once."""
+    (tmp_path / "slow.py").write_text("""
+import time
+from pipelines.run import prover
+time.sleep(1)
+answers, questions = prover.answers(), prover.questions()
+for settings in questions:
+    print("what a library says")
+    for question in questions:
+        answers.write(f"{settings.strip()} {question}")
+""")
+    monkeypatch.syspath_prepend(tmp_path)
+    prover.end()
+    prover.begin("slow", "settings")
+
+    assert [prover.ask(q, 20) for q in ("one", "other")] == ["settings one\n", "settings other\n"]
+    prover.end()
+
+
+def test_who_stops_waiting_does_not_leave_an_answer_to_the_next_question(python, monkeypatch):
+    python("""read settings; while read question; do sleep 1; echo "$question"; done""")
+    prover.begin("any", "settings")
+    signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+
+    with pytest.raises(KeyboardInterrupt):
+        prover.ask("one", 20)
+    prover.begin("any", "settings")
+
+    assert prover.ask("other", 20) == "other\n"
+
+
 def test_a_process_that_cannot_start_is_the_platforms_fault(python):
     python("exit 1")
 

@@ -1,5 +1,6 @@
 """Counts and records in, judgements out: what is said of windows that are well, and of those that are not."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -100,8 +101,10 @@ def test_the_interval_is_as_wide_as_by_the_formula_of_the_binomial():
         ({"x": rows(0), "": score(0, 0)}, "investigate", "no row was scored"),
         ({}, "investigate", "no row was scored"),
         ({"x": rows(9), "": score(5, 4)}, "unchecked", "nothing is checked: 9 rows, 100 are needed"),
-        ({"x": rows(1_000), "": score(0, 1_000, auc=0.5)}, "wait",
+        ({"x": rows(1_000), "": score(0, 1_000, auc=0.5)}, "investigate",
          "all 1,000 rows that have a label lack what it asks for; roc_auc is estimated at 0.7500, against 0.7500"),
+        ({"x": rows(1_000), "": score(0, 1_000, auc=0.5)}, "investigate",
+         "all 1,000 rows that have a label lack what it asks for, and about 500 of 1,000 were to be expected otherwise"),
         ({"x": rows(1_000), "": score(0, 0, 1_000)}, "wait",
          "labels of 0 of 1,000 rows are known; roc_auc is estimated at 0.7500, against 0.7500"),
         ({"x": rows(1_000, slot=4), "": score()}, "wait", "1 of 1 features drifted: x (psi "),  # all are missing
@@ -130,6 +133,86 @@ def test_labels_that_do_not_come_are_looked_into_once_they_are_overdue():
     assert (late["verdict"], late["reasons"][0]) == ("investigate", said)
     known = {"x": rows(1_000), "": score(300, 300, 400)}
     assert judged(totals(*[known] * 4), performance=performance)["decision"]["verdict"] == "wait"
+
+
+def test_a_window_of_one_class_is_calm_only_where_no_other_was_to_be_expected():
+    rare = {**TRAINED, "curves": {"calibration": [[0.25, 0.0005, 500], [0.75, 0.0015, 500]]}}
+
+    (found,) = judged(totals({"x": rows(1_000), "": score(0, 1_000)}), History((record("models.m", rare),), ()))[
+        "windows"
+    ]
+
+    assert found["verdict"] == "wait" and found["reasons"][0].startswith("all 1,000 rows that have a label lack")
+
+
+def test_after_a_rollback_the_windows_of_the_former_champion_are_decided_on():
+    """Version 2 scored March; then version 1 answers again, and does badly."""
+    second = {**TRAINED, "version": 2, "splits": {"test": {"from": "2024-01-01", "to": "2024-01-31"}}}
+    second["splits"] |= {"train": {"from": "2023-10-01", "to": "2023-11-30"}}
+    moved = {"who": "ann", "reason": "worse", "back": True}
+    trained = [replace(record("models.m", d), model_version=v) for v, d in ((1, TRAINED), (2, second))]
+    back = replace(record("models.m", {**TRAINED, "moved": moved}), model_version=1)
+    made = totals(WELL, WELL)
+    bad, after = {"x": rows(1_000), "": score(auc=0.6)}, {"x": rows(1_000), "": score()}
+    windows = {**made.windows, (MONTHS[2], 2): WELL, (MONTHS[3], 1): bad, (MONTHS[4], 1): after}
+    references = {**made.references, 2: made.references[1]}
+
+    found = judged(Totals(references, windows), History((*trained, back), ()))
+
+    assert (found["decision"]["verdict"], found["decision"]["window"]) == ("retrain", "April 2024")
+    assert {w["model_version"] for w in found["windows"] if not w["rows"]} == set()
+    assert learned(History((*trained, back), ()), "m") == datetime(2024, 2, 1, tzinfo=UTC)
+
+
+def test_rows_that_come_while_none_was_ever_scored_are_investigated():
+    cases = ((MONTHS[0], "wait"), (MONTHS[2], "investigate"))
+    for until, verdict in cases:
+        subject = Subject("monitors.w", Monitor(scores="s"), "m", "features.f", until=until)
+
+        found = watched(HISTORY, subject, Totals({}, {}), set())["decision"]
+
+        assert found["verdict"] == verdict, until
+    assert found["reasons"] == ["no row was scored since the training, and rows came until 2024-03-01"]
+
+
+def test_a_training_that_has_to_wait_hides_no_other_window(monkeypatch):
+    gapped = totals({"x": rows(1_000), "": score(auc=0.6)}, WELL, WELL, WELL)
+    del gapped.windows[MONTHS[1], 1]
+
+    found = judged(gapped, retrain=Retrain(cooldown="60 days"))["decision"]
+
+    assert (found["verdict"], found["window"]) == ("investigate", "February 2024")
+    assert found["reasons"][0] == "February 2024: no row was scored"
+    assert any(r.startswith("cools down: January 2024") for r in found["reasons"])
+
+
+def test_an_estimate_of_scores_that_could_not_be_calibrated_is_no_comfort():
+    flat = {**TRAINED, "curves": {"calibration": [[0.25, 0.75, 500], [0.75, 0.25, 500]]}}
+
+    (found,) = judged(totals(UNKNOWN), History((record("models.m", flat),), ()))["windows"]
+
+    assert found["verdict"] == "investigate" and "could not be calibrated" in found["reasons"][0]
+
+
+def test_an_estimate_is_held_against_the_rows_whose_labels_came():
+    """Of the labelled half every score is 3/4; of the others 1/4: their accuracy differs, and both are right."""
+    low, high = str(BINS // 4), str(3 * BINS // 4)
+    half = {"1": {high: 375}, "0": {high: 125}, "unknown": {low: 500}, "unscored": 0}
+    calibrated = {
+        **TRAINED,
+        "curves": {"calibration": [[0.25, 0.05, 500], [0.75, 0.75, 500]]},
+        "test": {"accuracy": [0.85, 0.8, 0.9]},
+    }
+
+    (found,) = judged(
+        totals({"x": rows(1_000), "": half}),
+        History((record("models.m", calibrated),), ()),
+        performance={"metric": "accuracy"},
+    )["windows"]
+
+    assert found["performance"]["true"][0] == 0.75
+    assert found["performance"]["estimated"] == pytest.approx(0.85, abs=0.01)
+    assert found["performance"]["off"] == pytest.approx(0, abs=0.01)
 
 
 def test_a_month_without_a_row_between_two_others_is_investigated():

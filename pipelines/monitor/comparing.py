@@ -5,7 +5,7 @@ the limit *and* the chi-squared test, adjusted for there being many features and
 chance: a small window is far from anything, a large one differs from everything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -56,12 +56,19 @@ def compare(
     sides = [
         _Sides(r, n, held[n], now[n]) for r, held in before.items() for n in bins if _rows(held, n) and _rows(now, n)
     ]
-    chances = benjamini_hochberg([chi_squared(s.before["rows"], s.now["rows"])[1] for s in sides])
-    found = [_compared(drift, bins[s.feature], s, p) for s, p in zip(sides, chances, strict=True)]
+    told = [[s for s in sides if (s.feature in drift.ignore) is ignored] for ignored in (False, True)]
+    found = [
+        _compared(drift, bins[s.feature], s, p) for each in told for s, p in zip(each, _chances(each), strict=True)
+    ]
     worst: dict[str, Compared] = {}
     for c in sorted(found, key=lambda c: (not c.drifted, -c.distance / c.most, c.feature)):
         worst.setdefault(c.feature, c)
     return tuple(worst.values())
+
+
+def _chances(sides: "Sequence[_Sides]") -> list[float]:
+    """Of those that count, and of those that are only shown, each by themselves."""
+    return benjamini_hochberg([chi_squared(s.before["rows"], s.now["rows"])[1] for s in sides])
 
 
 class _Sides(NamedTuple):

@@ -37,11 +37,13 @@ class Seen:
     first: bool = False  # it would be held against the window before, and there is none
     labelled: int = 0
     untold: str = ""  # why the labels that are known cannot tell
+    unlikely: str = ""  # why that is no chance
     unscored: int = 0
     before: float | None = None  # the metric to hold it against
     previous: bool = False  # which is that of the window before
     true: tuple[float, float, float] | None = None  # the metric by known labels, and its interval
     estimated: float | None = None
+    uncalibrated: bool = False  # nothing told what its scores are worth as chances
     estimable: bool = True  # whether there is such a thing for its task
     errors: Errors | None = None  # of the version's estimates, where labels came
 
@@ -70,7 +72,7 @@ def judge(monitor: Monitor, seen: Seen) -> Said:
         return Said("investigate", ("no row was scored",))
     if seen.rows < monitor.rows:
         return Said("unchecked", (f"nothing is checked: {seen.rows:,} rows, {monitor.rows:,} are needed",))
-    found = [_performance(monitor, seen), _drift(monitor, seen), *_moved(monitor, seen), *_gaps(seen)]
+    found = [_performance(monitor, seen), _drift(monitor, seen), *_moved(monitor, seen), *_gaps(monitor, seen)]
     found += [("investigate", seen.weakest)] if seen.weakest else []
     worst = max((verdict for verdict, _ in found), key=SEVERITY.index)
     return Said(worst, tuple(reason for _, reason in sorted(found, key=lambda f: -SEVERITY.index(f[0]))))
@@ -115,6 +117,8 @@ def _by_estimate(monitor: Monitor, seen: Seen, unknown: str) -> tuple[Verdict, s
         return "investigate", f"{unknown}; {asked.metric} cannot be estimated either"
     said = f"{unknown}; {asked.metric} is estimated at {seen.estimated:.4f}"
     said += f", against {_against(monitor, seen.before, seen.previous)}"
+    if seen.uncalibrated:
+        return "investigate", f"{said}; how far its scores are chances is not known, for they could not be calibrated"
     if seen.errors and doubted(monitor, seen.errors):
         over = f"{seen.errors.windows} window{'s' * (seen.errors.windows != 1)}"
         return "investigate", f"{said}; estimates were off by {seen.errors.mean:.4f} on average over {over}"
@@ -156,8 +160,10 @@ def _unless_labels_tell(monitor: Monitor, seen: Seen) -> Verdict:
     return "investigate" if _not_known(monitor, seen) or seen.true is None else "wait"
 
 
-def _gaps(seen: Seen) -> list[tuple[Verdict, str]]:
+def _gaps(monitor: Monitor, seen: Seen) -> list[tuple[Verdict, str]]:
     found: list[tuple[Verdict, str]] = []
+    if seen.unlikely and suffice(monitor, seen.labelled, seen.rows):
+        found.append(("investigate", seen.unlikely))
     if seen.unscored:
         found.append(("investigate", f"{seen.unscored:,} rows have no score"))
     if seen.counted is not None and seen.counted != seen.rows and not seen.no_reference:
@@ -168,7 +174,7 @@ def _gaps(seen: Seen) -> list[tuple[Verdict, str]]:
 def overdue(monitor: Monitor, said: Said, labelled: int, rows: int, since: timedelta) -> Said:
     """What is said of a window that is over for so long; where its labels should be known by now, that first."""
     within = monitor.performance.labels_within
-    if within is None or since < within or labelled >= monitor.performance.labelled * rows:
+    if within is None or since < within or suffice(monitor, labelled, rows):
         return said
     late = f"labels of {labelled:,} of {rows:,} rows are known {length_words(since, rounded=True)} after the window"
     verdict = max(said.verdict, "investigate", key=SEVERITY.index)
@@ -186,15 +192,30 @@ def decide(
     after = [w for w in closed if learned is None or w.end > learned]
     if not after:
         return Said("wait", ("nothing is decided: no window after the model's training is over",))
-    worst = max((w.said.verdict for w in after), key=SEVERITY.index)
-    window = [w for w in after if w.said.verdict == worst][-1]
-    reasons = (f"{window.name}: {window.said.reasons[0]}", *window.said.reasons[1:])
+    window, said = _worst(after)
+    worst, reasons = said.verdict, said.reasons
     if worst == "retrain" and retrain and learned and window.end - learned < retrain.cooldown:
         wanted, since = length_words(retrain.cooldown), length_words(window.end - learned, rounded=True)
         cools = f"cools down: {window.name} ends {since} after the last training, not {wanted}"
-        return Said("wait", (cools, *reasons), window.name)
+        return _beside(after, Said("wait", (cools, *reasons), window.name))
     budget = retrain.budget_usd if retrain and worst == "retrain" else None
     if budget is not None and usd is not None and usd > budget:
-        said = f"a training would cost about {usd:.4f} USD, budget_usd is {budget}"
-        return Said("investigate", (f"{window.name}: {said}", *window.said.reasons), window.name)
-    return Said(worst, reasons, window.name)
+        dear = f"a training would cost about {usd:.4f} USD, budget_usd is {budget}"
+        return Said("investigate", (f"{window.name}: {dear}", *window.said.reasons), window.name)
+    return said
+
+
+def _worst(windows: Sequence[Closed]) -> tuple[Closed, Said]:
+    """The newest of those with the gravest verdict, and what it says as a decision."""
+    worst = max((w.said.verdict for w in windows), key=SEVERITY.index)
+    window = [w for w in windows if w.said.verdict == worst][-1]
+    return window, Said(worst, (f"{window.name}: {window.said.reasons[0]}", *window.said.reasons[1:]), window.name)
+
+
+def _beside(windows: Sequence[Closed], cools: Said) -> Said:
+    """A training that has to wait hides nothing that another window says."""
+    others = [w for w in windows if w.said.verdict in ("unchecked", "investigate")]
+    if not others:
+        return cools
+    _, said = _worst(others)
+    return Said(said.verdict, (*said.reasons, *cools.reasons), said.window)

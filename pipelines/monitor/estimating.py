@@ -54,6 +54,12 @@ def expected(rows: Floats, calibration: Calibration) -> Floats:
     return np.stack([rows * (1 - chance), rows * chance], axis=1)
 
 
+def of_none(rows: Floats, likely: Floats) -> float:
+    """The chance that none of these rows has what so many of each bin are likely to have."""
+    share = np.divide(likely, rows, out=np.zeros_like(likely), where=rows > 0)
+    return float(np.exp(rows @ np.log1p(-np.minimum(share, 1 - LEAST))))
+
+
 @dataclass(frozen=True)
 class Errors:
     """How far estimates were off where the truth became known."""

@@ -28,7 +28,8 @@ class Trained:
 def trained(history: History, model: str, features: str, version: int) -> Trained | None:
     """By the newest record that made the version; None where there is none."""
     mine = (r for r in reversed(history.records) if r.stage == f"models.{model}")
-    record = next((r for r in mine if r.detail.get("version") == version and features in r.inputs), None)
+    made = (r for r in mine if r.detail.get("version") == version and "moved" not in r.detail)
+    record = next((r for r in made if features in r.inputs), None)
     if record is None:
         return None
     d, train = record.detail, record.detail["splits"]["train"]

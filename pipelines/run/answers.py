@@ -19,6 +19,7 @@ from pipelines.evaluate import Multiclass, binary
 from pipelines.evaluate.base import Counts
 from pipelines.evaluate.binary import BINS
 from pipelines.monitor import estimating
+from pipelines.monitor.deciding import BY_CHANCE
 from pipelines.monitor.tallies import by_label, rows_of, scored
 from pipelines.monitor.trained import Trained
 from pipelines.spec.monitor import WATCHED
@@ -44,6 +45,9 @@ class Answers(Protocol):
     def untold(self, scores: Scores) -> str:
         """Why no metric can be told of the labels that are known; '' where it can."""
 
+    def unlikely(self, scores: Scores, made: Trained | None) -> str:
+        """Why that is no chance, by the calibrated scores of those rows; '' where it may be one."""
+
     def mean(self, scores: Scores) -> float | None:
         """Of the scores; None where there are none."""
 
@@ -59,8 +63,13 @@ class Answers(Protocol):
     def true(self, scores: Scores, metric: str, made: Trained | None) -> list[float] | None:
         """The metric by known labels, and its interval at 95 %."""
 
-    def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
-        """The metric without labels, and the error of the calibration that it stands on."""
+    def estimated(
+        self, scores: Scores, metric: str, made: Trained | None, known: bool = False
+    ) -> tuple[float | None, float | None]:
+        """The metric without labels, and the error of the calibration that it stands on.
+
+        known: of the rows alone whose label is known, to be held against them.
+        """
 
 
 class Chances:
@@ -79,6 +88,17 @@ class Chances:
         if no and yes:
             return ""
         return f"all {int(no + yes):,} rows that have a label {'have' if yes else 'lack'} what it asks for"
+
+    def unlikely(self, scores: Scores, made: Trained | None) -> str:
+        counts = by_label(dict(scores), BINS)
+        if made is None or all(counts.sum(axis=0)) or not counts.any():
+            return ""
+        lacking = 1 if counts[:, 0].any() else 0
+        rows = counts.sum(axis=1)
+        likely = estimating.expected(rows, estimating.calibrate(made.calibration))
+        chance = estimating.of_none(rows, likely[:, lacking])
+        about = f"about {likely[:, lacking].sum():,.0f} of {rows.sum():,.0f} were to be expected otherwise"
+        return f"{self.untold(scores)}, and {about}" if chance <= BY_CHANCE else ""
 
     def mean(self, scores: Scores) -> float | None:
         return _mean(scored(dict(scores), BINS))
@@ -103,11 +123,14 @@ class Chances:
         drawn = [_of_counts(c, metric, threshold) for c in estimating.resampled(few, RESAMPLES, SEED)]
         return _interval(value, [round(min(max(v + value - middle, 0.0), 1.0), 6) for v in drawn if v is not None])
 
-    def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
+    def estimated(
+        self, scores: Scores, metric: str, made: Trained | None, known: bool = False
+    ) -> tuple[float | None, float | None]:
         if made is None:
             return None, None
         calibration = estimating.calibrate(made.calibration)
-        likely = estimating.expected(scored(dict(scores), BINS), calibration)
+        rows = by_label(dict(scores), BINS).sum(axis=1) if known else scored(dict(scores), BINS)
+        likely = estimating.expected(rows, calibration)
         return _of_counts(likely, metric, made.threshold), calibration.error
 
 
@@ -147,6 +170,9 @@ class Numbers:
     def untold(self, scores: Scores) -> str:
         return ""
 
+    def unlikely(self, scores: Scores, made: Trained | None) -> str:
+        return ""
+
     def mean(self, scores: Scores) -> float | None:
         rows = sum(scores.get("scores", {}).values())
         return _figures(scores["sum"] / rows) if rows else None
@@ -179,7 +205,9 @@ class Numbers:
         interval: Sequence[float] = (mean, max(mean - far, 0.0), mean + far)
         return [_figures(v if metric == "mae" else sqrt(v)) for v in interval]
 
-    def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
+    def estimated(
+        self, scores: Scores, metric: str, made: Trained | None, known: bool = False
+    ) -> tuple[float | None, float | None]:
         return None, None
 
 
@@ -208,6 +236,9 @@ class Classes:
     def untold(self, scores: Scores) -> str:
         return ""
 
+    def unlikely(self, scores: Scores, made: Trained | None) -> str:
+        return ""
+
     def mean(self, scores: Scores) -> float | None:
         return _mean(_probable(scores))
 
@@ -229,18 +260,20 @@ class Classes:
         drawn = [_of_pairs(dice.poisson(pairs), metric) for _ in range(RESAMPLES)] if value is not None else []
         return _interval(value, [v for v in drawn if v is not None]) if value is not None else None
 
-    def estimated(self, scores: Scores, metric: str, made: Trained | None) -> tuple[float | None, float | None]:
-        rows = _probable(scores)
+    def estimated(
+        self, scores: Scores, metric: str, made: Trained | None, known: bool = False
+    ) -> tuple[float | None, float | None]:
+        rows = _probable(scores, known)
         if made is None or metric not in self.estimable or not rows.sum():
             return None, None
         sure = estimating.calibrate(made.calibration)
         return round(float(estimating.expected(rows, sure)[:, 1].sum() / rows.sum()), 6), sure.error
 
 
-def _probable(scores: Scores) -> NDArray[np.float64]:
-    """Rows by bin of the probability of the class given."""
+def _probable(scores: Scores, known: bool = False) -> NDArray[np.float64]:
+    """Rows by bin of the probability of the class given; known: those whose label is."""
     found = np.zeros(BINS)
-    for fate in ("right", "wrong", "unknown"):
+    for fate in ("right", "wrong", "unknown")[: 2 if known else 3]:
         for place, rows in scores.get(fate, {}).items():
             found[int(place)] += rows
     return found

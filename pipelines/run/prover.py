@@ -10,6 +10,8 @@ import os
 import select
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ from typing import IO
 
 from pipelines.errors import PlatformError
 
-IDLE_S = 180
+IDLE_S = 120
+CHUNK = 65_536
 INHERITED = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET", "PYSPARK_SUBMIT_ARGS")  # would lead to our own Java
 
 
@@ -34,6 +37,7 @@ class Standing:
 
 
 _standing: list[Standing] = []  # one at most
+_one = threading.Lock()  # asks at a time
 
 
 def begin(module: str, settings: str) -> None:
@@ -49,19 +53,16 @@ def begin(module: str, settings: str) -> None:
 
 def ask(question: str, limit_s: float) -> str:
     """What it answers; one that fails is ended. Errors: TimeoutError, PlatformError where it has ended."""
-    held = _standing[0]
-    held.asked += 1
-    _tell(held.process, question)
-    assert held.process.stdout is not None
-    ready, _, _ = select.select([held.process.stdout], [], [], limit_s)
-    answer = held.process.stdout.readline() if ready else b""
-    if answer:
-        return answer.decode()
-    died = _died(held) if ready else ""
-    end()
-    if died:
-        raise PlatformError(f"a clean process {died}")
-    raise TimeoutError
+    with _one:
+        held = _standing[0]
+        held.asked += 1
+        try:
+            _tell(held.process, question)
+            answer = _answer(held, limit_s)
+        except BaseException:  # an answer that still came would be taken for that of the next question
+            end()
+            raise
+    return answer
 
 
 def used() -> bool:
@@ -80,8 +81,9 @@ def end() -> None:
 
 def questions() -> Iterator[str]:
     """In the process itself: what comes, line by line, until its parent has ended or asks no more."""
-    while select.select([sys.stdin], [], [], IDLE_S)[0] and (line := sys.stdin.readline()):
-        yield line
+    with os.fdopen(0, "rb", buffering=0, closefd=False) as asked:  # what a buffer held, select would not see
+        while select.select([asked], [], [], IDLE_S)[0] and (line := asked.readline()):
+            yield line.decode()
 
 
 def answers() -> IO[str]:
@@ -106,6 +108,19 @@ def _tell(process: subprocess.Popen[bytes], line: str) -> None:
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # it has ended, which the one who waits for its answer will see
         process.stdin.write(f"{line}\n".encode())
+
+
+def _answer(held: Standing, limit_s: float) -> str:
+    pipe, said, until = held.process.stdout, b"", time.monotonic() + limit_s
+    assert pipe is not None
+    while not said.endswith(b"\n"):
+        if not select.select([pipe], [], [], max(0.0, until - time.monotonic()))[0]:
+            raise TimeoutError
+        part = os.read(pipe.fileno(), CHUNK)
+        if not part:
+            raise PlatformError(f"a clean process {_died(held)}")
+        said += part
+    return said.decode()
 
 
 def _died(held: Standing) -> str:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+from pipelines import aliases
 from pipelines.monitor import deciding
 from pipelines.monitor.comparing import Compared, compare
 from pipelines.monitor.deciding import Closed, Said, Seen
@@ -53,20 +54,38 @@ def watched(
     made = {v: trained(history, model, subject.features, v) for _, v in totals.windows}
     mine = [r for r in history.records if r.stage == subject.stage and r.status == "ok"]
     held = {_key(w): w for w in newest_windows(mine)} if len(touched) < len(totals.windows) else {}
-    missing = set(_missing(totals.windows, monitor.window, subject.until)) - set(held)
+    version = present(history, model, totals.windows)
+    missing = set(_missing(totals.windows, version, monitor.window, subject.until)) - set(held)
     hung = {key: w["attribution"] for key, w in held.items() if w.get("attribution")}
     watch = _Watch(monitor, ANSWERS[subject.task], totals, made, {**hung, **(hang or {})})
     found = dict(_judged(watch, held, {*touched, *missing}))
-    said = deciding.decide(_closed(subject, {**held, **found}), monitor.retrain, learned(history, model), subject.usd)
-    said = _unless_without_reference(said, totals)
+    closed, seen = _closed(subject, {**held, **found}, version), learned(history, model)
+    said = deciding.decide(closed, monitor.retrain, seen, subject.usd)
+    said = _unless_unscored(_unless_without_reference(said, totals, version), totals, subject, seen)
     asks = monitor.retrain is not None
     decision = {"verdict": said.verdict, "reasons": list(said.reasons), "window": said.window, "asks": asks}
     return {"model": model, "windows": [found[key] for key in sorted(found)], "decision": decision}
 
 
-def _unless_without_reference(said: Said, totals: Totals) -> Said:
+def present(history: History, model: str, windows: Collection[Key]) -> int | None:
+    """The version that is decided on: the champion, if it scored any window; else the newest that scored last."""
+    moves = aliases.moves([r for r in history.records if r.stage == f"models.{model}"])
+    champion = moves[-1].version if moves else None
+    newest = max(windows, default=(None, None))[1]
+    return champion if champion in {v for _, v in windows} else newest
+
+
+def _unless_unscored(said: Said, totals: Totals, subject: Subject, learned: datetime | None) -> Said:
+    """No calm is said where rows came for a whole window since the training, and none was ever scored."""
+    if totals.windows or learned is None or subject.until is None:
+        return said
+    if subject.until < end(end(learned, subject.monitor.window), subject.monitor.window):
+        return said
+    return Said("investigate", (f"no row was scored since the training, and rows came until {subject.until:%Y-%m-%d}",))
+
+
+def _unless_without_reference(said: Said, totals: Totals, version: int | None) -> Said:
     """No calm is said of a version that nothing can be held against, though none of its windows is over yet."""
-    version = max((v for _, v in totals.windows), default=None)
     if version is None or version in totals.references or said.verdict in ("investigate", "retrain"):
         return said
     return Said("investigate", (f"no reference: {UNRECORDED.format(version)}", *said.reasons), said.window)
@@ -101,14 +120,17 @@ def _doubted_anew(monitor: Monitor, held: Mapping[Key, Any], known: Mapping[int,
             yield key
 
 
-def _missing(windows: Collection[Key], period: Period, until: datetime | None) -> Iterator[Key]:
-    """The windows without a row between those of the newest version; the one after them, if the spine went past it."""
-    version = max((v for _, v in windows), default=0)
+def _missing(windows: Collection[Key], version: int | None, period: Period, until: datetime | None) -> Iterator[Key]:
+    """The windows without a row between those of a version; the one after them, if the spine went past it."""
+    if version is None:
+        return
+    every = {start for start, _ in windows}
     starts = sorted(start for start, v in windows if v == version)
     for start, later in pairwise(starts):
         start = end(start, period)
         while start < later:
-            yield start, version
+            if start not in every:  # else another version scored it
+                yield start, version
             start = end(start, period)
     if starts and until and end(end(starts[-1], period), period) <= until:
         yield end(starts[-1], period), version
@@ -116,7 +138,8 @@ def _missing(windows: Collection[Key], period: Period, until: datetime | None) -
 
 def learned(history: History, model: str) -> datetime | None:
     """The end of the newest day of which the last training saw rows, whatever came of it; None before the first."""
-    mine = [r for r in history.records if r.stage == f"models.{model}" and "splits" in r.detail]
+    of = f"models.{model}"
+    mine = [r for r in history.records if r.stage == of and "splits" in r.detail and "moved" not in r.detail]
     newest = [part["to"] for r in mine[-1:] for part in r.detail["splits"].values()]
     return _midnight(max(newest)) + timedelta(days=1) if newest else None
 
@@ -129,11 +152,11 @@ def _key(window: Mapping[str, Any]) -> Key:
     return datetime.fromisoformat(window["window"]), window["model_version"]
 
 
-def _closed(subject: Subject, every: Mapping[Key, Mapping[str, Any]]) -> list[Closed]:
-    """The windows of the newest version that are over: a row of a later one was scored, or came without a score."""
+def _closed(subject: Subject, every: Mapping[Key, Mapping[str, Any]], version: int | None) -> list[Closed]:
+    """The windows of a version that are over: a row of a later one was scored, or came without a score."""
     if not every:
         return []
-    monitor, version = subject.monitor, max(v for _, v in every)
+    monitor = subject.monitor
     newest = max(start for start, _ in every)
     newest = max(newest, subject.until or newest)
     over = [
@@ -238,7 +261,7 @@ class _Watch:
     def performance(self, key: Key) -> dict[str, Any]:
         """The metric by what happened, by estimate, and what both are held against; None for what is not known.
 
-        off: the estimate less the truth, where labels suffice to tell it.
+        off: the estimate of the rows that have labels less the truth, where those suffice to tell it.
         """
         metric, made, scores = self.monitor.performance.metric, self.made.get(key[1]), self._scores(key)
         assert metric
@@ -249,11 +272,12 @@ class _Watch:
         estimated, error = self.answers.estimated(scores, metric, made)
         true = self.answers.true(scores, metric, made)
         told = deciding.suffice(self.monitor, self.answers.labelled(scores), self.answers.rows(scores))
+        then, _ = self.answers.estimated(scores, metric, made, known=True) if told and true else (None, None)
         return {
             **found,
             "true": true,
             "estimated": estimated,
-            "off": round(estimated - true[0], 6) if told and true and estimated is not None else None,
+            "off": round(then - true[0], 6) if true and then is not None else None,
             "calibration_error": error,
         }
 
@@ -287,11 +311,13 @@ class _Watch:
             first="training" not in self.monitor.references and self._before(key) is None,
             labelled=self.answers.labelled(score),
             untold=self.answers.untold(score),
+            unlikely=self.answers.unlikely(score, self.made.get(key[1])),
             unscored=score.get("unscored", 0),
             before=performance["before"],
             previous=performance.get("previous", False),
             true=tuple(performance["true"]) if performance["true"] else None,
             estimated=performance["estimated"],
+            uncalibrated=performance["calibration_error"] is None,
             estimable=performance["metric"] in self.answers.estimable,
         )
 
