@@ -40,6 +40,7 @@ def checkers(spark: SparkSession, folder: Path, rows: pa.Table) -> dict[str, Arm
     return {arm.name: arm for arms in b02_quality.arms(spark, place, folder).values() for arm in arms}
 
 
+@pytest.mark.long
 def test_all_ways_to_check_count_the_same(spark: SparkSession, made: Path, tmp_path: Path) -> None:
     rows = lineitem.spoiled(lineitem.part(made, 0, ROWS))
 
@@ -67,6 +68,7 @@ def test_ours_find_nothing_where_nothing_is_bad(spark: SparkSession, made: Path,
     assert answers["run, checked"].hash.endswith(f"and counts {[0] * 10}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", ["appended", "merged"])
 def test_all_ways_to_take_an_increment_in_end_with_the_same_table(
     spark: SparkSession, made: Path, tmp_path: Path, table: str
@@ -82,6 +84,7 @@ def test_all_ways_to_take_an_increment_in_end_with_the_same_table(
     assert answers["ours"].hash.endswith(f"of {expected}")
 
 
+@pytest.mark.long
 def test_an_increment_leaves_the_base_as_it_was(spark: SparkSession, made: Path, tmp_path: Path) -> None:
     ours, *_ = b03_increments.arms(spark, made, tmp_path, "merged", ROWS, ARRIVING)
 
@@ -103,6 +106,7 @@ def test_all_ways_to_join_as_of_a_moment_find_the_same(spark: SparkSession, tmp_
     assert answers["ours"].rows == 200
 
 
+@pytest.mark.long
 def test_all_ways_to_train_learn_from_a_few_rows(spark: SparkSession, tmp_path: Path) -> None:
     b05_training.make(tmp_path / "rows", 3_000, 1_000)
 

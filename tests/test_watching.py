@@ -104,7 +104,8 @@ def test_the_interval_is_as_wide_as_by_the_formula_of_the_binomial():
         ({"x": rows(1_000), "": score(0, 1_000, auc=0.5)}, "investigate",
          "all 1,000 rows that have a label lack what it asks for; roc_auc is estimated at 0.7500, against 0.7500"),
         ({"x": rows(1_000), "": score(0, 1_000, auc=0.5)}, "investigate",
-         "all 1,000 rows that have a label lack what it asks for, and about 500 of 1,000 were to be expected otherwise"),
+         "all 1,000 rows that have a label lack what it asks for, and about 500 of 1,000 "
+         "were to be expected otherwise"),
         ({"x": rows(1_000), "": score(0, 0, 1_000)}, "wait",
          "labels of 0 of 1,000 rows are known; roc_auc is estimated at 0.7500, against 0.7500"),
         ({"x": rows(1_000, slot=4), "": score()}, "wait", "1 of 1 features drifted: x (psi "),  # all are missing
@@ -137,10 +138,9 @@ def test_labels_that_do_not_come_are_looked_into_once_they_are_overdue():
 
 def test_a_window_of_one_class_is_calm_only_where_no_other_was_to_be_expected():
     rare = {**TRAINED, "curves": {"calibration": [[0.25, 0.0005, 500], [0.75, 0.0015, 500]]}}
+    history = History((record("models.m", {**rare, "test": {"roc_auc": [0.625, 0.6, 0.65]}}),), ())
 
-    (found,) = judged(totals({"x": rows(1_000), "": score(0, 1_000)}), History((record("models.m", rare),), ()))[
-        "windows"
-    ]
+    (found,) = judged(totals({"x": rows(1_000), "": score(0, 1_000)}), history)["windows"]
 
     assert found["verdict"] == "wait" and found["reasons"][0].startswith("all 1,000 rows that have a label lack")
 
@@ -175,7 +175,7 @@ def test_rows_that_come_while_none_was_ever_scored_are_investigated():
     assert found["reasons"] == ["no row was scored since the training, and rows came until 2024-03-01"]
 
 
-def test_a_training_that_has_to_wait_hides_no_other_window(monkeypatch):
+def test_a_training_that_has_to_wait_hides_no_other_window():
     gapped = totals({"x": rows(1_000), "": score(auc=0.6)}, WELL, WELL, WELL)
     del gapped.windows[MONTHS[1], 1]
 
@@ -198,17 +198,10 @@ def test_an_estimate_is_held_against_the_rows_whose_labels_came():
     """Of the labelled half every score is 3/4; of the others 1/4: their accuracy differs, and both are right."""
     low, high = str(BINS // 4), str(3 * BINS // 4)
     half = {"1": {high: 375}, "0": {high: 125}, "unknown": {low: 500}, "unscored": 0}
-    calibrated = {
-        **TRAINED,
-        "curves": {"calibration": [[0.25, 0.05, 500], [0.75, 0.75, 500]]},
-        "test": {"accuracy": [0.85, 0.8, 0.9]},
-    }
+    curve = {"calibration": [[0.25, 0.05, 500], [0.75, 0.75, 500]]}
+    history = History((record("models.m", {**TRAINED, "curves": curve, "test": {"accuracy": [0.85, 0.8, 0.9]}}),), ())
 
-    (found,) = judged(
-        totals({"x": rows(1_000), "": half}),
-        History((record("models.m", calibrated),), ()),
-        performance={"metric": "accuracy"},
-    )["windows"]
+    found = judged(totals({"x": rows(1_000), "": half}), history, performance={"metric": "accuracy"})["windows"][0]
 
     assert found["performance"]["true"][0] == 0.75
     assert found["performance"]["estimated"] == pytest.approx(0.85, abs=0.01)

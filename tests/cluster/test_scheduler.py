@@ -10,7 +10,17 @@ from cluster.trials import VICTIMS, trial
 pytestmark = [pytest.mark.airflow, pytest.mark.cluster]
 
 
-@pytest.mark.parametrize("seed", [1, 9, 3, 4, 5, 6], ids=VICTIMS[1:])
+SEEDS = [1, 9, 3, 4, 5, 6]  # a victim each
+BY_NIGHT = ("task", "worker", "twice")
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(s, id=v, marks=[pytest.mark.long] * (v in BY_NIGHT))
+        for s, v in zip(SEEDS, VICTIMS[1:], strict=True)
+    ],
+)
 def test_a_run_ends_well_whatever_is_killed(airflow, cluster, seed):
     done, wrong = trial(airflow, cluster, seed)
     victim = VICTIMS[seed % len(VICTIMS)]

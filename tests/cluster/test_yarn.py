@@ -109,6 +109,7 @@ def test_stages_run_in_a_real_yarn_and_end_as_they_would_here(yarn, rides):
     assert SENTENCE in yarn.said(refused["id"]) and rides.records()[-1].error == SENTENCE
 
 
+@pytest.mark.long
 def test_the_locked_environment_travels_as_an_archive(yarn, rides, packed):
     target = rides.root / "conf" / "targets" / "yarn.yml"
     text = target.read_text().replace(sys.executable, "./environment/bin/python")

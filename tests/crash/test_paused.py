@@ -43,6 +43,7 @@ def paused(made: Project, point: str) -> Iterator["subprocess.Popen[str]"]:
                 os.killpg(process.pid, SIGKILL)
 
 
+@pytest.mark.long
 def test_who_was_paused_and_overtaken_doubles_nothing_and_says_so(undisturbed, tmp_path: Path):
     projects = {point: landed(tmp_path / str(i)) for i, point in enumerate(POINTS)}
     with ExitStack() as stack:

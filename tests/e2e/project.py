@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -87,11 +88,20 @@ class Project:
 
     def lakeloom(self, verb: str, *options: str) -> Said:
         """The command in this process and its session; what third parties warn of is not ours to judge."""
+        if verb == "run" and "--sample" not in options:
+            self._registry()
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             code = guarded(lambda: app([*verb.split(), str(self.conf), *options], standalone_mode=False))
         return Said(code, out.getvalue(), err.getvalue())
+
+    def _registry(self) -> None:
+        """MLflow's tables, empty, where a model is to be trained: to make them costs a run seconds."""
+        file = self.root / ".lakeloom" / "mlflow.db"
+        if not file.exists() and "\nmodels:" in self.conf.read_text():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(_empty_registry())
 
     def lakeloom_apart(self, verb: str, *options: str, limit_s: float = LIMIT_S, **env: str) -> Said:
         """The command in a process group of its own, which gets SIGKILL after limit_s."""
@@ -203,6 +213,17 @@ def checksum(rows: list[dict[str, Any]], left_out: Iterable[str] = ()) -> tuple[
     """(rows, hash); repr writes a float in full, so equal hashes are equal bits."""
     lines = sorted(repr(sorted((k, v) for k, v in row.items() if k not in left_out)) for row in rows)
     return len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+@cache
+def _empty_registry() -> bytes:
+    """As the product makes it."""
+    from pipelines.registry import Registry
+    from pipelines.spec import Target
+
+    with TemporaryDirectory() as folder:
+        Registry(Target(tracking=f"sqlite:///{folder}/mlflow.db", artifacts=folder))
+        return Path(folder, "mlflow.db").read_bytes()
 
 
 def project(root: Path, name: str) -> Project:

@@ -145,6 +145,7 @@ def test_under_another_schema_rows_are_counted(events):
     assert "would lose 1 row" in events.lakeloom(*anew).error
 
 
+@pytest.mark.long
 def test_a_history_of_changes_is_not_made_anew_from_what_stands_unasked(events):
     DeltaTable(theirs(events)).alter.set_table_properties(FEED)
     select = "SELECT id, kind, commit_version FROM raw"

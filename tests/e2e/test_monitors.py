@@ -334,6 +334,7 @@ def test_an_order_that_is_forgotten_leaves_features_and_scores_and_the_models_th
     )
 
 
+@pytest.mark.long
 def test_a_number_is_watched_by_its_errors(spark, tmp_path, monkeypatch):
     """The label is what an order costs: ten and thirty more if it comes back; in May x says the opposite of that.
 
@@ -390,6 +391,7 @@ class InTwoHours(datetime):
         return datetime.now(tz) + timedelta(hours=2)
 
 
+@pytest.mark.long
 def test_classes_are_watched_by_those_that_came(spark, tmp_path, monkeypatch):
     """The label is one of three by what an order was and whether it came back; in May it is another.
 
