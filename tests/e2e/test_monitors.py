@@ -207,7 +207,8 @@ def test_performance_is_that_of_the_labels_that_are_known(story):
     assert april["true"][0] == pytest.approx(truth, abs=0.002)
     assert april["estimated"] == pytest.approx(truth, abs=0.05)  # the model is right about itself
     assert may["true"][0] < 0.4 < 0.7 < may["estimated"]  # and cannot know that the world has turned
-    assert april["off"] == pytest.approx(april["estimated"] - truth, abs=0.002) and may["off"] > 0.3
+    assert april["off"] == pytest.approx(april["estimated"] - truth, abs=0.02)  # some rows have no label yet
+    assert may["off"] > 0.3
 
 
 def test_what_has_drifted_is_named(story):
