@@ -25,6 +25,7 @@ QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m
 os.environ["SPARK_SUBMIT_OPTS"] = f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {QUICK}".strip()
 
 MARK = "pytestmark = pytest.mark.spark"
+LATER = "test_r"  # and after, by the alphabet
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -39,9 +40,11 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """What lies in e2e/ is marked so."""
+    """What lies in e2e/ is marked so; the later part of its files too, for scripts/test runs it beside the others."""
     if item.path.parent.name == "e2e":
         item.add_marker("e2e")
+        if item.path.name >= LATER:
+            item.add_marker("later")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
