@@ -65,9 +65,11 @@ def beside(folder: Path, model: str, versions: tuple[int, int]) -> Json:
     Rows of one request count each by itself. Errors: SpecError where the folder has no sample of the model's requests,
     DataError where a line cannot be read.
     """
-    found = {version: Answered() for version in versions}
-    there = Counter(_told(line, found) for line in _lines(folder) if line.get("model") == model)
-    if not there:
+    found, others = {version: Answered() for version in versions}, Answered()
+    for line in _lines(folder):
+        if line.get("model") == model:
+            found.get(line["version"], others).add(line)
+    if not any(each.rows for each in (*found.values(), others)):
         raise SpecError(f"{folder}: no sample of requests to {model}; `lakeloom serve --log-to` keeps one")
     (one, before), (other, after) = (found[version].mean() for version in versions)
     wide = Z * sqrt(before + after)
@@ -77,12 +79,6 @@ def beside(folder: Path, model: str, versions: tuple[int, int]) -> Json:
         "versions": [found[version].as_json() for version in versions],
         "apart": None if isnan(wide) else apart,
     }
-
-
-def _told(line: Json, found: dict[int, Answered]) -> int:
-    if line["version"] in found:
-        found[line["version"]].add(line)
-    return int(line["version"])
 
 
 def _lines(folder: Path) -> Iterator[Json]:
