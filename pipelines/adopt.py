@@ -10,9 +10,9 @@ import json
 import math
 import os
 import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 from urllib.parse import quote
@@ -24,7 +24,7 @@ from deltalake import Transaction as AppTransaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
-from pipelines import log
+from pipelines import log, where
 from pipelines.log import Commit, Transaction
 
 PROPERTIES = {
@@ -101,14 +101,14 @@ def _said(transaction: Transaction, rows: int) -> CommitProperties:
 
 def footers(folder: str) -> dict[str, pq.FileMetaData]:
     """Of all Parquet files under a folder, by path."""
-    system, place = pafs.FileSystem.from_uri(folder)
+    system, place = where.at(folder)
     files = system.get_file_info(pafs.FileSelector(place, recursive=True))
     return {f.path: pq.read_metadata(f.path, filesystem=system) for f in files if f.path.endswith(".parquet")}
 
 
 def remove(folder: str) -> None:
     """Remove a folder, if it is there."""
-    system, place = pafs.FileSystem.from_uri(folder)
+    system, place = where.at(folder)
     if system.get_file_info(place).type == pafs.FileType.Directory:
         system.delete_dir(place)
 
@@ -148,14 +148,25 @@ def _action(file: str, footer: pq.FileMetaData, path: str) -> AddAction:
 
 def _placed(file: str, path: str, name: str) -> int:
     """Give a file its place in the table's folder, again if need be; its bytes."""
-    system, folder = pafs.FileSystem.from_uri(path)
+    system, folder = where.at(path)
     system.create_dir(folder)
     if isinstance(system, pafs.LocalFileSystem):
-        with suppress(FileExistsError):  # a replay of the same batch was here
-            os.link(file, f"{folder}/{name}")
+        _linked(file, f"{folder}/{name}")
     else:
         system.copy_file(file, f"{folder}/{name}")
     return int(system.get_file_info(f"{folder}/{name}").size)
+
+
+def _linked(file: str, place: str) -> None:
+    """A second name for a file; a whole copy under it where a mount has no links, or is another's."""
+    try:
+        os.link(file, place)
+    except FileExistsError:  # a replay of the same batch was here
+        pass
+    except OSError:
+        part = f"{place}.{os.getpid()}.part"  # none of Delta's, so its vacuum removes what a kill leaves
+        shutil.copyfile(file, part)
+        os.replace(part, place)
 
 
 def statistics(footer: pq.FileMetaData) -> dict[str, Json]:

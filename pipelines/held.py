@@ -12,6 +12,8 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from pipelines import where
+
 Row = TypeVar("Row")
 FILE = "__filename"  # the name under which pyarrow tells where a row lies
 Json = Any
@@ -60,7 +62,7 @@ def _read(table: DeltaTable, made: Callable[[dict[str, Json]], Row], known: Mapp
 
 def _commits(folder: str, version: int) -> list[tuple[int, int] | None]:
     """Of a version and of the one that would follow; None where there is none."""
-    system, path = pafs.FileSystem.from_uri(folder)
+    system, path = where.at(folder)
     found = system.get_file_info([f"{path}/{v:020}.json" for v in (version, version + 1)])
     return [(f.mtime_ns, f.size) if f.type == pafs.FileType.File else None for f in found]
 
@@ -69,7 +71,7 @@ def _by_file(table: DeltaTable, names: Collection[str]) -> Iterator[tuple[str, l
     """The rows of some files, read at once."""
     if not names:
         return
-    system, path = pafs.FileSystem.from_uri(table.table_uri)
+    system, path = where.at(table.table_uri)
     schema, inside = pa.schema(table.schema().to_arrow()), pafs.SubTreeFileSystem(path, system)
     some = pads.dataset(sorted(names), schema, "parquet", inside).to_table(columns=[*schema.names, FILE]).to_pylist()
     for name, of_file in groupby(sorted(some, key=itemgetter(FILE)), itemgetter(FILE)):

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from pipelines import footer
+from pipelines import footer, where
 from pipelines.columns import ddl, ddl_text
 from pipelines.drift import ADDABLE, MOST_ADDED, Drift, between, listed, quoted
 from pipelines.errors import DataError, FilesError, SpecError
@@ -130,7 +130,7 @@ def _first_columns(source: Files, file: Arrival) -> Sequence[str]:
 
 
 def _open(folder: str) -> tuple[pafs.FileSystem, str]:
-    system, path = pafs.FileSystem.from_uri(folder)
+    system, path = where.at(folder)
     return system, path
 
 

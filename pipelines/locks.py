@@ -22,6 +22,7 @@ import pyarrow.fs as pafs
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from pipelines import where
 from pipelines.errors import ConflictError
 
 BEAT_S, DEAD_S = 5.0, 60.0  # between two heartbeats; without one for so long the holder is taken for dead
@@ -155,14 +156,14 @@ def _beating(path: str) -> Iterator[None]:
 
 
 def _beat(path: str) -> None:
-    system, place = pafs.FileSystem.from_uri(f"{path}/{HEARTBEAT}")
+    system, place = where.at(f"{path}/{HEARTBEAT}")
     with system.open_output_stream(place) as stream:
         stream.write(b"alive")
 
 
 def _heard(path: str) -> float:
     """When the heartbeat was last written, in seconds since 1970; 0 for never."""
-    system, place = pafs.FileSystem.from_uri(f"{path}/{HEARTBEAT}")
+    system, place = where.at(f"{path}/{HEARTBEAT}")
     found = system.get_file_info(place)
     return found.mtime_ns / 1e9 if found.type == pafs.FileType.File else 0.0
 

@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from numpy.typing import NDArray
 
+from pipelines import where
 from pipelines.errors import ConflictError, PlatformError
 
 ROWS = "numOutputRows"  # of a commit that appends: the rows that it wrote
@@ -111,7 +112,7 @@ def readable(path: str, version: int) -> bool:
         names = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
     except DeltaError:
         return False
-    system, place = pafs.FileSystem.from_uri(path)
+    system, place = where.at(path)
     files = system.get_file_info([f"{place}/{unquote(name)}" for name in names])
     return all(f.type == pafs.FileType.File for f in files)
 
@@ -199,7 +200,7 @@ def added_bytes(path: str, after: int, upto: int) -> int:
 
 def _added(path: str, version: int) -> list[dict[str, Any]]:
     """The files that one version added with new rows."""
-    system, place = pafs.FileSystem.from_uri(path)
+    system, place = where.at(path)
     with system.open_input_stream(f"{place}/_delta_log/{version:020}.json") as file:
         actions = [json.loads(line) for line in file.read().splitlines() if line.strip()]
     return [a["add"] for a in actions if "add" in a and a["add"].get("dataChange", True)]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from pipelines import adopt
+from pipelines import adopt, where
 
 COMPLETE = "_complete.json"  # Spark passes over names that begin with '_'
 MOST_ROWS_HERE = 2_000_000  # keys counted by the driver; more go to Spark
@@ -51,7 +51,7 @@ class Staged:
         """Distinct values of some columns taken together, counted without a Spark job; None where rows are too many."""
         if self.of(fate) > MOST_ROWS_HERE:
             return None
-        system, place = pafs.FileSystem.from_uri(f"{self.path}/{self.column}={fate}")
+        system, place = where.at(f"{self.path}/{self.column}={fate}")
         if not self.of(fate):
             return 0
         held = pq.read_table(place, filesystem=system, columns=list(columns), partitioning=None)
@@ -82,7 +82,7 @@ def write(df: DataFrame, path: str, column: str, keyed: bool = False) -> Staged:
 
 def complete(staged: Staged, counts: dict[str, int]) -> None:
     """Say that a batch lies there whole; counts: what its source says of it, kept for a replay."""
-    system, place = pafs.FileSystem.from_uri(staged.path)
+    system, place = where.at(staged.path)
     said = {"schema": staged.schema.jsonValue(), "rows": staged.rows, "counts": counts}
     with system.open_output_stream(f"{place}/{COMPLETE}") as file:
         file.write(json.dumps(said).encode())
@@ -90,7 +90,7 @@ def complete(staged: Staged, counts: dict[str, int]) -> None:
 
 def resumed(path: str, column: str) -> tuple[Staged, dict[str, int]] | None:
     """A batch that lies there whole, with its counts; None where it has to be staged."""
-    system, place = pafs.FileSystem.from_uri(path)
+    system, place = where.at(path)
     if system.get_file_info(f"{place}/{COMPLETE}").type != pafs.FileType.File:
         return None
     with system.open_input_stream(f"{place}/{COMPLETE}") as file:

@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
-from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import TableNotFoundError
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from pipelines import held
+from pipelines import held, where
+from pipelines.errors import ConflictError
 from pipelines.told import Alert, Epoch, Forgotten, Quality, Tally
 
 SHADOW = "shadow"  # the part beside scores that a challenger answers into
@@ -33,6 +34,8 @@ BACKFILL = "backfill"  # among an intent's inputs: the batch makes an interval o
 FORGET = "forget"  # among an intent's inputs: the batch erases a person's rows, and later ones let none in
 ADDED = "added"  # among an intent's inputs: to which version of a view what rows are added
 FILES = "files"  # in the detail of a failed record: those that could not be taken, path -> why
+MOST_BATCHES = 2**32  # of a generation
+TRIES = 5  # of an append, where others make its table
 Json = Any  # what json.loads gives back
 Status = Literal["ok", "refused", "failed"]
 
@@ -139,8 +142,8 @@ class Warehouse:
         return f"{self.root}/{self.pipeline}/_locks/{stage}"
 
     def write(self, row: Intent | Record | Alert | Forgotten) -> None:
-        """Append one row: one commit."""
-        write_deltalake(self._log(type(row)), _table([row]), mode="append")
+        """Append one row: one commit. Errors: ConflictError where another record closed the batch or a later one."""
+        _append(self._log(type(row)), row, _closing(row))
 
     def remember(self, found: Sequence[Quality] | Sequence[Tally] | Sequence[Epoch]) -> None:
         """Write what one batch found: one commit. What a replay finds takes the place of what was found before."""
@@ -213,10 +216,7 @@ class Warehouse:
 
     def delta(self, stage: str, part: str = "") -> DeltaTable | None:
         """The table as delta-rs sees it; None where there is none."""
-        try:
-            return DeltaTable(self.path(stage, part))
-        except TableNotFoundError:
-            return None
+        return _opened(self.path(stage, part))
 
     def compact(self) -> None:
         """Make the many small files of intents, records and counts into few; their readers see no difference."""
@@ -257,6 +257,38 @@ class Warehouse:
         return held.rows(self._log(kind), lambda row: kind(**_parsed(row, kind)))
 
 
+def _closing(row: Row) -> Transaction | None:
+    """What only one record of a batch can commit, though its writer was paused after it had confirmed its lock."""
+    closes = isinstance(row, Record) and row.status != "failed"
+    return Transaction(f"closed {row.stage}", row.generation * MOST_BATCHES + row.batch + 1) if closes else None
+
+
+def _append(log: str, row: Row, once: Transaction | None) -> None:
+    rows, said = _table([row]), CommitProperties(app_transactions=[once] if once else None)
+    for left in reversed(range(TRIES)):
+        seen = _opened(log) or _made(log, rows.schema)
+        if once and (seen.transaction_version(once.app_id) or 0) >= once.version:
+            raise ConflictError(f"{row.stage}: another run has closed batch {row.batch} meanwhile")
+        try:
+            return write_deltalake(seen, rows, mode="append", commit_properties=said)
+        except CommitFailedError:  # another made the table at the same moment, or closed the batch
+            if not left:
+                raise
+
+
+def _made(path: str, schema: pa.Schema) -> DeltaTable:
+    with suppress(DeltaError):  # another made it at the same moment
+        DeltaTable.create(path, schema, mode="ignore")
+    return DeltaTable(path)
+
+
+def _opened(path: str) -> DeltaTable | None:
+    try:
+        return DeltaTable(path)
+    except TableNotFoundError:
+        return None
+
+
 def _parsed(row: Mapping[str, Json], kind: type[Row]) -> dict[str, Json]:
     texts = {f.name for f in fields(kind) if get_origin(f.type) is dict}
     return {k: json.loads(v) if k in texts else v for k, v in row.items()}
@@ -273,7 +305,7 @@ def dataset(table: DeltaTable) -> pads.Dataset:
 
     delta-rs would hand pyarrow one in Python, whose threads can abort the process as it exits.
     """
-    system, path = pafs.FileSystem.from_uri(table.table_uri)
+    system, path = where.at(table.table_uri)
     whole = pads.ParquetReadOptions(coerce_int96_timestamp_unit="us")  # in nanoseconds the year 9999 does not fit
     return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(path, system), parquet_read_options=whole)
 

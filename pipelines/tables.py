@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from uuid import uuid4
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
@@ -182,9 +183,12 @@ def merge(df: DataFrame, path: str, on: str, when: str, transaction: Transaction
     child = _child(df.sparkSession, transaction)
     if cheap:
         child.conf.set("spark.databricks.delta.merge.materializeSource", "none")
-    df.createOrReplaceGlobalTempView("lakeloom_merge")
-    child.sql(f"MERGE INTO delta.`{path}` t USING global_temp.lakeloom_merge s ON {on} {when}")
-    df.sparkSession.catalog.dropGlobalTempView("lakeloom_merge")
+    view = f"lakeloom_merge_{uuid4().hex}"  # the application's other merges have theirs
+    df.createGlobalTempView(view)
+    try:
+        child.sql(f"MERGE INTO delta.`{path}` t USING global_temp.{view} s ON {on} {when}")
+    finally:
+        df.sparkSession.catalog.dropGlobalTempView(view)
     return log.committed(path, transaction)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
-from pipelines import crash
+from pipelines import crash, where
 from pipelines.state import Intent, Warehouse
 
 
@@ -47,10 +47,10 @@ class Kept:
 
     def clear(self) -> None:
         """Forget them: the run record has what they said."""
-        system, place = pafs.FileSystem.from_uri(self.path)
+        system, place = where.at(self.path)
         if system.get_file_info(place).type == pafs.FileType.Directory:
             system.delete_dir(place)
 
     def _at(self, name: str) -> tuple[pafs.FileSystem, str]:
-        system, place = pafs.FileSystem.from_uri(f"{self.path}/{name}.json")
+        system, place = where.at(f"{self.path}/{name}.json")
         return system, place

@@ -15,7 +15,7 @@ from math import ceil
 import pyarrow.fs as pafs
 from pyspark.sql import SparkSession
 
-from pipelines import crash, log, tables
+from pipelines import crash, log, tables, where
 
 SMALL, MOST_SMALL = 16 << 20, 16  # bytes; so many smaller files are made into larger ones
 LARGE, LARGE_KEYED = 1 << 30, 32 << 20  # bytes; a MERGE writes every file anew of which it changes a row
@@ -76,6 +76,6 @@ def _large(by: str) -> int:
 
 
 def _bytes(path: str) -> int:
-    system, place = pafs.FileSystem.from_uri(path)
+    system, place = where.at(path)
     files = system.get_file_info(pafs.FileSelector(place, recursive=True))
     return sum(f.size or 0 for f in files if f.type == pafs.FileType.File and "/_delta_log/" not in f.path)

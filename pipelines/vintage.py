@@ -15,6 +15,7 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from pipelines import where
 from pipelines.deferring import warehouse_of
 from pipelines.errors import DataError, SpecError
 from pipelines.spec import Pipeline, Target
@@ -100,7 +101,7 @@ def _held(path: str, stage: str, record: Record) -> DeltaTable:
         table = DeltaTable(path, version=record.published_version)
     except DeltaError:
         raise DataError(lost) from None
-    system, _ = pafs.FileSystem.from_uri(path)
+    system, _ = where.at(path)
     files = system.get_file_info([_place(uri) for uri in table.file_uris()])
     if any(f.type != pafs.FileType.File for f in files):
         raise DataError(lost)
@@ -109,4 +110,4 @@ def _held(path: str, stage: str, record: Record) -> DeltaTable:
 
 def _place(uri: str) -> str:
     """Of a file in its file system."""
-    return pafs.FileSystem.from_uri(uri)[1] if urlsplit(uri).scheme else uri
+    return where.at(uri)[1] if urlsplit(uri).scheme else uri

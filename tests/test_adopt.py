@@ -2,11 +2,13 @@
 
 import json
 import math
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from deltalake import DeltaTable
@@ -117,6 +119,19 @@ def test_of_many_that_write_a_batch_at_once_one_does_and_all_find_it(frame, tmp_
             begun = [pool.submit(adopt.commit, files, schema, path, "append", batch) for _ in range(8)]
         assert {found.result().version for found in begun} == {batch.version}
     assert DeltaTable(path).version() == 2
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no second file system")
+def test_files_of_another_mount_are_copied_once(spark, frame, tmp_path):
+    path, df = str(tmp_path / "t"), frame([("a",)], "k string")
+    with TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        files = written(df, Path(elsewhere) / "files")
+        assert {os.stat(file).st_dev for file in files} != {os.stat(tmp_path).st_dev}
+        for _ in range(2):  # the second is a replay
+            adopt.commit(files, df.schema.json(), path, "append", FIRST)
+
+    assert [tuple(r) for r in tables.read(spark, path, 0).collect()] == [("a",)]
+    assert not list(Path(path).glob("*.part"))
 
 
 def test_a_commit_that_another_forestalled_is_told(frame, tmp_path):

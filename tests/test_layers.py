@@ -22,7 +22,7 @@ PACKAGE = ROOT / "pipelines"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "errors",
+        "errors where",
         "spec",
         "columns",
         "promises drift watches trainable holdable tagged derivable extensions",

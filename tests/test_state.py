@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from pipelines.errors import ConflictError
 from pipelines.state import History, Intent, Record, Warehouse
 from pipelines.told import Quality
 
@@ -53,6 +56,37 @@ def test_what_is_written_is_read_back_whole(warehouse):
 
     assert warehouse.intents() == (meant,)
     assert warehouse.records() == (done,)
+
+
+def test_of_many_that_close_a_batch_at_once_one_does_and_all_others_are_told(warehouse):
+    def closed(by: int) -> bool:
+        try:
+            warehouse.write(replace(record(0), run_id=f"run{by}"))
+        except ConflictError as error:
+            assert str(error) == f"{FLIGHTS}: another run has closed batch 0 meanwhile"
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(closed, range(6))) == 1
+    assert len(warehouse.records()) == 1
+
+
+def test_a_batch_is_closed_after_any_failure_and_not_once_a_later_one_is(warehouse):
+    attempts = [record(0, status="failed"), record(0, status="failed"), record(0), record(0, generation=1)]
+    for row in (*attempts, record(0, stage="tables.planes")):
+        warehouse.write(row)
+
+    with pytest.raises(ConflictError):
+        warehouse.write(record(1))
+    assert Counter(r.status for r in warehouse.records()) == {"failed": 2, "ok": 3}
+
+
+def test_rows_that_many_write_first_are_all_there(warehouse):
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(warehouse.write, [intent(n) for n in range(3)]))
+
+    assert len(warehouse.intents()) == 3
 
 
 def test_a_file_of_the_records_is_read_once_and_the_same_is_told_when_they_were_compacted(warehouse):
@@ -147,13 +181,13 @@ def test_a_warehouse_that_is_not_there_yet_is_empty(warehouse):
 
 
 def test_records_of_a_stage_come_oldest_first(warehouse):
-    rows = [record(2), record(0), record(0, generation=1), record(1, status="failed")]
-    rows.append(replace(rows[-1], status="ok", started_at=FIRST + timedelta(hours=3)))
+    rows = [record(2, status="failed"), record(0), record(1, status="failed")]
+    rows += [replace(rows[-1], status="ok", started_at=FIRST + timedelta(hours=3)), record(0, generation=1)]
     for row in rows:
         warehouse.write(row)
 
     assert [(r.generation, r.batch, r.status) for r in warehouse.records()] == [
-        (0, 0, "ok"), (0, 1, "failed"), (0, 1, "ok"), (0, 2, "ok"), (1, 0, "ok"),
+        (0, 0, "ok"), (0, 1, "failed"), (0, 1, "ok"), (0, 2, "failed"), (1, 0, "ok"),
     ]  # fmt: skip
 
 

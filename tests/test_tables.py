@@ -85,7 +85,7 @@ def test_each_version_holds_what_was_written(spark, story):
 
 def test_the_shared_session_learns_no_transaction(spark, story):
     assert [spark.conf.get(name, None) for name in TXN] == [None, None, None]
-    assert not spark.catalog.tableExists("global_temp.lakeloom_merge")
+    assert not spark.catalog.listTables("global_temp", "lakeloom_merge*")
 
 
 def test_changes_are_rows_as_they_now_are(spark, story):

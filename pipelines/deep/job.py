@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
+from pipelines import where
 from pipelines.deep.design import Design
 from pipelines.deep.loader import Deck
 from pipelines.spec.candidate import ImageNet, TabularNet, Trained
@@ -93,7 +94,7 @@ class Folder:
 
     def names(self, begin: str) -> Iterator[str]:
         """Files directly in it that begin so, in order; none where there is no folder."""
-        system, place = pafs.FileSystem.from_uri(self.path)
+        system, place = where.at(self.path)
         files = system.get_file_info(pafs.FileSelector(place, allow_not_found=True))
         yield from sorted(
             f.base_name for f in files if f.base_name.startswith(begin) and not f.base_name.endswith(".tmp")
@@ -101,7 +102,7 @@ class Folder:
 
     def remove(self, name: str = "") -> None:
         """A file or a folder in it, or all of it, where it is there."""
-        system, place = self._at(name) if name else pafs.FileSystem.from_uri(self.path)
+        system, place = self._at(name) if name else where.at(self.path)
         kind = system.get_file_info(place).type
         if kind == pafs.FileType.Directory:
             system.delete_dir(place)
@@ -109,7 +110,7 @@ class Folder:
             system.delete_file(place)
 
     def _at(self, name: str) -> tuple[pafs.FileSystem, str]:
-        system, place = pafs.FileSystem.from_uri(f"{self.path}/{name}")
+        system, place = where.at(f"{self.path}/{name}")
         return system, place
 
 

@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines import log
+from pipelines import log, where
 from pipelines.deep import shards
 from pipelines.deep.pictures import Shape, decoded
 from pipelines.deep.shards import Group, Part, Parts
@@ -87,7 +86,7 @@ class Loader:
         self.folder = Path(tempfile.mkdtemp(prefix="lakeloom-rows-"))
         self.decoded = 0  # rows that were read from Parquet
         self.names = {group: f"{i}.npy" for i, group in enumerate(deck.groups)}
-        self.system, self.place = pafs.FileSystem.from_uri(deck.path)
+        self.system, self.place = where.at(deck.path)
 
     def close(self) -> None:
         """Remove what was decoded."""

@@ -5,11 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 
 import numpy as np
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines import log
+from pipelines import log, where
 from pipelines.deep.shards import Group
 
 AT_ONCE = 16  # footers
@@ -18,7 +17,7 @@ NONE: NDArray[np.int64] = np.empty(0, np.int64)
 
 def groups(path: str, version: int) -> tuple[Group, ...]:
     """In the order of file names. Cost: reads the log, each footer and deletion vector; no row."""
-    system, place = pafs.FileSystem.from_uri(path)
+    system, place = where.at(path)
     gone = log.deleted(path, version)
 
     def of(file: str) -> list[Group]:

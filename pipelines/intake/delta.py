@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from pipelines import footer
+from pipelines import footer, where
 from pipelines.columns import ddl, near
 from pipelines.errors import DataError, PlatformError, SpecError
 from pipelines.intake.base import Asked, Counted, Reading, counted, losses, shape
@@ -158,7 +157,7 @@ def _refuse_columns(asked: Asked, table: DeltaTable) -> None:
 
 def _actions(asked: Asked, version: int) -> Actions:
     """One version's actions. Errors: DataError where the log no longer has it."""
-    system, path = pafs.FileSystem.from_uri(_path(asked))
+    system, path = where.at(_path(asked))
     try:
         with system.open_input_stream(f"{path}/_delta_log/{version:020}.json") as file:
             return [json.loads(line) for line in file.read().splitlines() if line.strip()]
@@ -190,7 +189,7 @@ def _held(asked: Asked, file: dict[str, Any]) -> int:
     """Rows of one file: by its statistics in the log, else by its footer, less those that are deleted."""
     told = json.loads(file.get("stats") or "{}").get("numRecords")
     if told is None:
-        system, path = pafs.FileSystem.from_uri(_path(asked))
+        system, path = where.at(_path(asked))
         told = pq.read_metadata(f"{path}/{unquote(file['path'])}", filesystem=system).num_rows
     return int(told) - int((file.get("deletionVector") or {}).get("cardinality", 0))
 

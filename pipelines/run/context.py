@@ -104,8 +104,8 @@ class Context:
 
     def record(self, intent: Intent, status: Status = "ok", **found: Any) -> Record:
         """Write the attempt's row in `_runs`: with it, and only with it, the stage is done."""
-        crash.point("before the run record", self.stage.id)
         self.lock.confirm()
+        crash.point("before the run record", self.stage.id)
         row = Record(
             pipeline=intent.pipeline,
             stage=intent.stage,

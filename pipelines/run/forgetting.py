@@ -19,7 +19,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from pipelines import keyed, locks, log, pii, requestlog
+from pipelines import keyed, locks, log, pii, requestlog, where
 from pipelines.deferring import warehouse_of
 from pipelines.errors import ConflictError, DataError, SpecError
 from pipelines.plan import Stage, following, stages
@@ -287,7 +287,7 @@ def _vacuum(subject: Subject, affected: tuple[str, ...]) -> dict[tuple[str, str]
 def _place(subject: Subject, stage: str, part: str) -> tuple[pafs.FileSystem, str]:
     table = subject.warehouse.delta(stage, part)
     assert table
-    system, place = pafs.FileSystem.from_uri(table.table_uri)
+    system, place = where.at(table.table_uri)
     return system, place
 
 
@@ -356,6 +356,6 @@ def _in_file(system: pafs.FileSystem, path: str, wanted: Mapping[str, str], keys
 
 def _old(table: DeltaTable) -> dict[str, int]:
     """Parquet files in a table's folder that its newest version does not name -> bytes."""
-    system, place = pafs.FileSystem.from_uri(table.table_uri)
+    system, place = where.at(table.table_uri)
     now = {f"{place.rstrip('/')}/{name}" for name in log.files(table.table_uri, table.version())}
     return {f.path: f.size or 0 for f in system.get_file_info(_parquet(system, place)) if f.path not in now}
