@@ -8,6 +8,7 @@ from math import isclose
 from typing import Any
 
 from pyspark import StorageLevel
+from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines import crash, evaluate, provenance, tables, tune
@@ -23,9 +24,10 @@ from pipelines.models.embargo import embargoed
 from pipelines.models.splits import Slices
 from pipelines.plan import keyed
 from pipelines.registry import CUTOFF, GRAPH_TAG, Logged, Registry, Version
-from pipelines.run import certifying, example, promoting, scratch, training
+from pipelines.run import certifying, promoting, scratch, training
 from pipelines.run.backtesting import backtest
 from pipelines.run.context import Context
+from pipelines.run.example import NAME, made
 from pipelines.run.judging import HELD, Rival, finite, judge
 from pipelines.search import Found, search
 from pipelines.spec import Feature, Model, Pipeline
@@ -171,7 +173,8 @@ def _registered(
         promoting.expect(ctx)
     logged = registry.log(experiment, winner.fitted, example, run)
     crash.point("after the model is logged", ctx.stage.id)
-    detail["gates"].append(_verify(registry, logged, winner, slices.test))
+    loaded = registry.load(logged)
+    detail["gates"].append(_verify(loaded, winner, slices.test))
     tags = _tags(ctx, intent, slices, winner)
     certificate = certifying.certify(registry, _asked(ctx, intent, logged, winner, tags), slices.test)
     detail["onnx"] = certificate.as_json()
@@ -180,7 +183,8 @@ def _registered(
         tags[GRAPH_TAG] = certificate.sha256
     else:
         ctx.tell(f"has no ONNX graph: {certificate.why}")
-    _keep(registry, logged, slices, feature, Version(_name(ctx), 0, logged.run_id, tags, intent.now))
+    version = Version(_name(ctx), 0, logged.run_id, tags, intent.now)
+    registry.keep(logged.run_id, NAME, _example(loaded, slices, feature, version))
     registry.keep(logged.run_id, "detail", detail)
     return registry.register(_name(ctx), logged, tags)
 
@@ -253,11 +257,10 @@ def _tags(ctx: Context, intent: Intent, slices: Slices, winner: tune.Trial) -> d
     }
 
 
-def _keep(registry: Registry, logged: Logged, slices: Slices, feature: Feature, version: Version) -> None:
-    """An example of what was asked and answered, by the model as it was logged."""
+def _example(loaded: PipelineModel, slices: Slices, feature: Feature, version: Version) -> dict[str, Any]:
+    """What is asked and answered, by the model as it was logged."""
     rows = slices.test.select(*feature.keys, feature.as_of_time, *feature.outputs())
-    keys, time = feature.keys, feature.as_of_time
-    registry.keep(logged.run_id, example.NAME, example.made(rows, registry.load(logged), version, keys, time))
+    return made(rows, loaded, version, feature.keys, feature.as_of_time)
 
 
 def _asked(ctx: Context, intent: Intent, logged: Logged, winner: tune.Trial, tags: dict[str, str]) -> certifying.Asked:
@@ -267,10 +270,9 @@ def _asked(ctx: Context, intent: Intent, logged: Logged, winner: tune.Trial, tag
     return certifying.Asked(logged, winner.fitted, answers, tags, feature.outputs(), beside, *blocks)
 
 
-def _verify(registry: Registry, logged: Logged, winner: tune.Trial, rows: DataFrame) -> dict[str, Any]:
-    """Load what was logged and compare its scores with the fitted model's, as a gate. Errors: DataError."""
+def _verify(loaded: PipelineModel, winner: tune.Trial, rows: DataFrame) -> dict[str, Any]:
+    """Compare the scores of what was logged with the fitted model's, as a gate. Errors: DataError."""
     sample = rows.limit(VERIFY_ROWS).cache()
-    loaded = registry.load(logged)
     answers = winner.task.answers(labelled=False)
     scores = (predict(m, sample, answers).select(SCORE).collect() for m in (winner.fitted, loaded))
     pairs = [(a[0], b[0]) for a, b in zip(*scores, strict=True)]
