@@ -59,6 +59,7 @@ def test_all_ways_to_check_count_the_same(spark: SparkSession, made: Path, tmp_p
     assert answers["fused"].hash.endswith("and counts [0, 3, 0, 0, 3, 0, 0, 3, 3, 0]")
 
 
+@pytest.mark.long
 def test_ours_find_nothing_where_nothing_is_bad(spark: SparkSession, made: Path, tmp_path: Path) -> None:
     arms = checkers(spark, tmp_path, lineitem.part(made, 0, ROWS))
 

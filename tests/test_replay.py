@@ -80,7 +80,6 @@ def test_every_arm_scores_each_month_and_the_one_that_is_trained_anew_has_a_newe
     assert [storms.fullmatch(line.split("|")[6].strip()) is not None for line in lines[-2:]] == [True, True]
 
 
-@pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
 @pytest.mark.parametrize("width", [400, 1280])
 def test_a_browser_shows_the_replay_s_page_whole_with_a_line_for_each_window(replayed, tmp_path: Path, width: int):

@@ -154,6 +154,7 @@ def test_parsing_imports_no_engine(airflow, record_property):
     assert engines.isdisjoint(found["modules"])
 
 
+@pytest.mark.long
 def test_the_types_are_those_of_airflow(airflow, tmp_path):
     mypy = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--cache-dir", tmp_path]
     files = [

@@ -78,9 +78,9 @@ def land(project: Project) -> int:
 
 
 def few_flights(root: Path) -> Project:
-    """The product's own conf and some days of two months; fused, run when it is asked for, a table seen by GX first."""
+    """The product's own conf and some days of two months; one application, when asked for; a table seen by GX first."""
     project = flights(root, CANDIDATES)
-    project.change(fused)
+    project.change(lambda conf: fused(conf, "all"))
     project.change(lambda conf: conf["tables"]["airports"].update(validate=True))
     land_flights(project, months=(1, 2), days=(1, 2, 3))
     return project
@@ -91,7 +91,7 @@ def next_month(project: Project) -> None:
     land_flights(project, months=(3,), days=(1,))
 
 
-def fused(conf: Any) -> None:
+def fused(conf: Any, fuse: Any = True) -> None:
     """Stages side by side in one application, and none before a run is asked for."""
     conf.pop("schedule")
-    conf["airflow"] = {"fuse": True}
+    conf["airflow"] = {"fuse": fuse}

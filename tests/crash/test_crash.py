@@ -81,6 +81,7 @@ def test_the_next_month_killed_on_its_way_ends_as_if_undisturbed(undisturbed, ba
     assert "nothing to do" in battered.lakeloom("run").out
 
 
+@pytest.mark.long
 def test_a_run_killed_at_a_random_moment_ends_as_if_undisturbed(undisturbed, tmp_path: Path):
     project = landed(tmp_path)
     moments = list(killed(project, SEED, undisturbed.seconds))

@@ -71,6 +71,7 @@ def shouts(made: Project) -> None:
     made.change(lambda conf: [table.update(select=SHOUTED) for table in conf["tables"].values()])
 
 
+@pytest.mark.long
 def test_a_batch_that_was_cut_off_is_never_made_by_two_selects(spark, tmp_path):
     fresh, first, second = (landed(tmp_path / name) for name in ("fresh", "first", "second"))
     shouts(fresh)

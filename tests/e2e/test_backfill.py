@@ -67,7 +67,7 @@ def sums(made: Project) -> dict[str, int]:
     return {k: sum(c.get(k, 0) for c in found) for k in ("rows_in", "applied", "quarantined", "superseded", "dropped")}
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["keyed", "appended"])
+@pytest.fixture(scope="module", params=[True, pytest.param(False, marks=pytest.mark.long)], ids=["keyed", "appended"])
 def started(request, spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, int]:
     """A project, and how often the record that was delivered twice stands in its table."""
     return sales(tmp_path_factory.mktemp("backfill"), request.param), 1 if request.param else 2

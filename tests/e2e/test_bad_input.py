@@ -345,7 +345,7 @@ def test_corrections_and_duplicates_give_the_same_table_in_every_order_of_files(
         HEADER + "2,1,200\n2,1,9\n3,1,31\n",  # 2 and 3: equal revisions, other content
     )
     seen = set()
-    for number, order in enumerate(itertools.islice(itertools.permutations(files), 0, 6, 2)):
+    for number, order in enumerate(itertools.islice(itertools.permutations(files), 0, 6, 5)):
         again = project(tmp_path / str(number), "orders")
         again.conf.write_bytes(orders.conf.read_bytes())
         for name, content in enumerate(order):
