@@ -67,6 +67,7 @@ def build(outline: Outline, target: str = TARGET) -> DAG:
             made = _task(outline, task, target, groups)
             made.set_upstream([ends[need] for need in task.needs])
             ends[task.id] = _approved(outline, made) if task.asks else made
+    dag.params.update(_params(outline, target))  # last: each task copies what it finds, four times
     return dag
 
 
@@ -92,7 +93,6 @@ def _empty(outline: Outline, name: str, schedule: str | None, target: str) -> DA
         catchup=bool(own and outline.start),
         max_active_runs=outline.max_active_runs,
         default_args=_every_task(outline),
-        params=_params(outline, target) if own else None,
         tags=["lakeloom", target],
         deadline=_deadline(outline) if own and outline.deadline_s else None,
         doc_md=(outline.description if own else f"Upkeep of the tables of {outline.name}.") or None,
