@@ -19,13 +19,21 @@ from typer.testing import CliRunner
 from pipelines.cli import app, guarded
 from pipelines.errors import SpecError
 from pipelines.spec import Kubernetes, Local, Size, Standalone, Target, Yarn, load, load_target
-from pipelines.submit import Job, settings, submission, workload
+from pipelines.submit import Job, Submission, settings, submission, workload
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "submit"
 CONF = Path("conf/flights.yml")
 KINDS = ("local", "standalone", "yarn", "kubernetes", "databricks")
-ASKED = (("tables", "features"), ("models.late_arrival",))
+NET = Path("conf/flights_deep.yml")
+ASKED = (  # conf, stages, and what an Airflow task asks beyond them
+    (CONF, ("tables", "features"), ()),
+    (CONF, ("models.late_arrival",), ()),
+    (CONF, ("upkeep",), ()),
+    (NET, ("models.late_arrival_net",), ()),
+    (CONF, ("tables.flights",), ("--full-refresh", "tables.flights")),
+    (CONF, ("models.late_arrival",), ("--promote", "late_arrival@3", "ann")),
+)
 
 
 def target(kind: str) -> Target:
@@ -34,13 +42,17 @@ def target(kind: str) -> Target:
     return Target(master=None, submit=Local(**place)) if kind == "local" else load_target(ROOT / CONF, kind)
 
 
+def handed(kind: str, conf: Path, stages: tuple[str, ...], options: tuple[str, ...]) -> Submission:
+    return submission(load(ROOT / conf), Job(conf, stages, kind, options), target(kind))
+
+
 def emitted(kind: str) -> str:
     """All that a kind of cluster is handed for ASKED, and the command that prints it."""
-    pipeline = load(ROOT / CONF)
     parts = []
-    for stages in ASKED:
-        text = submission(pipeline, Job(CONF, stages, kind), target(kind)).shown().replace(str(ROOT), "/opt/lakeloom")
-        parts.append(f"$ lakeloom submit {CONF} {' '.join(stages)} --target {kind} --dry-run\n{text}")
+    for conf, stages, options in ASKED:
+        text = handed(kind, conf, stages, options).shown().replace(str(ROOT), "/opt/lakeloom")
+        by = f"Airflow, {' '.join(options)}:" if options else "$"
+        parts.append(f"{by} lakeloom submit {conf} {' '.join(stages)} --target {kind} --dry-run\n{text}")
     return "\n".join(parts)
 
 
@@ -74,20 +86,19 @@ def test_what_another_tool_takes_can_be_read_by_it(kind):
         }  # fmt: skip
 
 
-@pytest.mark.parametrize("stages", ASKED)
-def test_a_manifest_is_one_to_the_models_that_the_spark_operator_publishes(stages):
+@pytest.mark.parametrize(("conf", "stages", "options"), ASKED)
+def test_a_manifest_is_one_to_the_models_that_the_spark_operator_publishes(conf, stages, options):
     """A key that they do not know they would leave out."""
-    text = submission(load(ROOT / CONF), Job(CONF, stages, "kubernetes"), target("kubernetes")).text
-    whole = YAML(typ="safe", pure=True).load(text)
+    whole = YAML(typ="safe", pure=True).load(handed("kubernetes", conf, stages, options).text)
 
     taken = SparkV1beta2SparkApplication.model_validate(whole)
 
     assert taken.model_dump(by_alias=True, exclude_none=True, mode="json") == whole
 
 
-@pytest.mark.parametrize("stages", ASKED)
-def test_a_run_is_one_to_the_library_that_databricks_publishes(stages):
-    whole = json.loads(submission(load(ROOT / CONF), Job(CONF, stages, "databricks"), target("databricks")).text)
+@pytest.mark.parametrize(("conf", "stages", "options"), ASKED)
+def test_a_run_is_one_to_the_library_that_databricks_publishes(conf, stages, options):
+    whole = json.loads(handed("databricks", conf, stages, options).text)
 
     assert set(whole) <= set(inspect.signature(JobsAPI.submit).parameters)
     assert [SubmitTask.from_dict(task).as_dict() for task in whole["tasks"]] == whole["tasks"]
@@ -96,7 +107,7 @@ def test_a_run_is_one_to_the_library_that_databricks_publishes(stages):
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_secret_is_handed_over(kind, monkeypatch):
     canary = "canary-8f14e45f"
-    for name in ("LAKE_KEY", "LAKE_ID", "SHOP_USER", "SHOP_PASSWORD", "EXTRA"):
+    for name in ("LAKE_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SHOP_USER", "SHOP_PASSWORD", "EXTRA"):
         monkeypatch.setenv(name, canary)
     place = target(kind)
     place = place.model_copy(update={"spark": {**place.spark, "spark.hadoop.fs.s3a.session.token": "${env:EXTRA}"}})

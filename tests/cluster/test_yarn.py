@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from e2e.parcels import parcels
 from e2e.project import Project, Said, project
 
 from cluster.yarn import LOCK, ROOT, Yarn, running
@@ -33,13 +34,17 @@ TARGET = """
 master: null
 warehouse: {root}/.lakeloom/warehouse
 landing: {root}/.lakeloom/landing
+tracking: sqlite:///{root}/.lakeloom/mlflow.db
+artifacts: {root}/.lakeloom/models
 submit:
   kind: yarn
   conf_folder: conf
   python: {python}
   py_files: [{wheel}]
   archives: ["{root}/conf.zip#conf"]
-  sizes: {{etl: {{driver_memory: 1g, executor_memory: 700m, executor_cores: 1, executors: 1}}}}
+  sizes:
+    etl: {{driver_memory: 1g, executor_memory: 700m, executor_cores: 1, executors: 1}}
+    train: {{driver_memory: 1g, executor_memory: 700m, executor_cores: 1, executors: 1}}
 spark:
   spark.yarn.jars: local:{spark}/jars/*
   spark.yarn.stagingDir: file://{root}/staging
@@ -56,13 +61,19 @@ def yarn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yarn]:
 
 @pytest.fixture
 def rides(tmp_path: Path) -> Project:
-    """A conf with a good file; beside it the wheel and conf/, as a deployment packs them."""
+    """A conf with a good file."""
     made = project(tmp_path, "rides")
     made.conf.write_text(RIDES)
     made.land("days/1.csv", "day,rides\n1,10\n2,20\n")
-    target = TARGET.format(root=tmp_path, wheel=wheel(tmp_path), python=sys.executable, spark=os.environ["SPARK_HOME"])
-    (tmp_path / "conf" / "targets" / "yarn.yml").write_text(target)
-    shutil.make_archive(str(tmp_path / "conf"), "zip", tmp_path / "conf")
+    return delivered(made)
+
+
+def delivered(made: Project) -> Project:
+    """A project with a target that is YARN; beside it the wheel and conf/, as a deployment packs them."""
+    root = made.root
+    target = TARGET.format(root=root, wheel=wheel(root), python=sys.executable, spark=os.environ["SPARK_HOME"])
+    (root / "conf" / "targets" / "yarn.yml").write_text(target)
+    shutil.make_archive(str(root / "conf"), "zip", root / "conf")
     return made
 
 
@@ -79,9 +90,9 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def submit(rides: Project, yarn: Yarn) -> Said:
+def submit(made: Project, yarn: Yarn, *stages: str) -> Said:
     env = {"HADOOP_CONF_DIR": str(yarn.conf), "SPARK_LOCAL_IP": "127.0.0.1"}
-    return rides.lakeloom_apart("submit", "tables.days", "--target", "yarn", limit_s=LIMIT_S, **env)
+    return made.lakeloom_apart("submit", *(stages or ["tables"]), "--target", "yarn", limit_s=LIMIT_S, **env)
 
 
 def test_the_servers_are_of_the_version_of_sparks_own_client_jars():
@@ -107,6 +118,21 @@ def test_stages_run_in_a_real_yarn_and_end_as_they_would_here(yarn, rides):
     assert yarn.attempts(refused["id"]) == 1
     assert bad.err.splitlines()[-1].endswith(f"yarn logs -applicationId {refused['id']}, or lakeloom show")
     assert SENTENCE in yarn.said(refused["id"]) and rides.records()[-1].error == SENTENCE
+
+
+@pytest.mark.long
+def test_a_model_is_trained_proven_and_answers_there_as_it_does_here(yarn, tmp_path):
+    here, there = parcels(tmp_path / "here"), delivered(parcels(tmp_path / "there"))
+    assert here.lakeloom_apart("run", limit_s=LIMIT_S).error == ""
+
+    done = submit(there, yarn, "tables", "features", "models", "scores")
+
+    assert done.code == 0, done.err + yarn.said(yarn.newest()["id"])
+    assert there.models() == here.models() == (1, {"champion": 1})
+    (record,) = there.records("models.late")
+    assert "loads and scores in a clean process" in {g["gate"] for g in record.detail["gates"] if g["passed"]}
+    scored = [{r["parcel"]: r["score"] for r in made.published("scores.daily")} for made in (here, there)]
+    assert len(scored[0]) > 100 and scored[1] == pytest.approx(scored[0], abs=1e-9)
 
 
 @pytest.mark.long
