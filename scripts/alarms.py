@@ -48,7 +48,10 @@ def trial(case: Case, drift: Drift, seed: int) -> Trial:
     """One course of windows."""
     rng = np.random.default_rng(seed)
     before = rng.normal(0, 1, (FEATURES, REFERENCE))
-    bins = {f"x{i}": Numbers.of(np.quantile(v, np.linspace(0, 1, 11)).tolist()) for i, v in enumerate(before)}
+    bins = {
+        f"x{i}": Numbers.of(np.quantile(v, np.linspace(0, 1, 11)).tolist(), float(v.std()))
+        for i, v in enumerate(before)
+    }
     held = {name: _counted(b, v) for (name, b), v in zip(bins.items(), before, strict=True)}
     alarms = [_alarm(rng, case, window, drift, (bins, held)) for window in range(WINDOWS)]
     return Trial(sum(alarms[:CHANGE]), next((i for i, alarm in enumerate(alarms[CHANGE:]) if alarm), None))

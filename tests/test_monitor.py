@@ -161,8 +161,9 @@ def test_a_constant_is_left_to_both_sides():
 def test_bins_are_kept_as_they_are():
     many = Categories.of([f"v{i}" for i in range(KNOWN + 1)])
 
-    for bins in (Numbers.of([1.0, 2.5]), many, Categories.of(["a"]), Numbers.of([])):
+    for bins in (Numbers.of([1.0, 2.5], 0.5), Numbers.of([1.0], inf), many, Categories.of(["a"]), Numbers.of([])):
         assert from_json(bins.as_json()) == bins
+    assert from_json({"edges": [1.0]}) == Numbers((1.0,))  # as it was kept before it had a spread
     assert (len(many.values), len(many.others), many.complete) == (TOP, KNOWN - TOP, False)
 
 
@@ -215,7 +216,8 @@ def counted(bins: Numbers, values: np.ndarray) -> dict[str, list[float]]:
 
 
 def number(before: np.ndarray, now: np.ndarray, drift: Drift | None = None):
-    bins = Numbers.of(np.quantile(before, np.linspace(0, 1, 11)).tolist() if len(before) else [])
+    edges, spread = ([], None) if not len(before) else (np.quantile(before, np.linspace(0, 1, 11)), before.std())
+    bins = Numbers.of(list(edges), spread)
     return compare(drift or Drift(), {"x": bins}, {"training": {"x": counted(bins, before)}}, {"x": counted(bins, now)})
 
 
@@ -228,6 +230,14 @@ def test_a_shifted_number_drifts_and_an_equal_one_does_not():
     assert (same.drifted, moved.drifted) == (False, True)
     assert same.psi < 0.02 and moved.psi > 0.5
     assert moved.wasserstein == pytest.approx(1, abs=0.1)  # one standard deviation
+
+
+def test_of_a_long_tail_the_distance_is_in_deviations_of_the_rows_and_not_of_the_means_of_bins():
+    before = np.random.default_rng(4).lognormal(0, 2, 20_000)
+
+    (moved,) = number(before, 3 * before)
+
+    assert moved.wasserstein == pytest.approx(stats.wasserstein_distance(before, 3 * before) / before.std(), rel=0.05)
 
 
 def test_a_small_window_is_far_and_has_not_drifted():

@@ -4,6 +4,7 @@ Every feature has slots: those of its values, then what stands for no value of t
 """
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
@@ -23,12 +24,14 @@ class Numbers:
     """Slots of a number: below the least, up to each quantile, above the greatest; then missing (null and NaN)."""
 
     edges: tuple[float, ...]  # rising, from the reference's least value to its greatest; () if it has none
+    spread: float | None = None  # the reference's standard deviation; None where none was kept, or none is finite
     kind: Kind = "number"
 
     @classmethod
-    def of(cls, quantiles: "list[float]") -> "Numbers":
+    def of(cls, quantiles: "list[float]", spread: float | None = None) -> "Numbers":
         """From the reference's quantiles, least and greatest included; equal ones are one edge, but for the least."""
-        return cls((*quantiles[:1], *sorted(set(quantiles[1:]))))
+        kept = spread if spread is not None and isfinite(spread) else None
+        return cls((*quantiles[:1], *sorted(set(quantiles[1:]))), kept)
 
     @property
     def slots(self) -> int:
@@ -47,7 +50,7 @@ class Numbers:
 
     def as_json(self) -> dict[str, Json]:
         """To be kept."""
-        return {"edges": list(self.edges)}
+        return {"edges": list(self.edges), "spread": self.spread}
 
 
 @dataclass(frozen=True)
@@ -80,5 +83,5 @@ Bins = Numbers | Categories
 def from_json(kept: dict[str, Json]) -> Bins:
     """As `as_json` wrote them."""
     if "edges" in kept:
-        return Numbers(tuple(kept["edges"]))
+        return Numbers(tuple(kept["edges"]), kept.get("spread"))
     return Categories(tuple(kept["values"]), tuple(kept["others"]), kept["complete"])

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from pipelines.monitor.bins import Bins, Categories, Json
+from pipelines.monitor.bins import Bins, Categories, Json, Numbers
 from pipelines.monitor.statistics import benjamini_hochberg, chi_squared, jensen_shannon, psi, wasserstein
 from pipelines.spec.monitor import Drift, Reference, Statistic
 
@@ -90,7 +90,7 @@ def _compared(drift: Drift, bins: Bins, sides: _Sides, chance: float) -> Compare
     distances: dict[str, float | None] = {
         "psi": psi(*rows),
         "jensen_shannon": jensen_shannon(*rows),
-        "wasserstein": _moved(before, now),
+        "wasserstein": _moved(before, now, bins.spread if isinstance(bins, Numbers) else None),
     }
     by: Statistic = drift.statistic if distances[drift.statistic] is not None else "jensen_shannon"
     missing = [side[-1] / sum(side) for side in rows]
@@ -117,11 +117,11 @@ def _compared(drift: Drift, bins: Bins, sides: _Sides, chance: float) -> Compare
     )
 
 
-def _moved(before: Counts, now: Counts) -> float | None:
+def _moved(before: Counts, now: Counts, spread: float | None) -> float | None:
     """Each slot's rows stand at their own mean, so that beyond the reference's ends there is distance too."""
     sides = [[(s / n, n) for s, n in zip(c["sums"], c["rows"][:-1], strict=False) if n] for c in (before, now)
              if "sums" in c]  # fmt: skip
     if len(sides) < 2 or not all(sides):
         return None
     (a, p), (b, q) = (tuple(zip(*side, strict=True)) for side in sides)
-    return wasserstein((a, p), (b, q))
+    return wasserstein((a, p), (b, q), spread)

@@ -23,7 +23,7 @@ from pipelines.spec.task import PREDICTED
 SAMPLED, SEED = 50_000, 20130101  # rows, about, whose quantiles are edges: off by a share of 0.002, and counted alike
 FEW, ERROR = 1_000, 0.001  # values in that sample; of a quantile of fewer, as a share of the rows
 CHANCES = [i / BINS for i in range(1, BINS)]
-SAID = (F.min, F.max, F.count)  # of each number
+SAID = (F.min, F.max, F.count, F.stddev_pop)  # of each number
 STEP = 0.035  # of the logit of a score: rough bins, of which there are some 500
 PART = "__part"  # a column that says for which slice a row stands, 0 for none; of slices bins are rough
 Counts = dict[str, Json]
@@ -60,11 +60,11 @@ def _quantiles(rows: DataFrame, numbers: Sequence[str]) -> Iterator[tuple[str, N
     count, *said = plain.agg(F.count("*").alias("rows"), *asked).toArrow().to_pydict().values()
     some = plain.sample(min(1.0, SAMPLED / max(count[0], 1)), SEED).toArrow()
     for i, name in enumerate(numbers):
-        low, high, there = (values[0] for values in said[3 * i : 3 * i + 3])
+        low, high, there, spread = (values[0] for values in said[len(SAID) * i : len(SAID) * (i + 1)])
         held = some.column(i).drop_null().to_numpy()
         few = len(held) < min(FEW, there)
         inner = plain.approxQuantile(name, CHANCES, ERROR) if few else _inner(held)
-        yield name, Numbers.of([low, *inner, high] if there else [])
+        yield name, Numbers.of([low, *inner, high] if there else [], spread)
 
 
 def _inner(values: NDArray[np.float64]) -> list[float]:

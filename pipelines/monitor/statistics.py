@@ -37,10 +37,11 @@ def jensen_shannon(before: Rows, now: Rows) -> float:
     return sqrt(max((_bits(p, middle) + _bits(q, middle)) / 2, 0.0))
 
 
-def wasserstein(before: tuple[Rows, Rows], now: tuple[Rows, Rows]) -> float:
+def wasserstein(before: tuple[Rows, Rows], now: tuple[Rows, Rows], spread: float | None = None) -> float:
     """Wasserstein-1 (earth mover's) distance of two samples, in standard deviations of `before`; >= 0.
 
     before, now: (positions, weights), each side with positions of its own.
+    spread     : the standard deviation, where positions are means of bins and would tell too small a one.
     Returns    : of a `before` without spread, the share of `now` that lies elsewhere.
     Errors     : DataError where a side has no rows.
     Source     : Vallender (1974): on the line it is the area between the distribution functions.
@@ -49,7 +50,7 @@ def wasserstein(before: tuple[Rows, Rows], now: tuple[Rows, Rows]) -> float:
         if not sum(weights):
             raise DataError(f"wasserstein: no rows {side} to compare")
     (a, p), (b, q) = ((np.asarray(x, float), np.asarray(w, float) / sum(w)) for x, w in (before, now))
-    spread = sqrt(max(float(p @ (a - p @ a) ** 2), 0.0))
+    spread = sqrt(max(float(p @ (a - p @ a) ** 2), 0.0)) if spread is None else spread
     if spread <= 1e-12 * max(1.0, float(np.abs(a).max())):
         return float(q[~np.isclose(b, p @ a)].sum())
     points = np.unique(np.concatenate([a, b]))
