@@ -11,7 +11,7 @@ from pipelines.monitor.history import newest_windows
 from pipelines.plan import stages
 from pipelines.spec import Pipeline, Prices
 from pipelines.state import Record
-from pipelines.told import Quality
+from pipelines.told import Quality, of_last_refresh
 
 STATES = ("ok", "refused", "failed")
 VERDICTS = ("wait", "unchecked", "investigate", "retrain")
@@ -57,16 +57,9 @@ def _stages(pipeline: Pipeline, records: Sequence[Record], prices: Prices | None
 
 
 def _promises(quality: Iterable[Quality]) -> Iterator[Sample]:
-    newest: dict[str, dict[str, Quality]] = {}
-    batch: dict[str, tuple[int, int]] = {}
-    for q in quality:
-        if batch.get(q.stage) != (q.generation, q.batch):  # what an earlier one promised may be promised no more
-            batch[q.stage], newest[q.stage] = (q.generation, q.batch), {}
-        newest[q.stage][q.label] = q
-    for stage, found in newest.items():
-        yield from (
-            ("promise_kept", {"stage": stage, "promise": label}, float(q.success)) for label, q in found.items()
-        )
+    newest = {(q.stage, q.label): q.success for q in of_last_refresh(quality)}
+    for (stage, label), kept in newest.items():
+        yield "promise_kept", {"stage": stage, "promise": label}, float(kept)
 
 
 def _monitors(pipeline: Pipeline, records: Sequence[Record]) -> Iterator[Sample]:

@@ -40,7 +40,7 @@ from pipelines.plots import (
 )
 from pipelines.spec import METRICS, RATES, TASKS, Pipeline
 from pipelines.state import WAITS, Json, Record
-from pipelines.told import Quality
+from pipelines.told import Quality, of_last_refresh
 
 FATES = ("applied", "superseded", "deleted", "quarantined", "dropped")  # of a row that came in; they add up to rows_in
 KINDS = ("sources", "tables", "features", "models", "scores", "monitors")
@@ -222,18 +222,17 @@ def _scored(pipeline: Pipeline, model: Past, pasts: Iterable[Past]) -> int:
     return _total((p for p in pasts if p.kind == "scores" and pipeline.scores[p.name].model == model.name), "scored")
 
 
-def _trends(pipeline: Pipeline, quality: Iterable[Quality]) -> list[Trend]:
+def _trends(pipeline: Pipeline, quality: Sequence[Quality]) -> list[Trend]:
     """Of the promises that each table made in its last refresh, in the order of the conf."""
     of: dict[str, dict[tuple[str, str], list[Quality]]] = {}
-    last: dict[str, tuple[int, int]] = {}
     for q in quality:
         of.setdefault(q.stage, {}).setdefault((q.label, q.on_fail), []).append(q)
-        last[q.stage] = (q.generation, q.batch)
+    made = {(q.stage, q.label, q.on_fail) for q in of_last_refresh(quality)}
     return [
         Trend(name, label, on_fail, tuple(found[-MOST_REFRESHES:]))
         for name in pipeline.tables
         for (label, on_fail), found in of.get(f"tables.{name}", {}).items()
-        if (found[-1].generation, found[-1].batch) == last[f"tables.{name}"]
+        if (f"tables.{name}", label, on_fail) in made
     ]
 
 

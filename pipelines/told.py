@@ -3,6 +3,7 @@
 state.py keeps them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -63,6 +64,13 @@ class Quality:
     unexpected_count: int | None
     unexpected_percent: float | None
     observed: str
+
+
+def of_last_refresh(quality: Iterable[Quality]) -> list[Quality]:
+    """What the last refresh of each table found; quality: oldest first. What was promised before may be no more."""
+    every = list(quality)
+    last = {q.stage: (q.generation, q.batch) for q in every}
+    return [q for q in every if (q.generation, q.batch) == last[q.stage]]
 
 
 @dataclass(frozen=True)
