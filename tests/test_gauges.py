@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.gauges import prometheus
-from pipelines.spec import Monitor, Pipeline, Prices, Score, Table
-from pipelines.state import Record
+from pipelines.spec import Monitor, Pipeline, Prices, Score, Table, Target
+from pipelines.spending import spent
+from pipelines.state import Record, Warehouse
 from pipelines.told import Quality
 
 AT = datetime(2026, 3, 1, 5, 0, 0, tzinfo=UTC)
@@ -25,10 +28,10 @@ def record(stage: str, status: str = "ok", batch: int = 0, **more: object) -> Re
     return Record("p", stage, 0, batch, "r", "d", status, **{**given, **more})  # type: ignore[arg-type]
 
 
-def samples(records: list[Record], quality: tuple[Quality, ...] = (), prices: Prices | None = None) -> dict[str, float]:
+def samples(records: list[Record], quality: tuple[Quality, ...] = (), *costs: Any) -> dict[str, float]:
     """'name{label=value,...}' -> value, without the pipeline."""
     found = {}
-    for family in text_string_to_metric_families(prometheus(PIPELINE, records, quality, prices)):
+    for family in text_string_to_metric_families(prometheus(PIPELINE, records, quality, *costs)):
         for s in family.samples:
             assert s.labels.pop("pipeline") == "p"
             found[f"{s.name}{s.labels}"] = s.value
@@ -36,13 +39,10 @@ def samples(records: list[Record], quality: tuple[Quality, ...] = (), prices: Pr
 
 
 def test_a_stage_has_its_newest_attempt_and_its_newest_publication():
-    usage = {"core_ms": 3_600_000}
     first = record("tables.t", counts={"rows_in": 10})
-    second = record(
-        "tables.t", "refused", 1, started_at=AT.replace(hour=6), counts={"rows_in": 7}, detail={"usage": usage}
-    )
+    second = record("tables.t", "refused", 1, started_at=AT.replace(hour=6), counts={"rows_in": 7})
 
-    found = samples([first, second], prices=Prices(usd_core_hour=Decimal("0.05")))
+    found = samples([first, second])
 
     of = "{'stage': 'tables.t'"
     assert found == {
@@ -53,8 +53,26 @@ def test_a_stage_has_its_newest_attempt_and_its_newest_publication():
         f"lakeloom_stage_published_timestamp_seconds{of}}}": 1772341200.0,
         f"lakeloom_stage_duration_seconds{of}}}": 12.5,
         f"lakeloom_stage_rows{of}, 'count': 'rows_in'}}": 7.0,
-        f"lakeloom_stage_cost_usd{of}}}": 0.05,
     }
+
+
+def test_a_stage_has_its_costs_and_the_pipeline_its_budget(tmp_path):
+    """By hand: an hour of a core at 0.05 and then two; half of the cores' time idle; nothing stored; no scores."""
+    prices = Prices(usd_core_hour=Decimal("0.05"), budget_usd=Decimal("1.5"))
+    target, hour = Target(warehouse=str(tmp_path), prices=prices), 3_600_000
+    for batch in (0, 1):
+        usage = {"core_ms": hour * (batch + 1), "task_ms": hour * (batch + 1) // 2}
+        Warehouse(str(tmp_path), "p").write(record("tables.t", "ok", batch, detail={"usage": usage}))
+
+    found = samples([], (), spent(PIPELINE, target), prices.budget_usd)
+
+    assert found == {
+        f"lakeloom_{gauge}{{'stage': 'tables.t'}}": pytest.approx(value)
+        for gauge, value in {
+            "stage_cost_usd": 0.1, "stage_cost_sum_usd": 0.15, "stage_cost_next_usd": 0.075, "stage_idle_ratio": 0.5,
+            "stage_stored_bytes": 0, "stage_storage_usd_month": 0,
+        }.items()
+    } | {"lakeloom_budget_usd{}": 1.5}  # fmt: skip
 
 
 def test_a_promise_is_kept_or_broken_and_its_name_may_hold_anything():
@@ -106,4 +124,4 @@ def test_a_window_that_is_unchecked_has_no_figure_and_no_good_verdict():
 
 
 def test_what_never_ran_has_no_gauge():
-    assert prometheus(PIPELINE, [], (), None) == ""
+    assert prometheus(PIPELINE, [], ()) == ""

@@ -238,10 +238,11 @@ def report(
     file.parent.mkdir(parents=True, exist_ok=True)
     warehouse = warehouse_of(pipeline, place)
     records, quality = warehouse.records(), warehouse.quality()
+    costs, budget = (spent(pipeline, place), place.prices.budget_usd) if place.prices else ((), None)
     if suffix == "html":
-        text = page(pipeline, records, quality, spent(pipeline, place) if place.prices else ())
+        text = page(pipeline, records, quality, costs)
     else:
-        text = prometheus(pipeline, records, quality, place.prices)
+        text = prometheus(pipeline, records, quality, costs, budget)
     written = file.with_name(f".{file.name}.part")  # a collector never reads half of it
     written.write_text(text, encoding="utf-8")
     written.replace(file)
