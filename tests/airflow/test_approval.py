@@ -246,7 +246,7 @@ def test_a_backfill_makes_each_interval_anew(shop, calls):
     calls.unlink(missing_ok=True)
 
     asked = {"dag_id": "past", "from_date": days[0], "to_date": days[1], "max_active_runs": 1, "dag_run_conf": {}}
-    made = shop.ask("/api/v2/backfills", asked)
+    made = shop.wait(lambda: shop.ask("/api/v2/backfills", asked))  # 503 while SQLite is locked
 
     shop.wait(lambda: shop.ask(f"/api/v2/backfills/{made['id']}")["completed_at"])
     lines = [line for line in calls.read_text().splitlines() if "/conf/past.yml" in line and "--between" in line]
