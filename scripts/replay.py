@@ -32,11 +32,19 @@ STORMS = {"rain": "weather_precip", "visibility": "weather_visib", "wind": "weat
 CANDIDATE = {"kind": "xgboost", "rounds": 100, "depth": 6, "learning_rate": 0.1}
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the replay and print its table."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run the replay, print its table and who won; 1 where to train anew was no better in most months."""
     asked = _parser().parse_args(arguments)
-    for line in table(replay(asked.to, asked.months, CANDIDATE, arrived)):
+    found = replay(asked.to, asked.months, CANDIDATE, arrived)
+    for line in table(found):
         sys.stdout.write(f"{line}\n")
+    gains = {arm: list(gained(found, arm)) for arm in ARMS[1:]}
+    for arm, mine in gains.items():
+        won, mean = sum(gain > 0 for gain in mine), sum(mine) / max(len(mine), 1)
+        sys.stdout.write(
+            f"{arm}, trained anew, beats frozen in {won} of {len(mine)} months, by {mean:.4f}\n"
+        )
+    return int(not all(sum(gain > 0 for gain in mine) > len(mine) / 2 for mine in gains.values()))
 
 
 def replay(
@@ -105,14 +113,29 @@ def table(found: list[dict[str, Any]]) -> Iterator[str]:
         + " | frozen: drifted | storms: psi | verdict |"
     )
     yield "| --- |" + " --- |" * (len(ARMS) + 3)
-    by = {m["monitor"]: {w["name"]: w for w in m["windows"] if w["labelled"] > w["rows"] / 2} for m in found}
+    by = _by_month(found)
     for name in [name for name in by["frozen"] if all(name in by[arm] for arm in ARMS)]:
         yield f"| {name} | " + " | ".join(_cell(by[arm][name]) for arm in ARMS) + f" | {_drift(by['frozen'][name])} |"
+
+
+def gained(found: list[dict[str, Any]], arm: str) -> Iterator[float]:
+    """By how much ROC AUC of an arm is above the frozen one's, in each month that a newer version scored."""
+    by = _by_month(found)
+    for name, frozen in by["frozen"].items():
+        mine = by[arm].get(name, frozen)
+        both = [window["performance"]["true"] for window in (mine, frozen)]
+        if mine["model_version"] > frozen["model_version"] and all(both):
+            yield both[0][0] - both[1][0]
 
 
 def _cell(window: dict[str, Any]) -> str:
     p = window["performance"]
     return f"{p['true'][0]:.4f} ({p['estimated']:.4f}), v{window['model_version']}" if p["true"] else "not known"
+
+
+def _by_month(found: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Arm -> month -> its newest window, of months most of whose labels are known."""
+    return {m["monitor"]: {w["name"]: w for w in m["windows"] if w["labelled"] > w["rows"] / 2} for m in found}
 
 
 def _drift(window: dict[str, Any]) -> str:
@@ -137,4 +160,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

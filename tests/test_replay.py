@@ -52,6 +52,20 @@ def test_a_month_has_a_line_once_every_arm_has_scored_it():
     ]
 
 
+def test_a_gain_is_of_months_that_a_newer_version_scored_and_whose_labels_are_known():
+    def months(version: int, *true: float | None) -> list[dict[str, object]]:
+        named = ("April 2013", "May 2013", "June 2013")
+        return [window(name, version if n else 1, t) for n, (name, t) in enumerate(zip(named, true, strict=True))]
+
+    found = [{"monitor": "frozen", "windows": months(1, 0.70, 0.66, 0.65)}]
+    found += [{"monitor": "monthly", "windows": months(2, 0.90, 0.69, 0.64)}]
+    found += [{"monitor": "watched", "windows": months(2, 0.90, 0.68, None)}]
+
+    assert [list(replay.gained(found, arm)) for arm in replay.ARMS[1:]] == [
+        pytest.approx([0.03, -0.01]), pytest.approx([0.02]),
+    ]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def replayed(spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
     """Where five months were replayed, three days of each, and what the monitors found."""
