@@ -183,6 +183,7 @@ def _submit(kind: type[Submit], outline: Outline, target: str, *, stages: tuple[
         settings["pool"] = pool
     return kind(
         heard_by=outline.email,
+        namespace=outline.namespace,
         name=f"lakeloom {outline.name} {' '.join(stages)}",
         conf_file=outline.conf,
         stages=stages,

@@ -61,7 +61,8 @@ class Registered(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """'' where nothing serves MLflow, and of a task that trains no model; of several, the page of all."""
         place, outlets = os.environ.get("LAKELOOM_MLFLOW", "").rstrip("/"), [str(o.name) for o in operator.outlets]
-        models = [name.replace(".models.", ".") for name in outlets if ".models." in name]
+        before = f"{operator.namespace}." if isinstance(operator, StageSubmit) and operator.namespace else ""
+        models = [before + name.replace(".models.", ".") for name in outlets if ".models." in name]
         return f"{place}/#/models{f'/{models[0]}' if len(models) == 1 else ''}" if place and models else ""
 
 
@@ -81,10 +82,11 @@ class StageSubmit(SparkSubmitOperator):
         target: str,
         intervals: bool = False,
         heard_by: tuple[str, ...] = (),
+        namespace: str | None = None,
         **settings: Any,
     ):
         super().__init__(**settings)
-        self.heard_by = tuple(heard_by)
+        self.heard_by, self.namespace = tuple(heard_by), namespace
         self.conf_file, self.stages, self.target, self.intervals = conf_file, tuple(stages), target, intervals
         self.env_vars: dict[str, Any] | None
 

@@ -17,9 +17,9 @@ from pipelines.errors import SpecError
 
 if TYPE_CHECKING:
     from pipelines.plan import Stage
-    from pipelines.spec import Pipeline
+    from pipelines.spec import Pipeline, Target
 
-COMPILED, FORMAT = "dags.json", 4  # beside the confs; the number rises when an outline's form changes
+COMPILED, FORMAT = "dags.json", 5  # beside the confs; the number rises when an outline's form changes
 UPKEEP = "upkeep"
 WAITING = "waiting"  # what a training hands on under Airflow: the version that a person is asked to promote
 RETRAIN = "retrain"  # what a monitor's task hands on: the models that are to be trained again
@@ -74,6 +74,7 @@ class Outline:
     email: tuple[str, ...] = ()
     deadline_s: int | None = None
     pool: str | None = None
+    namespace: str | None = None  # before the names of its models
     tasks: tuple[Task, ...] = ()
     error: str = ""
 
@@ -102,10 +103,10 @@ def outline(conf: Path, target: str) -> Outline:
         return replace(blank, error=str(found))
     keys = ("schedule", "upkeep_schedule", "airflow")
     blank = replace(blank, lines={key: int(lines.at([key]).rpartition(":")[2]) for key in keys})
-    return _outlined(blank, pipeline, _pool(conf, target))
+    return _outlined(blank, pipeline, _place(conf, target))
 
 
-def _outlined(blank: Outline, pipeline: "Pipeline", pool: str | None) -> Outline:
+def _outlined(blank: Outline, pipeline: "Pipeline", place: "Target | None") -> Outline:
     said = pipeline.airflow
     return replace(
         blank,
@@ -120,20 +121,20 @@ def _outlined(blank: Outline, pipeline: "Pipeline", pool: str | None) -> Outline
         max_active_runs=said.max_active_runs,
         email=said.email,
         deadline_s=int(said.deadline.total_seconds()) if said.deadline else None,
-        pool=pool,
+        pool=place.submit.pool if place and place.submit else None,
+        namespace=place.namespace if place else None,
         tasks=tuple(_tasks(pipeline)),
     )
 
 
-def _pool(conf: Path, target: str) -> str | None:
+def _place(conf: Path, target: str) -> "Target | None":
     """Of a target that cannot be read, its own tasks will say so."""
     from pipelines.spec import load_target
 
     try:
-        place = load_target(conf, target).submit
+        return load_target(conf, target)
     except SpecError:
         return None
-    return place.pool if place else None
 
 
 def _tasks(pipeline: "Pipeline") -> Iterator[Task]:

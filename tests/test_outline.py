@@ -124,11 +124,14 @@ def test_a_changed_target_makes_what_was_compiled_old(folder):
     rides(folder, "rides")
     (folder / "targets").mkdir()
     (folder / "targets" / "submit.yml").write_text("{master: null, submit: {kind: local, pool: spark}}")
+    assert [(o.pool, o.namespace) for o in outlines(folder, "submit")] == [("spark", None)]
     (folder / COMPILED).write_text(compiled_text(folder, "submit"))
 
-    (folder / "targets" / "submit.yml").write_text("{master: null, submit: {kind: local, pool: small}}")
+    (folder / "targets" / "submit.yml").write_text(
+        "{master: null, namespace: team, submit: {kind: local, pool: small}}"
+    )
 
-    assert [o.pool for o in outlines(folder, "submit")] == ["small"]
+    assert [(o.pool, o.namespace) for o in outlines(folder, "submit")] == [("small", "team")]
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"format": 0, "dags": []}'])

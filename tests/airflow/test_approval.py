@@ -93,7 +93,7 @@ def shop(calls: Path, post: Any, tmp_path_factory: pytest.TempPathFactory) -> An
     """Airflow with the DAG of CONF."""
     home = tmp_path_factory.mktemp("home")
     (home / "conf" / "targets").mkdir(parents=True)
-    (home / "conf" / "targets" / "submit.yml").write_text("{master: null, submit: {kind: local}}")
+    (home / "conf" / "targets" / "submit.yml").write_text("{master: null, namespace: team, submit: {kind: local}}")
     (home / "pipelines").symlink_to(ROOT / "pipelines")
     (home / "conf" / "shop.yml").write_text(CONF)
     whole = CONF.replace("pipeline: shop", "pipeline: whole").replace(BY_HAND, "")
@@ -140,7 +140,7 @@ def answered(shop: Running, calls: Path, option: str) -> tuple[dict[str, str], l
     promoted = [line for line in calls.read_text().splitlines() if "--promote" in line]
     assert links(shop, run, "models.plain") == {
         "Report": "http://reports:8000/shop.html", "Run records": "http://reports:8000/shop.html#runs",
-        "MLflow": "http://mlflow:5000/#/models/shop.plain"
+        "MLflow": "http://mlflow:5000/#/models/team.shop.plain"
     }  # fmt: skip
     assert not links(shop, run, "tables-features")["MLflow"]
     return {t["task_id"]: t["state"] for t in found}, promoted, asked["subject"]
