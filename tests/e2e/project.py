@@ -148,9 +148,11 @@ class Project:
         file = self.root / ".lakeloom" / "mlflow.db"
         if not file.exists():
             return 0, {}
+        mine = "WHERE name LIKE ?", [f"{self.name}.%"]  # others may share the server
         with closing(sqlite3.connect(file)) as registry:
-            versions = registry.execute("SELECT count(*) FROM model_versions").fetchone()[0]
-            return versions, dict(registry.execute("SELECT alias, version FROM registered_model_aliases"))
+            versions = registry.execute(f"SELECT count(*) FROM model_versions {mine[0]}", mine[1]).fetchone()[0]
+            aliases = registry.execute(f"SELECT alias, version FROM registered_model_aliases {mine[0]}", mine[1])
+            return versions, dict(aliases)
 
     def files(self) -> dict[str, tuple[int, int]]:
         """Every file under the root, with its size and when it was written."""
