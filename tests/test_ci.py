@@ -102,6 +102,7 @@ def test_each_confs_own_tests_are_run_and_one_that_fails_fails_the_step(checkout
     assert "a row stays as it is" in wrong.stdout + wrong.stderr
 
 
+@pytest.mark.long
 @pytest.mark.spark
 def test_a_sample_of_each_conf_is_run_and_leaves_the_warehouse_alone(checkout):
     done = step(checkout, "sample", "local")

@@ -95,7 +95,7 @@ SPARKS = {
 }
 
 
-@pytest.mark.parametrize("kind", SPARKS)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.long] * (k != "boosted")) for k in SPARKS])
 def test_the_parts_of_what_sparks_trees_answer_sum_to_it(table, tmp_path, kind):
     candidate, label = SPARKS[kind]
     trial, rows = fitted(table.withColumn("carrier_then", F.col("carrier")), candidate, label)
@@ -162,7 +162,7 @@ def test_parts_are_those_of_shapley(seed):
 PUBLISHED = ["linear", "trees", "number", "forest", "boosted"]
 
 
-@pytest.mark.parametrize("kind", PUBLISHED)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.long] * (k in SPARKS)) for k in PUBLISHED])
 def test_a_graph_tells_the_parts_that_spark_does(trials, table, tmp_path, kind):
     trial, rows = trials[kind] if kind in trials else fitted(table, *SPARKS[kind])
     sample = rows.orderBy("id").select("id", *COLUMNS, LABEL).withColumn("at", F.lit(NOW))

@@ -80,6 +80,7 @@ def replayed(spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, lis
     return to, replay.replay(to, 5, {"kind": "logistic_regression", "iterations": 5}, arrive)
 
 
+@pytest.mark.long
 def test_every_arm_scores_each_month_and_the_one_that_is_trained_anew_has_a_newer_version(replayed):
     _, found = replayed
 
@@ -94,6 +95,7 @@ def test_every_arm_scores_each_month_and_the_one_that_is_trained_anew_has_a_newe
     assert [storms.fullmatch(line.split("|")[6].strip()) is not None for line in lines[-2:]] == [True, True]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
 @pytest.mark.parametrize("width", [400, 1280])
 def test_a_browser_shows_the_replay_s_page_whole_with_a_line_for_each_window(replayed, tmp_path: Path, width: int):

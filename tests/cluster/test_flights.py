@@ -41,6 +41,7 @@ def scheduled(airflow: Running) -> Project:
     return project
 
 
+@pytest.mark.long
 def test_tables_and_features_have_the_same_rows_and_checksums(local, scheduled):
     here, there = local.content(), scheduled.content()
 
@@ -49,6 +50,7 @@ def test_tables_and_features_have_the_same_rows_and_checksums(local, scheduled):
     assert {name: there[name] for name in made} == {name: here[name] for name in made}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["daily", "live"])
 def test_scores_are_the_same_to_nine_places(local, scheduled, mode):
     stage = f"scores.late_arrival_{mode}"
@@ -58,9 +60,19 @@ def test_scores_are_the_same_to_nine_places(local, scheduled, mode):
     assert there == pytest.approx(here, abs=1e-9)
 
 
+@pytest.mark.long
 def test_every_attempt_is_recorded_with_the_same_counts(local, scheduled):
     assert scheduled.attempts() == local.attempts()
-    assert scheduled.models() == local.models() == (1, {"champion": 1})
+    assert scheduled.models() == local.models()
+
+
+def test_a_model_is_admitted_and_flights_are_scored_by_batch_and_by_stream(scheduled):
+    flights = {r["flight_id"] for r in scheduled.rows("features.departures")}
+    daily, live = ({r["flight_id"] for r in scheduled.rows(f"scores.late_arrival_{m}")} for m in ("daily", "live"))
+
+    assert scheduled.models() == (1, {"champion": 1})
+    assert live <= daily <= flights and min(len(live), len(daily)) > 500
+    assert {len(scheduled.records(stage)) for stage in ("tables.flights", "features.departures")} == {2}
 
 
 def test_what_the_target_names_as_a_secret_is_in_no_log_event_state_or_table(scheduled):

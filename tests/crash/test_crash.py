@@ -18,13 +18,12 @@ from pipelines.crash import VARIABLE
 
 pytestmark = [pytest.mark.spark, pytest.mark.crash]
 
-FIRST_RUN = (  # in the order in which a run comes by
-    "between tables @ tables.planes",
-    "before the run record @ features.departures",
+MODELS = (  # in the order in which a run comes by
     "after the model is logged",
     "before the alias moves",
     "before the clean commit @ scores.late_arrival_daily",
 )
+TABLES = ("between tables @ tables.planes", "before the run record @ features.departures")
 NEXT_MONTH = (
     "before the clean commit @ features.departures",
     "between scores and their progress",
@@ -36,8 +35,8 @@ SEED = 1
 class Undisturbed:
     """What the same files in the same order come to when nobody kills anything."""
 
+    project: Project
     first: Evidence
-    both: Evidence
     seconds: float
 
 
@@ -45,15 +44,14 @@ class Undisturbed:
 def undisturbed(spark, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     project, begun = landed(tmp_path_factory.mktemp("undisturbed")), time.monotonic()
     assert project.lakeloom("run").error == ""
-    first, seconds = evidence(project), time.monotonic() - begun
-    arrive(project, (3,))
-    assert project.lakeloom("run").error == ""
-    return Undisturbed(first, evidence(project), seconds)
+    return Undisturbed(project, evidence(project), time.monotonic() - begun)
 
 
 @pytest.fixture(scope="module")
-def battered(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return landed(tmp_path_factory.mktemp("battered"))
+def a_month_later(undisturbed) -> Evidence:
+    arrive(undisturbed.project, (3,))
+    assert undisturbed.project.lakeloom("run").error == ""
+    return evidence(undisturbed.project)
 
 
 def kills(project: Project, places: tuple[str, ...]) -> Iterator[tuple[int, str]]:
@@ -63,21 +61,28 @@ def kills(project: Project, places: tuple[str, ...]) -> Iterator[tuple[int, str]
         yield said.code, "" if said.code == -SIGKILL else said.error
 
 
-def test_a_first_run_killed_at_every_point_in_turn_ends_as_if_undisturbed(undisturbed, battered):
-    assert list(kills(battered, FIRST_RUN)) == [(-SIGKILL, "")] * len(FIRST_RUN)
+@pytest.mark.parametrize(
+    "places", [pytest.param(MODELS, id="models"), pytest.param(TABLES, id="tables", marks=pytest.mark.long)]
+)
+def test_a_first_run_killed_at_every_point_in_turn_ends_as_if_undisturbed(undisturbed, tmp_path: Path, places):
+    battered = landed(tmp_path)
+    assert list(kills(battered, places)) == [(-SIGKILL, "")] * len(places)
 
     assert battered.lakeloom("run").error == ""
 
     assert unlike(battered, undisturbed.first) == ""
 
 
-def test_the_next_month_killed_on_its_way_ends_as_if_undisturbed(undisturbed, battered):
+@pytest.mark.long
+def test_the_next_month_killed_on_its_way_ends_as_if_undisturbed(a_month_later, tmp_path: Path):
+    battered = landed(tmp_path)
+    assert battered.lakeloom("run").error == ""
     arrive(battered, (3,))
     assert list(kills(battered, NEXT_MONTH)) == [(-SIGKILL, "")] * len(NEXT_MONTH)
 
     assert battered.lakeloom("run").error == ""
 
-    assert unlike(battered, undisturbed.both) == ""
+    assert unlike(battered, a_month_later) == ""
     assert "nothing to do" in battered.lakeloom("run").out
 
 

@@ -27,7 +27,12 @@ from pipelines.spec import Feature, Source, Table, load
 pytestmark = pytest.mark.spark
 
 CONFS = sorted((Path(__file__).parents[2] / "conf").glob("*.yml"))
-TABLES = [pytest.param(conf, name, id=f"{conf.stem}.{name}") for conf in CONFS for name in load(conf).features]
+DAILY = ("flights", "weather")  # the others by night
+TABLES = [
+    pytest.param(conf, name, id=f"{conf.stem}.{name}", marks=[pytest.mark.long] * (conf.stem not in DAILY))
+    for conf in CONFS
+    for name in load(conf).features
+]
 MONTHS, DAYS = (1,), (1, 2)
 MADE_UP, ASKED = 300, 200  # rows of a source; of a feature table, the newest before each moment
 NOON = datetime(2013, 1, 2, 12)

@@ -39,6 +39,7 @@ def walked(made: Project, page: Path, **names: str) -> str:
     return said
 
 
+@pytest.mark.long
 def test_a_broker_that_dies_under_a_service_and_comes_back_loses_nothing(spark, tmp_path):
     place = tmp_path / "broker"
     place.mkdir()
