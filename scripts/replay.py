@@ -41,9 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     gains = {arm: list(gained(found, arm)) for arm in ARMS[1:]}
     for arm, mine in gains.items():
         won, mean = sum(gain > 0 for gain in mine), sum(mine) / max(len(mine), 1)
-        sys.stdout.write(
-            f"{arm}, trained anew, beats frozen in {won} of {len(mine)} months, by {mean:.4f}\n"
-        )
+        sys.stdout.write(f"{arm}, trained anew, beats frozen in {won} of {len(mine)} months, by {mean:.4f}\n")
     return int(not all(sum(gain > 0 for gain in mine) > len(mine) / 2 for mine in gains.values()))
 
 
