@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.cluster]
 
 
 SEEDS = [1, 9, 3, 4, 5, 6]  # a victim each
-BY_NIGHT = ("task", "worker", "twice")
+BY_NIGHT = ("task", "worker", "twice", "whole")
 
 
 @pytest.mark.parametrize(

@@ -204,16 +204,19 @@ def hidden(made: Project, version: int) -> Iterator[None]:
             file.with_suffix(".away").rename(file)
 
 
+@pytest.mark.long
 def test_features_are_those_of_all_events_at_once_however_they_came(story):
     assert story.rides == [expected(n) for n in (1, 2, 3, 4)]
 
 
+@pytest.mark.long
 def test_by_the_clock_of_arrival_what_was_made_stays(story):
     assert all(before.items() <= after.items() for before, after in pairwise(story.frozen))
     assert set(story.frozen[-1]) == set("abcdefg")  # e too, which was taken back
     assert set(story.frozen[-1].values()) == {("p", None, 0, None), ("q", None, 0, None)}  # all came years later
 
 
+@pytest.mark.long
 def test_plan_says_what_may_be_late_and_starts_no_engine(story):
     lines = dict(line.split(maxsplit=2)[1:] for line in story.plan.out.splitlines())
 
@@ -223,6 +226,7 @@ def test_plan_says_what_may_be_late_and_starts_no_engine(story):
     assert lines["features.rides_then"] == "tables.trips went from version 1 to 2"
 
 
+@pytest.mark.long
 def test_only_features_that_changed_are_written(story):
     counts = [{k: r.counts[k] for k in ("rows_in", "late", "applied")} for r in story.project.records("features.rides")]
 
@@ -230,11 +234,13 @@ def test_only_features_that_changed_are_written(story):
     assert counts[2:] == [{"rows_in": 4, "late": 2, "applied": 4}, {"rows_in": 2, "late": 1, "applied": 2}]
 
 
+@pytest.mark.long
 def test_a_refresh_that_was_killed_after_its_commit_is_not_made_twice(story):
     assert story.killed == -SIGKILL
     assert [r.published_version for r in story.project.records("features.rides")] == [0, 1, 2, 3]
 
 
+@pytest.mark.long
 def test_where_nothing_is_new_nothing_is_written(story):
     assert "nothing to do" in story.again.out
     assert story.files[0] == story.files[1]
